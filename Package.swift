@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The floors of the house, lowest first; a target may use what is on its own floor or below, never above.
+// `Scripts/check-products` checks what each library product links in the end.
+
+/// Settings of every Swift target: names must be imported where they are used, existentials are spelled `any`, and
+/// spans may be returned from functions (`@_lifetime`), which the byte readers need.
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/Support/\(name)", swiftSettings: house)
+}
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: house)
+}
+
+func shell(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: house)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: house)
+}
+
+/// A C or C++ target that wraps one system library behind a header a Swift file can read.
+func wrapper(_ name: String, links: [String]) -> Target {
+    .target(
+        name: name, path: "Sources/Support/\(name)",
+        linkerSettings: links.map { .linkedLibrary($0) })
+}
+
+let package = Package(
+    name: "dstack",
+    products: [
+        .library(name: "DstackAttestation", targets: ["DstackAttestation"]),
+        .library(name: "DstackMockTEE", targets: ["DstackMockTEE"]),
+        .executable(name: "dstack", targets: ["dstack"]),
+        .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
+    ],
+    targets: [
+        // System libraries
+        wrapper("COpenSSL", links: ["ssl", "crypto"]),
+        wrapper("CCurl", links: ["curl"]),
+        wrapper("CCryptoPP", links: ["cryptopp"]),
+        wrapper("CSecp256k1", links: ["secp256k1"]),
+        wrapper("CTOML", links: []),
+        wrapper("CEvent", links: ["event_core", "event_extra", "event_openssl", "event_pthreads", "ssl", "crypto"]),
+
+        // Support
+        support("DstackEncoding"),
+        support("DstackCrypto", ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
+        support("DstackSystem", ["DstackEncoding"]),
+        support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
+        support("DstackCommandLine", ["DstackEncoding", "DstackSystem"]),
+        support("DstackHTTPClient", ["CCurl", "DstackEncoding", "DstackSystem"]),
+        support("DstackHTTPServer", ["CEvent", "DstackEncoding", "DstackSystem"]),
+
+        // Libraries
+        library("DstackAttestation", ["DstackCrypto", "DstackEncoding", "DstackHTTPClient", "DstackSystem"]),
+        library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+
+        // Shells
+        shell("dstack", ["DstackAttestation", "DstackMockTEE", "DstackCommandLine", "DstackSystem"]),
+        shell(
+            "dstack-verifier",
+            [
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPServer",
+                "DstackSystem",
+            ]),
+
+        // Tests
+        tests("DstackEncodingTests", ["DstackEncoding"]),
+        tests("DstackCryptoTests", ["DstackCrypto", "DstackEncoding"]),
+        tests(
+            "DstackSupportTests",
+            [
+                "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPClient", "DstackHTTPServer",
+                "DstackSystem",
+            ]),
+        tests(
+            "DstackAttestationTests",
+            [
+                "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTPClient",
+                "DstackSystem",
+            ]
+        ),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,4 @@
+#ifndef DSTACK_CCurl
+#define DSTACK_CCurl
+#include <curl/curl.h>
+#endif

@@ -1,0 +1,204 @@
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "P256Verify.h"
+
+#include <openssl/bn.h>
+#include <openssl/ec.h>
+#include <openssl/ecdsa.h>
+#include <openssl/obj_mac.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct dstack_p256_key {
+    EC_POINT *point;       // on `curve`
+    EC_GROUP *table;       // the curve with `point` for its generator, or NULL
+};
+
+// The curve with its standard generator, and its constants. Read-only once made.
+static EC_GROUP *curve;
+static const BIGNUM *order;
+static BIGNUM *field;
+static BN_MONT_CTX *field_mont;
+static BN_MONT_CTX *order_mont;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void set_up(void) {
+    BN_CTX *ctx = BN_CTX_new();
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    field = BN_new();
+    field_mont = BN_MONT_CTX_new();
+    order_mont = BN_MONT_CTX_new();
+    if (ctx && group && field && field_mont && order_mont &&
+        EC_GROUP_get_curve(group, field, NULL, NULL, ctx) &&
+        BN_MONT_CTX_set(field_mont, field, ctx) &&
+        BN_MONT_CTX_set(order_mont, EC_GROUP_get0_order(group), ctx)) {
+        order = EC_GROUP_get0_order(group);
+        curve = group;
+    }
+    BN_CTX_free(ctx);
+}
+
+static int ready(void) {
+    pthread_once(&once, set_up);
+    return curve != NULL;
+}
+
+dstack_p256_key *dstack_p256_key_new(const uint8_t point[64]) {
+    if (!ready()) return NULL;
+    dstack_p256_key *key = calloc(1, sizeof *key);
+    if (!key) return NULL;
+    uint8_t encoded[65];
+    encoded[0] = 4;
+    memcpy(encoded + 1, point, 64);
+    key->point = EC_POINT_new(curve);
+    // EC_POINT_oct2point checks that the coordinates are below p and that the point is on the curve.
+    if (!key->point || !EC_POINT_oct2point(curve, key->point, encoded, sizeof encoded, NULL)) {
+        dstack_p256_key_free(key);
+        return NULL;
+    }
+    return key;
+}
+
+void dstack_p256_key_free(dstack_p256_key *key) {
+    if (!key) return;
+    EC_POINT_free(key->point);
+    EC_GROUP_free(key->table);
+    free(key);
+}
+
+int dstack_p256_key_precompute(dstack_p256_key *key) {
+    if (key->table) return 1;
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    if (!group) return 0;
+    if (!EC_GROUP_set_generator(group, key->point, order, BN_value_one()) ||
+        !EC_GROUP_precompute_mult(group, NULL) || !EC_GROUP_have_precompute_mult(group)) {
+        EC_GROUP_free(group);
+        return 0;
+    }
+    key->table = group;
+    return 1;
+}
+
+static int in_range(const BIGNUM *number) {
+    return !BN_is_zero(number) && BN_cmp(number, order) < 0;
+}
+
+int dstack_p256_scalars_in_range(const uint8_t signature[64]) {
+    if (!ready()) return 0;
+    BIGNUM *r = BN_bin2bn(signature, 32, NULL), *s = BN_bin2bn(signature + 32, 32, NULL);
+    int result = r && s && in_range(r) && in_range(s);
+    BN_free(r);
+    BN_free(s);
+    return result;
+}
+
+int dstack_p256_invert(const uint8_t *numbers, size_t count, uint8_t *inverses) {
+    if (!ready()) return 0;
+    if (count == 0) return 1;
+    if (count > 4096) return 0;
+    BN_CTX *ctx = BN_CTX_new();
+    if (!ctx) return 0;
+    BN_CTX_start(ctx);
+    int ok = 0;
+    // value[i] is the number, prefix[i] the product of the first i + 1 of them, all in Montgomery form.
+    BIGNUM **value = calloc(count, sizeof *value), **prefix = calloc(count, sizeof *prefix);
+    BIGNUM *inverse = BN_CTX_get(ctx), *one = BN_CTX_get(ctx);
+    if (!value || !prefix || !one) goto done;
+    for (size_t i = 0; i < count; i++) {
+        value[i] = BN_CTX_get(ctx);
+        prefix[i] = BN_CTX_get(ctx);
+        if (!prefix[i] || !BN_bin2bn(numbers + 32 * i, 32, value[i]) || !in_range(value[i])) goto done;
+        if (!BN_to_montgomery(value[i], value[i], order_mont, ctx)) goto done;
+        if (i == 0) {
+            if (!BN_copy(prefix[0], value[0])) goto done;
+        } else if (!BN_mod_mul_montgomery(prefix[i], prefix[i - 1], value[i], order_mont, ctx)) {
+            goto done;
+        }
+    }
+    // The product leaves Montgomery form, is inverted, and enters it again.
+    if (!BN_from_montgomery(inverse, prefix[count - 1], order_mont, ctx) ||
+        !BN_mod_inverse(inverse, inverse, order, ctx) || !BN_to_montgomery(inverse, inverse, order_mont, ctx))
+        goto done;
+    for (size_t i = count; i-- > 0;) {
+        if (i > 0) {
+            if (!BN_mod_mul_montgomery(one, inverse, prefix[i - 1], order_mont, ctx) ||
+                !BN_mod_mul_montgomery(inverse, inverse, value[i], order_mont, ctx))
+                goto done;
+        } else if (!BN_copy(one, inverse)) {
+            goto done;
+        }
+        if (!BN_from_montgomery(one, one, order_mont, ctx) || BN_bn2binpad(one, inverses + 32 * i, 32) != 32) goto done;
+    }
+    ok = 1;
+done:
+    free(value);
+    free(prefix);
+    BN_CTX_end(ctx);
+    BN_CTX_free(ctx);
+    return ok;
+}
+
+// Whether the affine x coordinate of `point`, reduced modulo the order, is r. Compares X with r·Z² (and with (r + n)·Z²
+// where r + n is still below p) instead of dividing by Z².
+static int x_is(const EC_POINT *point, const BIGNUM *r, BN_CTX *ctx) {
+    if (EC_POINT_is_at_infinity(curve, point)) return 0;
+    BN_CTX_start(ctx);
+    BIGNUM *x = BN_CTX_get(ctx), *y = BN_CTX_get(ctx), *z = BN_CTX_get(ctx), *candidate = BN_CTX_get(ctx),
+           *product = BN_CTX_get(ctx);
+    int result = -1;
+    if (!product || !EC_POINT_get_Jprojective_coordinates_GFp(curve, point, x, y, z, ctx)) goto done;
+    // z becomes Z² in Montgomery form; multiplying a plain number by it leaves Montgomery form again.
+    if (!BN_to_montgomery(z, z, field_mont, ctx) || !BN_mod_mul_montgomery(z, z, z, field_mont, ctx)) goto done;
+    if (!BN_mod_mul_montgomery(product, r, z, field_mont, ctx)) goto done;
+    result = BN_cmp(product, x) == 0;
+    if (!result) {
+        if (!BN_add(candidate, r, order)) {
+            result = -1;
+        } else if (BN_cmp(candidate, field) < 0) {
+            result = BN_mod_mul_montgomery(product, candidate, z, field_mont, ctx) ? BN_cmp(product, x) == 0 : -1;
+        }
+    }
+done:
+    BN_CTX_end(ctx);
+    return result;
+}
+
+int dstack_p256_verify(
+    const dstack_p256_key *key, const uint8_t digest[32], const uint8_t signature[64], const uint8_t *inverse) {
+    if (!ready()) return -1;
+    BN_CTX *ctx = BN_CTX_new();
+    if (!ctx) return -1;
+    BN_CTX_start(ctx);
+    int result = -1;
+    BIGNUM *r = BN_CTX_get(ctx), *s = BN_CTX_get(ctx), *w = BN_CTX_get(ctx), *e = BN_CTX_get(ctx),
+           *u1 = BN_CTX_get(ctx), *u2 = BN_CTX_get(ctx);
+    EC_POINT *sum = EC_POINT_new(curve), *part = NULL;
+    if (!u2 || !sum || !BN_bin2bn(signature, 32, r) || !BN_bin2bn(signature + 32, 32, s) || !BN_bin2bn(digest, 32, e))
+        goto done;
+    if (!in_range(r) || !in_range(s)) {
+        result = 0;
+        goto done;
+    }
+    if (inverse ? !BN_bin2bn(inverse, 32, w) : !BN_mod_inverse(w, s, order, ctx)) goto done;
+    // u1 = e·s⁻¹, u2 = r·s⁻¹ (mod n). w enters Montgomery form, so that each product leaves it.
+    if (!BN_nnmod(e, e, order, ctx) || !BN_to_montgomery(w, w, order_mont, ctx) ||
+        !BN_mod_mul_montgomery(u1, e, w, order_mont, ctx) || !BN_mod_mul_montgomery(u2, r, w, order_mont, ctx))
+        goto done;
+    if (key->table) {
+        part = EC_POINT_new(curve);
+        // Both groups are the same curve over the same field; only their generators differ, so points of one are
+        // points of the other.
+        if (!part || !EC_POINT_mul(curve, sum, u1, NULL, NULL, ctx) ||
+            !EC_POINT_mul(key->table, part, u2, NULL, NULL, ctx) || !EC_POINT_add(curve, sum, sum, part, ctx))
+            goto done;
+    } else if (!EC_POINT_mul(curve, sum, u1, key->point, u2, ctx)) {
+        goto done;
+    }
+    result = x_is(sum, r, ctx);
+done:
+    EC_POINT_free(sum);
+    EC_POINT_free(part);
+    BN_CTX_end(ctx);
+    BN_CTX_free(ctx);
+    return result;
+}

@@ -1,0 +1,1 @@
+#include "CSecp256k1.h"

@@ -1,0 +1,3 @@
+#ifndef DSTACK_CTOML_H
+#define DSTACK_CTOML_H
+#endif

@@ -1,0 +1,69 @@
+/// Hexadecimal text, as every wire format of this project uses it: two digits a byte, no prefix, no separators.
+package enum Hex {
+    /// Lower-case digits.
+    package static func encode(_ bytes: some Collection<UInt8>) -> String {
+        encode(bytes, digits: "0123456789abcdef")
+    }
+
+    /// Upper-case digits, as Intel's URLs want them.
+    package static func encodeUppercase(_ bytes: some Collection<UInt8>) -> String {
+        encode(bytes, digits: "0123456789ABCDEF")
+    }
+
+    private static func encode(_ bytes: some Collection<UInt8>, digits: StaticString) -> String {
+        digits.withUTF8Buffer { digits in
+            String(unsafeUninitializedCapacity: bytes.count * 2) { buffer in
+                var position = 0
+                for byte in bytes {
+                    buffer[position] = digits[Int(byte >> 4)]
+                    buffer[position + 1] = digits[Int(byte & 15)]
+                    position += 2
+                }
+                return position
+            }
+        }
+    }
+
+    /// Digits of either case.
+    ///
+    /// - Throws: ``DecodingFailure`` for an odd number of digits or any other character.
+    package static func decode(_ text: String, subject: String) throws(DecodingFailure) -> [UInt8] {
+        var text = text
+        // `withUTF8` cannot carry a typed error out of its closure, so the result carries it.
+        let result = text.withUTF8 { digits in Self.decode(digits, subject: subject) }
+        return try result.get()
+    }
+
+    /// Digits of either case, as ASCII bytes.
+    package static func decode(
+        _ digits: UnsafeBufferPointer<UInt8>, subject: String
+    ) -> Result<[UInt8], DecodingFailure> {
+        guard digits.count.isMultiple(of: 2) else {
+            return .failure(
+                DecodingFailure(.malformed, subject, "an odd number of hexadecimal digits (\(digits.count))"))
+        }
+        var bytes = [UInt8]()
+        bytes.reserveCapacity(digits.count / 2)
+        var position = 0
+        while position < digits.count {
+            guard let high = value(of: digits[position]), let low = value(of: digits[position + 1]) else {
+                return .failure(
+                    DecodingFailure(
+                        .malformed, subject, "not a hexadecimal digit at character \(position) or the next"))
+            }
+            bytes.append(high << 4 | low)
+            position += 2
+        }
+        return .success(bytes)
+    }
+
+    @inlinable
+    package static func value(of digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+}
