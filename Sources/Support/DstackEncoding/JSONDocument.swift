@@ -1,0 +1,338 @@
+/// A strictly parsed JSON text (RFC 8259) that keeps its bytes, so that the exact range of every value is known.
+///
+/// Strict means: one value and nothing after it, UTF-8 without byte-order mark, no duplicate member (compared after
+/// unescaping), no unpaired surrogate, a bounded depth. Signed documents are verified over ``JSONNode/rawBytes`` of this
+/// very text: what was checked and what is read can then never differ.
+///
+/// All nodes lie in one flat array in document order; a node knows where its subtree ends. Parsing allocates that array
+/// and nothing per value.
+package final class JSONDocument: Sendable {
+    package enum Kind: UInt8, Sendable {
+        case object, array, string, number, boolTrue, boolFalse, null
+    }
+
+    struct Node: Sendable {
+        var kind: Kind
+        /// For a string: whether it contains a backslash.
+        var isEscaped: Bool
+        /// Range of the value in the text; strings include their quotes.
+        var start: Int32
+        var end: Int32
+        /// Index of the first node behind this one's subtree.
+        var next: Int32
+        /// Number of elements or members.
+        var count: Int32
+    }
+
+    package let bytes: [UInt8]
+    let nodes: [Node]
+    /// What the text is, for messages: "tcb_info", "app-compose.json".
+    package let subject: String
+
+    /// - Parameters:
+    ///   - bytes: the whole text.
+    ///   - subject: what the text is, in failures.
+    ///   - maximumDepth: how deep arrays and objects may nest.
+    /// - Throws: ``DecodingFailure`` with the offset of the first byte that is wrong.
+    package init(parsing bytes: [UInt8], subject: String, maximumDepth: Int = 64) throws(DecodingFailure) {
+        guard bytes.count < Int32.max else {
+            throw DecodingFailure(.tooLarge, subject, "\(bytes.count) bytes of JSON are more than this reader takes")
+        }
+        var parser = JSONParser(bytes.span, subject: subject, maximumDepth: maximumDepth)
+        try parser.parse()
+        self.nodes = parser.nodes
+        self.bytes = bytes
+        self.subject = subject
+    }
+
+    package convenience init(parsing text: String, subject: String, maximumDepth: Int = 64) throws(DecodingFailure) {
+        try self.init(parsing: Array(text.utf8), subject: subject, maximumDepth: maximumDepth)
+    }
+
+    package var root: JSONNode { JSONNode(document: self, index: 0) }
+
+    /// Where a node stands, as `tcbLevels[2].tcb.pcesvn`; empty for the root. Only failures ask.
+    func path(to target: Int) -> String {
+        var path = ""
+        var index = 0
+        while index != target {
+            let node = nodes[index]
+            var child = index + 1
+            var position = 0
+            var found = false
+            while child < Int(node.next) {
+                let value = node.kind == .object ? child + 1 : child
+                let end = Int(nodes[value].next)
+                if target < end {
+                    if node.kind == .object {
+                        let name = JSONNode(document: self, index: child).decodedString
+                        path += path.isEmpty ? name : "." + name
+                    } else {
+                        path += "[\(position)]"
+                    }
+                    // The target may be the member's name; its value's path is as good.
+                    if target <= value { return path }
+                    index = value
+                    found = true
+                    break
+                }
+                child = end
+                position += 1
+            }
+            if !found { return path }
+        }
+        return path
+    }
+}
+
+/// One value of a ``JSONDocument``.
+package struct JSONNode: Sendable {
+    package let document: JSONDocument
+    let index: Int
+
+    private var node: JSONDocument.Node { document.nodes[index] }
+
+    package var kind: JSONDocument.Kind { node.kind }
+
+    /// Range of the value in the document's bytes; a string's quotes belong to it.
+    package var range: Range<Int> { Int(node.start)..<Int(node.end) }
+
+    /// The value exactly as it stands in the text.
+    package var rawBytes: [UInt8] { Array(document.bytes[range]) }
+
+    /// Number of elements of an array or members of an object; 0 for anything else.
+    package var count: Int { Int(node.count) }
+
+    /// The path from the root and the document's name, for messages.
+    package var subject: String {
+        let path = document.path(to: index)
+        return path.isEmpty ? document.subject : "\(document.subject).\(path)"
+    }
+
+    package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
+        DecodingFailure(code, subject, at: Int(node.start), reason)
+    }
+}
+
+// MARK: - Reading values
+
+extension JSONNode {
+    package var isNull: Bool { kind == .null }
+
+    package func bool() throws(DecodingFailure) -> Bool {
+        switch kind {
+        case .boolTrue: return true
+        case .boolFalse: return false
+        default: throw failure("true or false expected, found \(kindName)")
+        }
+    }
+
+    /// The string's value with its escapes resolved.
+    package func string() throws(DecodingFailure) -> String {
+        guard kind == .string else { throw failure("a string expected, found \(kindName)") }
+        return decodedString
+    }
+
+    /// An integer in `range`; a number with a fraction or an exponent is none.
+    package func integer<Value: FixedWidthInteger>(
+        _ type: Value.Type = Value.self
+    ) throws(DecodingFailure) -> Value {
+        guard kind == .number else { throw failure("an integer expected, found \(kindName)") }
+        guard let value = parseInteger(Value.self) else {
+            throw failure("an integer of \(Value.min)...\(Value.max) expected, found \(numberText)")
+        }
+        return value
+    }
+
+    /// The number as it stands in the text.
+    package var numberText: String {
+        String(decoding: document.bytes[range].prefix(40), as: UTF8.self)
+    }
+
+    private func parseInteger<Value: FixedWidthInteger>(_ type: Value.Type) -> Value? {
+        let bytes = document.bytes
+        var position = Int(node.start)
+        let end = Int(node.end)
+        let isNegative = bytes[position] == UInt8(ascii: "-")
+        if isNegative { position += 1 }
+        var value: Value = 0
+        while position < end {
+            let byte = bytes[position]
+            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
+            let digit = Value(truncatingIfNeeded: byte &- UInt8(ascii: "0"))
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) =
+                isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
+            guard !overflow, !carry else { return nil }
+            value = sum
+            position += 1
+        }
+        return value
+    }
+
+    /// A string of hexadecimal digits of either case.
+    package func hexBytes() throws(DecodingFailure) -> [UInt8] {
+        guard kind == .string, !node.isEscaped else {
+            throw failure("a string of hexadecimal digits expected, found \(kindName)")
+        }
+        let digits = Int(node.start) + 1..<Int(node.end) - 1
+        guard digits.count.isMultiple(of: 2) else {
+            throw failure("an odd number of hexadecimal digits (\(digits.count))")
+        }
+        var bytes = [UInt8]()
+        bytes.reserveCapacity(digits.count / 2)
+        var position = digits.lowerBound
+        while position < digits.upperBound {
+            guard let high = Hex.value(of: document.bytes[position]),
+                let low = Hex.value(of: document.bytes[position + 1])
+            else { throw failure("not a hexadecimal digit at character \(position - digits.lowerBound) or the next") }
+            bytes.append(high << 4 | low)
+            position += 2
+        }
+        return bytes
+    }
+
+    /// A string of exactly `2 × count` hexadecimal digits of either case.
+    package func fixedHex<let count: Int>(_ type: FixedBytes<count>.Type = FixedBytes<count>.self)
+        throws(DecodingFailure)
+        -> FixedBytes<count>
+    {
+        guard kind == .string, !node.isEscaped, Int(node.end - node.start) - 2 == count * 2 else {
+            throw failure("\(count * 2) hexadecimal digits expected")
+        }
+        var value = FixedBytes<count>()
+        let start = Int(node.start) + 1
+        for index in 0..<count {
+            guard let high = Hex.value(of: document.bytes[start + 2 * index]),
+                let low = Hex.value(of: document.bytes[start + 2 * index + 1])
+            else { throw failure("not a hexadecimal digit at character \(2 * index) or the next") }
+            value[index] = high << 4 | low
+        }
+        return value
+    }
+
+    /// What the value is, with its article, for messages.
+    package var kindName: String {
+        switch kind {
+        case .object: "an object"
+        case .array: "an array"
+        case .string: "a string"
+        case .number: "the number \(numberText)"
+        case .boolTrue: "true"
+        case .boolFalse: "false"
+        case .null: "null"
+        }
+    }
+
+    /// The string with its escapes resolved; the parser has checked them.
+    var decodedString: String {
+        let content = document.bytes[Int(node.start) + 1..<Int(node.end) - 1]
+        guard node.isEscaped else { return String(decoding: content, as: UTF8.self) }
+        return JSONParser.unescape(content)
+    }
+
+    /// Whether the string's value equals a text, without building a `String`.
+    package func equals(_ text: StaticString) -> Bool {
+        guard kind == .string else { return false }
+        if node.isEscaped { return decodedString == "\(text)" }
+        let start = Int(node.start) + 1
+        let length = Int(node.end) - 1 - start
+        guard length == text.utf8CodeUnitCount else { return false }
+        return text.withUTF8Buffer { expected in
+            for index in 0..<length where document.bytes[start + index] != expected[index] { return false }
+            return true
+        }
+    }
+
+    /// The bytes of an unescaped string; nil if it is not a string or has escapes.
+    package var plainStringRange: Range<Int>? {
+        guard kind == .string, !node.isEscaped else { return nil }
+        return Int(node.start) + 1..<Int(node.end) - 1
+    }
+}
+
+// MARK: - Walking
+
+extension JSONNode {
+    /// The member of an object, or nil if this is no object or has no such member.
+    package subscript(name: StaticString) -> JSONNode? {
+        guard kind == .object else { return nil }
+        var child = index + 1
+        let end = Int(node.next)
+        while child < end {
+            let value = JSONNode(document: document, index: child + 1)
+            if JSONNode(document: document, index: child).equals(name) { return value }
+            child = Int(value.node.next)
+        }
+        return nil
+    }
+
+    /// The member of an object by a name known only at run time.
+    package func member(named name: String) -> JSONNode? {
+        members.first { $0.name == name }?.value
+    }
+
+    /// - Throws: if this is no object or has no such member.
+    package func member(_ name: StaticString) throws(DecodingFailure) -> JSONNode {
+        guard kind == .object else { throw failure("an object expected, found \(kindName)") }
+        guard let value = self[name] else { throw failure("member \"\(name)\" is missing") }
+        return value
+    }
+
+    /// The member, or nil if it is absent or null.
+    package func optionalMember(_ name: StaticString) throws(DecodingFailure) -> JSONNode? {
+        guard kind == .object else { throw failure("an object expected, found \(kindName)") }
+        guard let value = self[name], !value.isNull else { return nil }
+        return value
+    }
+
+    /// The elements of an array, in order; empty for anything else.
+    package var elements: Elements { Elements(document: document, parent: kind == .array ? index : nil) }
+
+    /// - Throws: if this is no array.
+    package func array() throws(DecodingFailure) -> Elements {
+        guard kind == .array else { throw failure("an array expected, found \(kindName)") }
+        return elements
+    }
+
+    package struct Elements: Sequence, IteratorProtocol {
+        let document: JSONDocument
+        var child: Int
+        let end: Int
+
+        init(document: JSONDocument, parent: Int?) {
+            self.document = document
+            guard let parent else { (child, end) = (0, 0); return }
+            child = parent + 1
+            end = Int(document.nodes[parent].next)
+        }
+
+        package mutating func next() -> JSONNode? {
+            guard child < end else { return nil }
+            defer { child = Int(document.nodes[child].next) }
+            return JSONNode(document: document, index: child)
+        }
+    }
+
+    /// The members of an object in document order; empty for anything else.
+    package var members: [(name: String, value: JSONNode)] {
+        guard kind == .object else { return [] }
+        var result: [(name: String, value: JSONNode)] = []
+        result.reserveCapacity(count)
+        var child = index + 1
+        while child < Int(node.next) {
+            let value = JSONNode(document: document, index: child + 1)
+            result.append((JSONNode(document: document, index: child).decodedString, value))
+            child = Int(value.node.next)
+        }
+        return result
+    }
+
+    /// - Throws: naming the first member that is not in the list. For formats that allow no unknown member.
+    package func expectOnlyMembers(_ known: [String]) throws(DecodingFailure) {
+        guard kind == .object else { throw failure("an object expected, found \(kindName)") }
+        for (name, value) in members where !known.contains(name) {
+            throw value.failure("unknown member; known are \(known.joined(separator: ", "))", .unsupported)
+        }
+    }
+}

@@ -1,0 +1,346 @@
+/// The parser behind ``JSONDocument``.
+struct JSONParser: ~Escapable {
+    private let text: Span<UInt8>
+    private let subject: String
+    private let maximumDepth: Int
+    private var position = 0
+    private(set) var nodes: [JSONDocument.Node] = []
+
+    @_lifetime(copy text)
+    init(_ text: Span<UInt8>, subject: String, maximumDepth: Int) {
+        self.text = text
+        self.subject = subject
+        self.maximumDepth = maximumDepth
+        nodes.reserveCapacity(min(text.count / 6 + 4, 1 << 16))
+    }
+
+    mutating func parse() throws(DecodingFailure) {
+        skipSpace()
+        try value(depth: 0)
+        skipSpace()
+        guard position == text.count else {
+            throw DecodingFailure(.trailing, subject, at: position, "text after the JSON value")
+        }
+    }
+
+    private func failure(_ reason: String) -> DecodingFailure {
+        position < text.count
+            ? DecodingFailure(.malformed, subject, at: position, reason)
+            : DecodingFailure(.truncated, subject, at: position, "the JSON text ends too early: \(reason)")
+    }
+
+    private mutating func skipSpace() {
+        while position < text.count {
+            switch text[position] {
+            case 0x20, 0x0A, 0x0D, 0x09: position += 1
+            default: return
+            }
+        }
+    }
+
+    private mutating func open(_ kind: JSONDocument.Kind) -> Int {
+        let index = nodes.count
+        let node = JSONDocument.Node(
+            kind: kind, isEscaped: false, start: Int32(position), end: 0, next: 0, count: 0)
+        nodes.append(node)
+        return index
+    }
+
+    private mutating func close(_ index: Int, count: Int = 0) {
+        var node = nodes[index]
+        node.end = Int32(position)
+        node.next = Int32(nodes.count)
+        node.count = Int32(count)
+        nodes[index] = node
+    }
+
+    private mutating func value(depth: Int) throws(DecodingFailure) {
+        guard position < text.count else { throw failure("a value expected") }
+        let byte = text[position]
+        switch byte {
+        case UInt8(ascii: "{"): try object(depth: depth + 1)
+        case UInt8(ascii: "["): try array(depth: depth + 1)
+        case UInt8(ascii: "\""): try string()
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): try number()
+        case UInt8(ascii: "t"): try literal("true", .boolTrue)
+        case UInt8(ascii: "f"): try literal("false", .boolFalse)
+        case UInt8(ascii: "n"): try literal("null", .null)
+        default: throw failure("a value expected")
+        }
+    }
+
+    private func checkDepth(_ depth: Int) throws(DecodingFailure) {
+        guard depth <= maximumDepth else {
+            throw DecodingFailure(.tooLarge, subject, at: position, "nested deeper than \(maximumDepth) levels")
+        }
+    }
+
+    private mutating func object(depth: Int) throws(DecodingFailure) {
+        try checkDepth(depth)
+        let index = open(.object)
+        position += 1
+        var count = 0
+        skipSpace()
+        if position < text.count, text[position] == UInt8(ascii: "}") {
+            position += 1
+            return close(index)
+        }
+        while true {
+            guard position < text.count, text[position] == UInt8(ascii: "\"") else {
+                throw failure("a member name in quotes expected")
+            }
+            try string()
+            skipSpace()
+            guard position < text.count, text[position] == UInt8(ascii: ":") else { throw failure("':' expected") }
+            position += 1
+            skipSpace()
+            try value(depth: depth)
+            count += 1
+            skipSpace()
+            guard position < text.count else { throw failure("',' or '}' expected") }
+            let byte = text[position]
+            position += 1
+            if byte == UInt8(ascii: "}") { break }
+            guard byte == UInt8(ascii: ",") else {
+                position -= 1
+                throw failure("',' or '}' expected")
+            }
+            skipSpace()
+        }
+        close(index, count: count)
+        try refuseDuplicates(index, count)
+    }
+
+    private mutating func array(depth: Int) throws(DecodingFailure) {
+        try checkDepth(depth)
+        let index = open(.array)
+        position += 1
+        var count = 0
+        skipSpace()
+        if position < text.count, text[position] == UInt8(ascii: "]") {
+            position += 1
+            return close(index)
+        }
+        while true {
+            try value(depth: depth)
+            count += 1
+            skipSpace()
+            guard position < text.count else { throw failure("',' or ']' expected") }
+            let byte = text[position]
+            position += 1
+            if byte == UInt8(ascii: "]") { break }
+            guard byte == UInt8(ascii: ",") else {
+                position -= 1
+                throw failure("',' or ']' expected")
+            }
+            skipSpace()
+        }
+        close(index, count: count)
+    }
+
+    private mutating func literal(_ word: StaticString, _ kind: JSONDocument.Kind) throws(DecodingFailure) {
+        let index = open(kind)
+        let length = word.utf8CodeUnitCount
+        guard text.count - position >= length else { throw failure("\(word) expected") }
+        for offset in 0..<length where text[position + offset] != word.utf8Start[offset] {
+            throw failure("\(word) expected")
+        }
+        position += length
+        close(index)
+    }
+
+    private func isDigit(at position: Int) -> Bool {
+        position < text.count && text[position] >= UInt8(ascii: "0") && text[position] <= UInt8(ascii: "9")
+    }
+
+    private mutating func digits() throws(DecodingFailure) {
+        guard isDigit(at: position) else { throw failure("a digit expected") }
+        while isDigit(at: position) { position += 1 }
+    }
+
+    private mutating func number() throws(DecodingFailure) {
+        let index = open(.number)
+        if text[position] == UInt8(ascii: "-") { position += 1 }
+        if position < text.count, text[position] == UInt8(ascii: "0") {
+            position += 1
+            if isDigit(at: position) { throw failure("a number may not begin with 0") }
+        } else {
+            try digits()
+        }
+        if position < text.count, text[position] == UInt8(ascii: ".") {
+            position += 1
+            try digits()
+        }
+        if position < text.count, text[position] | 0x20 == UInt8(ascii: "e") {
+            position += 1
+            if position < text.count, text[position] == UInt8(ascii: "+") || text[position] == UInt8(ascii: "-") {
+                position += 1
+            }
+            try digits()
+        }
+        close(index)
+    }
+
+    private mutating func string() throws(DecodingFailure) {
+        let index = open(.string)
+        position += 1
+        while true {
+            guard position < text.count else { throw failure("a closing quote expected") }
+            let byte = text[position]
+            switch byte {
+            case UInt8(ascii: "\""):
+                position += 1
+                return close(index)
+            case UInt8(ascii: "\\"):
+                nodes[index].isEscaped = true
+                try escape()
+            case 0x20..<0x80:
+                position += 1
+            case 0x80...:
+                try multibyte(byte)
+            default:
+                throw failure("a control character in a string must be escaped")
+            }
+        }
+    }
+
+    private mutating func escape() throws(DecodingFailure) {
+        position += 1
+        guard position < text.count else { throw failure("an escape expected") }
+        let kind = text[position]
+        switch kind {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+            UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"):
+            position += 1
+        case UInt8(ascii: "u"):
+            position += 1
+            let unit = try hexUnit()
+            if (0xD800..<0xDC00).contains(unit) {
+                guard position + 1 < text.count, text[position] == UInt8(ascii: "\\"),
+                    text[position + 1] == UInt8(ascii: "u")
+                else { throw failure("an unpaired surrogate") }
+                position += 2
+                guard (0xDC00..<0xE000).contains(try hexUnit()) else { throw failure("an unpaired surrogate") }
+            } else if (0xDC00..<0xE000).contains(unit) {
+                throw failure("an unpaired surrogate")
+            }
+        default:
+            throw failure("an unknown escape")
+        }
+    }
+
+    private mutating func hexUnit() throws(DecodingFailure) -> UInt32 {
+        var unit: UInt32 = 0
+        for _ in 0..<4 {
+            guard position < text.count, let digit = Hex.value(of: text[position]) else {
+                throw failure("four hexadecimal digits expected")
+            }
+            unit = unit << 4 | UInt32(digit)
+            position += 1
+        }
+        return unit
+    }
+
+    /// One well-formed UTF-8 sequence (Unicode 15, table 3-7).
+    private mutating func multibyte(_ lead: UInt8) throws(DecodingFailure) {
+        let count: Int
+        var second: ClosedRange<UInt8> = 0x80...0xBF
+        switch lead {
+        case 0xC2...0xDF: count = 1
+        case 0xE0: (count, second) = (2, 0xA0...0xBF)
+        case 0xED: (count, second) = (2, 0x80...0x9F)
+        case 0xE1...0xEF: count = 2
+        case 0xF0: (count, second) = (3, 0x90...0xBF)
+        case 0xF1...0xF3: count = 3
+        case 0xF4: (count, second) = (3, 0x80...0x8F)
+        default: throw failure("not UTF-8")
+        }
+        guard position + count < text.count, second.contains(text[position + 1]) else { throw failure("not UTF-8") }
+        for offset in stride(from: 2, through: count, by: 1) where text[position + offset] & 0xC0 != 0x80 {
+            throw failure("not UTF-8")
+        }
+        position += count + 1
+    }
+
+    /// Names are compared as the strings that they mean, so that `"a"` and `"\u0061"` count as the same.
+    private func refuseDuplicates(_ object: Int, _ count: Int) throws(DecodingFailure) {
+        guard count > 1 else { return }
+        var names: [Int] = []
+        names.reserveCapacity(count)
+        var child = object + 1
+        var anyEscaped = false
+        for _ in 0..<count {
+            names.append(child)
+            anyEscaped = anyEscaped || nodes[child].isEscaped
+            child = Int(nodes[child + 1].next)
+        }
+        if count <= 24, !anyEscaped {
+            for later in 1..<count {
+                for earlier in 0..<later where haveEqualBytes(names[earlier], names[later]) {
+                    throw duplicate(names[later])
+                }
+            }
+            return
+        }
+        // Many members: a set, so that a hostile document costs no quadratic time.
+        var seen: Set<String> = []
+        for name in names {
+            let content = text.extracting(Int(nodes[name].start) + 1..<Int(nodes[name].end) - 1)
+            let value = Self.unescape(content.withUnsafeBufferPointer { Array($0) }[...])
+            // Swift compares strings by canonical equivalence; JSON names by code points.
+            guard seen.insert(value.unicodeScalars.map { String($0.value) }.joined(separator: ",")).inserted else {
+                throw duplicate(name)
+            }
+        }
+    }
+
+    private func duplicate(_ name: Int) -> DecodingFailure {
+        DecodingFailure(.malformed, subject, at: Int(nodes[name].start), "a duplicate member name")
+    }
+
+    private func haveEqualBytes(_ left: Int, _ right: Int) -> Bool {
+        let length = nodes[left].end - nodes[left].start
+        guard length == nodes[right].end - nodes[right].start else { return false }
+        let (a, b) = (Int(nodes[left].start), Int(nodes[right].start))
+        for offset in 0..<Int(length) where text[a + offset] != text[b + offset] { return false }
+        return true
+    }
+
+    /// Resolves the escapes of a string's content that has been parsed.
+    static func unescape(_ content: ArraySlice<UInt8>) -> String {
+        var output: [UInt8] = []
+        output.reserveCapacity(content.count)
+        var position = content.startIndex
+        func unit() -> UInt32 {
+            var value: UInt32 = 0
+            for offset in 2..<6 { value = value << 4 | UInt32(Hex.value(of: content[position + offset]) ?? 0) }
+            return value
+        }
+        while position < content.endIndex {
+            guard content[position] == UInt8(ascii: "\\") else {
+                output.append(content[position])
+                position += 1
+                continue
+            }
+            switch content[position + 1] {
+            case UInt8(ascii: "b"): output.append(0x08)
+            case UInt8(ascii: "f"): output.append(0x0C)
+            case UInt8(ascii: "n"): output.append(0x0A)
+            case UInt8(ascii: "r"): output.append(0x0D)
+            case UInt8(ascii: "t"): output.append(0x09)
+            case UInt8(ascii: "u"):
+                var scalar = unit()
+                position += 4
+                if (0xD800..<0xDC00).contains(scalar) {
+                    position += 2
+                    scalar = 0x10000 + ((scalar - 0xD800) << 10) + (unit() - 0xDC00)
+                    position += 4
+                }
+                output.append(contentsOf: String(Unicode.Scalar(scalar) ?? "\u{FFFD}").utf8)
+            case let other: output.append(other)
+            }
+            position += 2
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+}
