@@ -1,0 +1,59 @@
+package import DstackEncoding
+
+/// Reads X.501 Names for people. Decisions compare names as raw DER, never as these texts; where a rule asks for a common
+/// name ("Intel SGX TCB Signing"), it asks for the one attribute of that type.
+package enum DistinguishedName {
+    /// The value of the only commonName attribute; "" if there is none, several, or one that is no text.
+    package static func commonName(_ name: ArraySlice<UInt8>) -> String {
+        var result = ""
+        var count = 0
+        for (type, value) in attributes(name) where type == .commonName {
+            result = value
+            count += 1
+        }
+        return count == 1 ? result : ""
+    }
+
+    /// All attributes in order; empty where the Name is malformed.
+    package static func attributes(_ name: ArraySlice<UInt8>) -> [(type: ObjectIdentifier, value: String)] {
+        (try? parse(Array(name))) ?? []
+    }
+
+    /// As `CN=…, O=…`, most specific first as it stands in the certificate; unusual attributes by number.
+    package static func text(_ name: ArraySlice<UInt8>) -> String {
+        attributes(name).map { "\(shortName($0.type))=\($0.value)" }.joined(separator: ", ")
+    }
+
+    private static func shortName(_ type: ObjectIdentifier) -> String {
+        switch type {
+        case .commonName: "CN"
+        case .organizationName: "O"
+        case .organizationalUnitName: "OU"
+        case .localityName: "L"
+        case .stateOrProvinceName: "ST"
+        case .countryName: "C"
+        default: type.description
+        }
+    }
+
+    private static func parse(_ name: [UInt8]) throws(DecodingFailure) -> [(type: ObjectIdentifier, value: String)] {
+        var result: [(type: ObjectIdentifier, value: String)] = []
+        var outer = DERReader(name.span.bytes)
+        var sequence = try outer.constructed(.sequence, "name")
+        while !sequence.isAtEnd {
+            var set = try sequence.constructed(.set, "relative name")
+            while !set.isAtEnd {
+                var attribute = try set.constructed(.sequence, "name attribute")
+                let type = try attribute.objectIdentifier("name attribute type")
+                let value = try attribute.any("name attribute value")
+                switch value.tag {
+                case .utf8String, .printableString, .ia5String:
+                    result.append((type, String(decoding: value.bytes, as: UTF8.self)))
+                default:
+                    result.append((type, "#" + Hex.encode(value.bytes)))
+                }
+            }
+        }
+        return result
+    }
+}
