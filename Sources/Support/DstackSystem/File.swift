@@ -1,0 +1,55 @@
+import DstackEncoding
+import Glibc
+
+/// Whole files, read within a limit.
+package enum File {
+    /// The bytes of a file, a pipe or a device.
+    ///
+    /// - Parameter limit: the most bytes that are accepted; every caller knows how large its input may sensibly be.
+    /// - Throws: ``SystemError``: `EFBIG` where there are more bytes than `limit`, else what the system says.
+    package static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        try FileDescriptor(opening: path, flags: O_RDONLY).readToEnd(limit: limit)
+    }
+
+    /// The text of a file.
+    ///
+    /// - Throws: also `EILSEQ` where the bytes are not valid UTF-8.
+    package static func readText(_ path: String, limit: Int) throws(SystemError) -> String {
+        let bytes = try read(path, limit: limit)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
+            throw SystemError("read", path, code: EILSEQ, reason: "it is not valid UTF-8 text")
+        }
+        return text
+    }
+
+    /// Adds bytes to the end of a file, whole and durably, even where other processes do the same.
+    ///
+    /// The file is created with `mode` if it is not there. Appenders exclude each other (`flock`); when this returns,
+    /// the bytes are on the disk. If they cannot be written completely, the file keeps the length that it had.
+    package static func append(_ bytes: [UInt8], to path: String, mode: FileMode) throws(SystemError) {
+        let file = try FileDescriptor(
+            opening: path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: mode.rawValue, doing: "append to")
+        guard retryingInterrupts({ flock(file.number, LOCK_EX) }) == 0 else { throw .last("lock", path) }
+        var status = stat()
+        guard fstat(file.number, &status) == 0 else { throw .last("append to", path) }
+        do throws(SystemError) {
+            try file.writeAll(bytes.span.bytes)
+            try file.synchronize()
+        } catch {
+            _ = ftruncate(file.number, status.st_size)
+            throw error
+        }
+    }
+}
+
+/// Who may read a file that is written.
+package struct FileMode: RawRepresentable, Equatable, Sendable {
+    package let rawValue: UInt32
+
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// 0600: keys, tokens and whatever contains them.
+    package static let secret = FileMode(rawValue: 0o600)
+    /// 0644: what anyone on the machine may read.
+    package static let readable = FileMode(rawValue: 0o644)
+}

@@ -1,0 +1,42 @@
+/// "Did you mean …?" for a word that was not understood.
+package enum Suggestion {
+    /// The candidate that takes the fewest typing errors to turn into `word`, if it is near enough to be meant.
+    ///
+    /// A typing error is a letter left out, added or replaced, or two neighbours swapped. Words up to 5 letters may
+    /// have one, longer ones about a third of their length. Of several the first wins.
+    package static func closest(to word: String, among candidates: some Sequence<String>) -> String? {
+        let letters = Array(word.lowercased().utf8)
+        // The comparison takes quadratic time: a hostile word is not worth it.
+        guard !letters.isEmpty, letters.count <= 64 else { return nil }
+        var best: (candidate: String, distance: Int)?
+        for candidate in candidates where candidate.utf8.count <= 64 {
+            let other = Array(candidate.lowercased().utf8)
+            let distance = distance(letters, other)
+            let allowed = max(1, max(letters.count, other.count) / 3)
+            // A distance as long as the shorter word means that nothing in it is alike.
+            guard distance <= allowed, distance < min(letters.count, other.count) else { continue }
+            if best.map({ distance < $0.distance }) ?? true { best = (candidate, distance) }
+        }
+        return best?.candidate
+    }
+
+    /// The optimal string alignment distance.
+    private static func distance(_ left: [UInt8], _ right: [UInt8]) -> Int {
+        var twoAgo = [Int]()
+        var previous = Array(0...right.count)
+        for (row, letter) in left.enumerated() {
+            var current = [row + 1]
+            for (column, other) in right.enumerated() {
+                let replaced = previous[column] + (letter == other ? 0 : 1)
+                var best = min(replaced, previous[column + 1] + 1, current[column] + 1)
+                if row > 0, column > 0, letter == right[column - 1], left[row - 1] == other {
+                    best = min(best, twoAgo[column - 1] + 1)
+                }
+                current.append(best)
+            }
+            twoAgo = previous
+            previous = current
+        }
+        return previous.last ?? left.count
+    }
+}
