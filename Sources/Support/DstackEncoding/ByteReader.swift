@@ -90,7 +90,15 @@ package struct ByteReader: ~Escapable {
     /// A little-endian integer.
     @inlinable
     package mutating func littleEndian<Value: FixedWidthInteger & BitwiseCopyable>(
-        _ type: Value.Type = Value.self, _ subject: StaticString
+        _ subject: StaticString
+    ) throws(DecodingFailure) -> Value {
+        Value(littleEndian: try integer(subject))
+    }
+
+    /// A little-endian integer of a type given at the call.
+    @inlinable
+    package mutating func littleEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+        _ type: Value.Type, _ subject: StaticString
     ) throws(DecodingFailure) -> Value {
         Value(littleEndian: try integer(subject))
     }
@@ -98,7 +106,15 @@ package struct ByteReader: ~Escapable {
     /// A big-endian integer.
     @inlinable
     package mutating func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
-        _ type: Value.Type = Value.self, _ subject: StaticString
+        _ subject: StaticString
+    ) throws(DecodingFailure) -> Value {
+        Value(bigEndian: try integer(subject))
+    }
+
+    /// A big-endian integer of a type given at the call.
+    @inlinable
+    package mutating func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
+        _ type: Value.Type, _ subject: StaticString
     ) throws(DecodingFailure) -> Value {
         Value(bigEndian: try integer(subject))
     }

@@ -1,0 +1,68 @@
+package import DstackEncoding
+
+/// Why this module could not do what it was asked: what failed, in what, and why.
+///
+/// A *verdict* is never an error: verification returns a ``VerificationReport``. Errors are for input that cannot be read
+/// at all, for configurations that make no sense, and for a world that does not answer. Two errors are equal if their
+/// codes are.
+public struct AttestationError: Error, Sendable {
+    /// What kind of failure. Open: later versions may add codes, so a `switch` needs a default.
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        /// The stable name of the code, as reports and logs show it.
+        public let rawValue: String
+
+        /// A code by its stable name.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The bytes are not a quote of a version and type this library knows.
+        public static let invalidQuote = Code(rawValue: "invalid_quote")
+        /// The collateral is incomplete or not of the documented form.
+        public static let invalidCollateral = Code(rawValue: "invalid_collateral")
+        /// A trust root is not a self-signed P-256 CA certificate.
+        public static let invalidTrustRoot = Code(rawValue: "invalid_trust_root")
+        /// A policy has unknown members or values that make no sense.
+        public static let invalidPolicy = Code(rawValue: "invalid_policy")
+        /// An event log is not of a known form or does not replay.
+        public static let invalidEventLog = Code(rawValue: "invalid_event_log")
+        /// An attestation envelope is not of a known form.
+        public static let invalidEnvelope = Code(rawValue: "invalid_envelope")
+        /// An app-compose file is not what dstack expects.
+        public static let invalidCompose = Code(rawValue: "invalid_compose")
+        /// A measurement document or VM configuration is not what dstack expects.
+        public static let invalidMeasurement = Code(rawValue: "invalid_measurement")
+        /// The collateral service could not be reached or gave an unusable answer.
+        public static let collateralUnavailable = Code(rawValue: "collateral_unavailable")
+    }
+
+    /// The kind of failure.
+    public let code: Code
+    /// What was being read or done: a field, a file, a service.
+    public let subject: String
+    /// What is wrong, lower-case; where it helps, what would be right.
+    public let reason: String
+    /// What to do about it; empty if there is nothing to say.
+    public let hint: String
+
+    /// An error with its facts.
+    public init(_ code: Code, subject: String, reason: String, hint: String = "") {
+        self.code = code
+        self.subject = subject
+        self.reason = reason
+        self.hint = hint
+    }
+
+    package init(_ code: Code, _ failure: DecodingFailure, hint: String = "") {
+        let place = failure.offset.map { " at byte \($0)" } ?? ""
+        self.init(code, subject: failure.subject + place, reason: failure.reason, hint: hint)
+    }
+}
+
+extension AttestationError: Equatable {
+    /// Errors are equal if their codes are.
+    public static func == (left: AttestationError, right: AttestationError) -> Bool { left.code == right.code }
+}
+
+extension AttestationError: CustomStringConvertible {
+    /// `subject: reason (hint)`.
+    public var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+}

@@ -1,0 +1,95 @@
+import DstackEncoding
+
+/// Everything a relying party needs beside a quote to verify it offline: Intel's statements about platforms and quoting
+/// enclaves, and the revocation lists, in the JSON form that DCAP tools exchange (`QuoteCollateralV3`).
+///
+/// A value of this type is *unverified*: it says what somebody sent. Members keep the exact bytes that were signed.
+public struct QuoteCollateral: Hashable, Sendable {
+    /// PEM chain of the issuer of the PCK revocation list. Not used: the list is checked under the CA that issued the PCK.
+    public var pckCRLIssuerChain: String
+    /// DER of the root CA's revocation list.
+    public var rootCACRL: [UInt8]
+    /// DER of the PCK CA's revocation list.
+    public var pckCRL: [UInt8]
+    /// PEM chain of the TCB info's signer, leaf first.
+    public var tcbInfoIssuerChain: String
+    /// The TCB info, exactly the text that was signed.
+    public var tcbInfo: String
+    /// r‖s over ``tcbInfo``, 64 bytes.
+    public var tcbInfoSignature: [UInt8]
+    /// PEM chain of the QE identity's signer, leaf first.
+    public var qeIdentityIssuerChain: String
+    /// The QE identity, exactly the text that was signed.
+    public var qeIdentity: String
+    /// r‖s over ``qeIdentity``, 64 bytes.
+    public var qeIdentitySignature: [UInt8]
+    /// PEM chain of the PCK certificate, leaf first; replaces the one in the quote. Needed where a quote has only an
+    /// encrypted platform identifier.
+    public var pckCertificateChain: String?
+
+    /// The most bytes of JSON that are read: a hundred times what Intel serves.
+    public static let maximumByteCount = 4 << 20
+
+    /// Collateral from its parts.
+    public init(
+        pckCRLIssuerChain: String, rootCACRL: [UInt8], pckCRL: [UInt8], tcbInfoIssuerChain: String, tcbInfo: String,
+        tcbInfoSignature: [UInt8], qeIdentityIssuerChain: String, qeIdentity: String, qeIdentitySignature: [UInt8],
+        pckCertificateChain: String? = nil
+    ) {
+        self.pckCRLIssuerChain = pckCRLIssuerChain
+        self.rootCACRL = rootCACRL
+        self.pckCRL = pckCRL
+        self.tcbInfoIssuerChain = tcbInfoIssuerChain
+        self.tcbInfo = tcbInfo
+        self.tcbInfoSignature = tcbInfoSignature
+        self.qeIdentityIssuerChain = qeIdentityIssuerChain
+        self.qeIdentity = qeIdentity
+        self.qeIdentitySignature = qeIdentitySignature
+        self.pckCertificateChain = pckCertificateChain
+    }
+
+    /// Reads the JSON form. Unknown members are ignored, as in every tool that exchanges it.
+    ///
+    /// - Throws: ``AttestationError`` with code `invalid_collateral` naming the member that is missing or mistyped.
+    public init(parsingJSON bytes: [UInt8]) throws(AttestationError) {
+        do throws(DecodingFailure) {
+            guard bytes.count <= Self.maximumByteCount else {
+                throw DecodingFailure(
+                    .tooLarge, "collateral", "\(bytes.count) bytes, at most \(Self.maximumByteCount) are read")
+            }
+            let root = try JSONDocument(parsing: bytes, subject: "collateral").root
+            pckCRLIssuerChain = try root.member("pck_crl_issuer_chain").string()
+            rootCACRL = try root.member("root_ca_crl").hexBytes()
+            pckCRL = try root.member("pck_crl").hexBytes()
+            tcbInfoIssuerChain = try root.member("tcb_info_issuer_chain").string()
+            tcbInfo = try root.member("tcb_info").string()
+            tcbInfoSignature = try root.member("tcb_info_signature").hexBytes()
+            qeIdentityIssuerChain = try root.member("qe_identity_issuer_chain").string()
+            qeIdentity = try root.member("qe_identity").string()
+            qeIdentitySignature = try root.member("qe_identity_signature").hexBytes()
+            pckCertificateChain = try root.optionalMember("pck_certificate_chain")?.string()
+        } catch {
+            throw AttestationError(
+                .invalidCollateral, error,
+                hint: "collateral is the JSON object that `dstack-verifier fetch-collateral` writes")
+        }
+    }
+
+    /// The JSON form, members in the order of the format; the optional member only if present.
+    public var json: [UInt8] {
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("pck_crl_issuer_chain", pckCRLIssuerChain)
+            object.member("root_ca_crl", Hex.encode(rootCACRL))
+            object.member("pck_crl", Hex.encode(pckCRL))
+            object.member("tcb_info_issuer_chain", tcbInfoIssuerChain)
+            object.member("tcb_info", tcbInfo)
+            object.member("tcb_info_signature", Hex.encode(tcbInfoSignature))
+            object.member("qe_identity_issuer_chain", qeIdentityIssuerChain)
+            object.member("qe_identity", qeIdentity)
+            object.member("qe_identity_signature", Hex.encode(qeIdentitySignature))
+            if let pckCertificateChain { object.member("pck_certificate_chain", pckCertificateChain) }
+        }
+        return writer.bytes
+    }
+}

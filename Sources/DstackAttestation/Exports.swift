@@ -1,0 +1,2 @@
+// Fixed-size values are part of this module's interface; who imports it need not know where they are declared.
+@_exported public import struct DstackEncoding.FixedBytes
