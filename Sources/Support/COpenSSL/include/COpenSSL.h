@@ -17,6 +17,8 @@
 #include <openssl/x509v3.h>
 
 #include "Digests.h"
+#include "ECKeys.h"
 #include "P256Verify.h"
+#include "Secrets.h"
 
 #endif

@@ -1,0 +1,20 @@
+#ifndef DSTACK_SECRETS_H
+#define DSTACK_SECRETS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Memory for secrets: pages of its own, so that locking one secret never unlocks a neighbour (locks do not nest), kept
+// out of swap and core dumps where the system allows it. OpenSSL's secure heap is not used: once it exists, OpenSSL
+// takes every private number from it and fails when it is full.
+
+/// At least `size` zero bytes, or NULL. Locking is best effort (RLIMIT_MEMLOCK).
+void *dstack_secret_allocate(size_t size);
+
+/// Wipes and releases memory of `dstack_secret_allocate`, called with the same size.
+void dstack_secret_release(void *memory, size_t size);
+
+/// 1 on success. `secret` selects the generator whose state is kept apart for private values.
+int dstack_random(uint8_t *bytes, size_t count, int secret);
+
+#endif

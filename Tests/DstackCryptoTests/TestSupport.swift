@@ -1,0 +1,70 @@
+import DstackCrypto
+import DstackEncoding
+import Foundation
+import Testing
+
+/// Bytes from hexadecimal text; blanks and line ends are ignored.
+func hex(_ text: String) -> [UInt8] {
+    (try? Hex.decode(String(text.filter { !$0.isWhitespace }), subject: "test")) ?? []
+}
+
+func secret(_ text: String) -> SecretBytes { SecretBytes(copying: hex(text).span.bytes) }
+
+/// Whether no error is thrown.
+func succeeds(_ body: () throws -> Void) -> Bool {
+    do {
+        try body()
+        return true
+    } catch { return false }
+}
+
+extension SecretBytes {
+    borrowing func hexForTest() -> String { Hex.encode(copiedToUnprotectedMemory()) }
+}
+
+/// A temporary directory that goes with the value.
+final class TemporaryDirectory {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-crypto-\(UUID().uuidString)")
+
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    func write(_ bytes: [UInt8], to name: String) throws -> String {
+        let file = url.appendingPathComponent(name)
+        try Data(bytes).write(to: file)
+        return file.path
+    }
+
+    func read(_ name: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: url.appendingPathComponent(name))) }
+    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
+}
+
+/// The `openssl` program, an implementation of everything here that shares none of our code.
+enum OpenSSLProgram {
+    static let isPresent = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")
+
+    struct Answer {
+        let status: Int32
+        let output: String
+    }
+
+    static func run(_ arguments: String...) throws -> Answer {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Answer(status: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+    }
+}
+
+extension Trait where Self == ConditionTrait {
+    static var needsOpenSSLProgram: Self {
+        .enabled(if: OpenSSLProgram.isPresent, "the openssl program is not installed (/usr/bin/openssl)")
+    }
+}
