@@ -48,7 +48,7 @@ let package = Package(
     targets: [
         // System libraries
         wrapper("COpenSSL", links: ["ssl", "crypto"]),
-        wrapper("CCurl", links: ["curl"]),
+        wrapper("CCurl", links: ["curl", "ssl", "crypto"]),
         wrapper("CCryptoPP", links: ["cryptopp"]),
         wrapper("CSecp256k1", links: ["secp256k1"]),
         wrapper("CTOML", links: []),
@@ -60,11 +60,13 @@ let package = Package(
         support("DstackSystem", ["DstackEncoding"]),
         support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
         support("DstackCommandLine", ["DstackEncoding", "DstackSystem"]),
-        support("DstackHTTPClient", ["CCurl", "DstackEncoding", "DstackSystem"]),
-        support("DstackHTTPServer", ["CEvent", "DstackEncoding", "DstackSystem"]),
+        support("DstackHTTP"),
+        support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
+        support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
 
         // Libraries
-        library("DstackAttestation", ["DstackCrypto", "DstackEncoding", "DstackHTTPClient", "DstackSystem"]),
+        library(
+            "DstackAttestation", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Shells
@@ -72,8 +74,8 @@ let package = Package(
         shell(
             "dstack-verifier",
             [
-                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPServer",
-                "DstackSystem",
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPServer", "DstackSystem",
             ]),
 
         // Tests
@@ -82,8 +84,8 @@ let package = Package(
         tests(
             "DstackSupportTests",
             [
-                "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPClient", "DstackHTTPServer",
-                "DstackSystem",
+                "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer", "DstackSystem",
             ]),
         tests(
             "DstackAttestationTests",

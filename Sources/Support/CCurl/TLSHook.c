@@ -1,0 +1,119 @@
+#include "TLSHook.h"
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+// More certificates than this in one chain have no honest use (libcurl's OpenSSL also limits their total size).
+#define MAXIMUM_CHAIN 16
+
+static int hook_index = -1;
+static pthread_once_t hook_index_once = PTHREAD_ONCE_INIT;
+
+static void release_hook(void *parent, void *data, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) {
+    (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+    dstack_curl_tls_hook *hook = data;
+    if (!hook) return;
+    hook->release(hook->context);
+    free(hook);
+}
+
+static void make_hook_index(void) {
+    hook_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, release_hook);
+}
+
+/// Encodes a chain and hands it on. False if it has no certificate, too many, or one that cannot be encoded.
+static bool with_encoded(X509 *leaf, STACK_OF(X509) *certificates, void *context,
+                         bool (*body)(void *, const dstack_curl_certificate *, size_t)) {
+    dstack_curl_certificate encoded[MAXIMUM_CHAIN];
+    size_t count = 0;
+    bool result = false;
+    int number = certificates ? sk_X509_num(certificates) : 0;
+    if (number == 0 && leaf) number = 1;
+    if (number <= 0 || number > MAXIMUM_CHAIN) return false;
+    for (; count < (size_t)number; count++) {
+        X509 *certificate = certificates && sk_X509_num(certificates) > 0
+                                ? sk_X509_value(certificates, (int)count) : leaf;
+        unsigned char *bytes = NULL;
+        int length = i2d_X509(certificate, &bytes);
+        if (length <= 0) goto done;
+        encoded[count].bytes = bytes;
+        encoded[count].count = (size_t)length;
+    }
+    result = body(context, encoded, count);
+done:
+    while (count > 0) OPENSSL_free((void *)encoded[--count].bytes);
+    return result;
+}
+
+static int verify_certificates(X509_STORE_CTX *store, void *argument) {
+    dstack_curl_tls_hook *hook = argument;
+    STACK_OF(X509) *chain = X509_STORE_CTX_get0_untrusted(store);
+    if (hook->checks_chain) {
+        if (X509_verify_cert(store) != 1) {
+            int error = X509_STORE_CTX_get_error(store);
+            hook->chain_refused(hook->context, X509_verify_cert_error_string(error));
+            return 0;
+        }
+        chain = X509_STORE_CTX_get0_chain(store);
+    }
+    if (hook->verify && !with_encoded(X509_STORE_CTX_get0_cert(store), chain, hook->context, hook->verify)) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+    }
+    // libcurl looks at the stored result once more after the handshake.
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
+static CURLcode install(CURL *easy, void *ssl_ctx, void *argument) {
+    (void)easy;
+    const dstack_curl_tls_hook *hook = argument;
+    SSL_CTX *ctx = ssl_ctx;
+    pthread_once(&hook_index_once, make_hook_index);
+    if (hook_index < 0) return CURLE_ABORTED_BY_CALLBACK;
+
+    dstack_curl_tls_hook *copy = malloc(sizeof *copy);
+    if (!copy) return CURLE_OUT_OF_MEMORY;
+    *copy = *hook;
+    // The SSL_CTX owns the copy from here on; its end releases it.
+    copy->retain(copy->context);
+    if (SSL_CTX_set_ex_data(ctx, hook_index, copy) != 1) {
+        copy->release(copy->context);
+        free(copy);
+        return CURLE_OUT_OF_MEMORY;
+    }
+    // A peer must not be able to change its certificate in the middle of a connection.
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_cert_verify_callback(ctx, verify_certificates, copy);
+    if (copy->configure && !copy->configure(copy->context, ctx)) return CURLE_ABORTED_BY_CALLBACK;
+    return CURLE_OK;
+}
+
+CURLcode dstack_curl_set_tls_hook(CURL *easy, const dstack_curl_tls_hook *hook) {
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, install);
+    if (code != CURLE_OK) return code;
+    return curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, (void *)hook);
+}
+
+struct chain_body {
+    void *context;
+    void (*body)(void *, const dstack_curl_certificate *, size_t);
+};
+
+static bool call_chain_body(void *context, const dstack_curl_certificate *chain, size_t count) {
+    struct chain_body *call = context;
+    call->body(call->context, chain, count);
+    return true;
+}
+
+bool dstack_curl_peer_chain(CURL *easy, void *context,
+                            void (*body)(void *context, const dstack_curl_certificate *chain, size_t count)) {
+    const struct curl_tlssessioninfo *info = NULL;
+    if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info) return false;
+    if (info->backend != CURLSSLBACKEND_OPENSSL || !info->internals) return false;
+    struct chain_body call = {context, body};
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(info->internals);
+    return chain && with_encoded(NULL, chain, &call, call_chain_body);
+}

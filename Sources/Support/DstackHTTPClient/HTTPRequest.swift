@@ -1,0 +1,80 @@
+package import DstackHTTP
+
+/// One request of an ``HTTPClient``.
+package struct HTTPRequest: Sendable {
+    package var method: HTTPMethod
+    /// An absolute `http` or `https` URL in ASCII, without user name and password.
+    package var url: String
+    /// Sent as they are; names and values that would break the message are refused. `Content-Length` and
+    /// `Transfer-Encoding` follow from the body and are refused here.
+    package var headers: HTTPHeaders
+    package var body: [UInt8]?
+    /// Limits for this request; nil for the client's.
+    package var limits: HTTPClientLimits?
+    /// Whether a second copy may be sent when a kept connection turns out to be dead before any answer.
+    ///
+    /// A request that must not be repeated always gets a fresh connection, because on a kept one "the peer closed it
+    /// while idle" and "the peer died after doing the work" look alike. Preset from the method.
+    package var mayBeRepeated: Bool
+
+    package init(
+        _ method: HTTPMethod, _ url: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil,
+        limits: HTTPClientLimits? = nil
+    ) {
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+        self.limits = limits
+        mayBeRepeated = method.isIdempotent
+    }
+}
+
+/// A whole response. Any status is a response; none is an error.
+package struct HTTPResponse: Sendable {
+    package let status: Int
+    package let headers: HTTPHeaders
+    package let body: [UInt8]
+    /// What the server presented, leaf first, DER; empty unless the client's `reportsPeerCertificates` is set.
+    package let peerCertificates: [[UInt8]]
+    /// Whether this request had to open a connection (rather than use a kept one).
+    package let openedConnection: Bool
+
+    package init(
+        status: Int, headers: HTTPHeaders, body: [UInt8], peerCertificates: [[UInt8]] = [],
+        openedConnection: Bool = true
+    ) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.peerCertificates = peerCertificates
+        self.openedConnection = openedConnection
+    }
+
+    package var isSuccess: Bool { (200...299).contains(status) }
+}
+
+/// What one exchange may cost. Every response is hostile until it was looked at.
+package struct HTTPClientLimits: Sendable, Hashable {
+    package var maximumBodyBytes: Int
+    /// Of all header lines of one response together.
+    package var maximumHeaderBytes: Int
+    /// Until a connection stands, name resolution and TLS included.
+    package var connectTimeout: Duration
+    /// For the whole exchange.
+    package var totalTimeout: Duration
+    /// How long a transfer may pass without a single byte in either direction; whole seconds, nil for no such limit.
+    package var stallTimeout: Duration?
+
+    package init(
+        maximumBodyBytes: Int = 16 << 20, maximumHeaderBytes: Int = 64 << 10,
+        connectTimeout: Duration = .seconds(10), totalTimeout: Duration = .seconds(60),
+        stallTimeout: Duration? = nil
+    ) {
+        self.maximumBodyBytes = maximumBodyBytes
+        self.maximumHeaderBytes = maximumHeaderBytes
+        self.connectTimeout = connectTimeout
+        self.totalTimeout = totalTimeout
+        self.stallTimeout = stallTimeout
+    }
+}

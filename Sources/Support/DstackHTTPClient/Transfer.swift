@@ -1,0 +1,312 @@
+import CCurl
+import DstackHTTP
+import Glibc
+
+/// One exchange: a libcurl easy handle, what it reads from and what it writes to. Lives on its client's thread.
+final class Transfer {
+    let easy: UnsafeMutableRawPointer
+    private let submission: TransferLoop.Submission
+    private let url: RequestURL
+    private let subject: String
+    private let verification: TLSVerification
+    private let hook: UnsafeMutablePointer<dstack_curl_tls_hook>
+    private let vsock: UnsafeMutablePointer<dstack_curl_vsock>
+    private let errorText: UnsafeMutablePointer<CChar>
+    private let requestBody: PinnedBytes?
+    /// Keeps an empty body's address valid.
+    private var emptyBody: PinnedBytes?
+    private var headerLines: UnsafeMutablePointer<curl_slist>?
+    private var connectTo: UnsafeMutablePointer<curl_slist>?
+    private var received: ReceivedMessage
+
+    var isCancelled: Bool { submission.cancellation.wasRequested }
+
+    /// - Throws: where the request or the settings are wrong, or memory is short. The caller answers the submission.
+    init(_ submission: TransferLoop.Submission, _ settings: TransferSettings) throws(HTTPClientError) {
+        let request = submission.request
+        let configuration = settings.configuration
+        let limits = request.limits ?? configuration.limits
+        let problem = { (code: HTTPClientError.Code, subject: String, reason: String) in
+            HTTPClientError(code, .preparing, subject: subject, reason: reason)
+        }
+        let url: RequestURL
+        do throws(RequestProblem) {
+            url = try RequestURL(request.url)
+        } catch {
+            throw problem(.invalidRequest, request.method.rawValue, error.reason)
+        }
+        let subject = "\(request.method.rawValue) \(url.display)\(configuration.transport.suffix)"
+        if submission.cancellation.wasRequested { throw problem(.cancelled, subject, "the task was cancelled") }
+        if let reason = request.problem { throw problem(.invalidRequest, subject, reason) }
+        if let reason = configuration.problem(for: url) { throw problem(.invalidConfiguration, subject, reason) }
+        guard let easy = curl_easy_init() else { throw problem(.system, subject, "libcurl has no memory") }
+
+        self.easy = easy
+        self.submission = submission
+        self.url = url
+        self.subject = subject
+        verification = TLSVerification(configuration.trust, host: url.host)
+        hook = .allocate(capacity: 1)
+        hook.initialize(to: verification.makeHook())
+        vsock = .allocate(capacity: 1)
+        vsock.initialize(to: dstack_curl_vsock())
+        errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
+        errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+        requestBody = request.body.map { PinnedBytes($0) }
+        received = ReceivedMessage(
+            maximumBodyBytes: limits.maximumBodyBytes, maximumHeaderBytes: limits.maximumHeaderBytes)
+
+        var options = TransferOptions(easy)
+        prepareMessage(request, &options)
+        prepareBounds(request, limits, configuration, &options)
+        prepareRoute(configuration, limits, &options)
+        prepareTLS(settings, &options)
+        prepareReception(&options)
+        if let failed = options.firstFailure {
+            throw failure(.invalidConfiguration, .preparing, failed)
+        }
+    }
+
+    deinit {
+        curl_easy_cleanup(easy)
+        curl_slist_free_all(headerLines)
+        curl_slist_free_all(connectTo)
+        hook.deallocate()
+        vsock.deallocate()
+        errorText.deallocate()
+    }
+
+    // MARK: Before
+
+    private func prepareMessage(_ request: HTTPRequest, _ options: inout TransferOptions) {
+        options.set(CURLOPT_CURLU, UnsafeRawPointer(url.handle))
+        options.set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1)
+        // A body of no bytes and no body are the same for the methods that are expected to have one.
+        if let body = requestBody ?? (request.method.expectsBody ? PinnedBytes([]) : nil) {
+            emptyBody = body
+            options.set(CURLOPT_POST, 1)
+            options.set(CURLOPT_POSTFIELDSIZE_LARGE, offset: body.count)
+            options.set(CURLOPT_POSTFIELDS, UnsafeRawPointer(body.buffer.baseAddress))
+        }
+        if request.method == .head {
+            options.set(CURLOPT_NOBODY, 1)
+        } else {
+            options.set(CURLOPT_CUSTOMREQUEST, request.method.rawValue)
+        }
+
+        var lines = request.headers.fields.map { $0.value.isEmpty ? "\($0.name);" : "\($0.name): \($0.value)" }
+        // A line without value takes back a header of libcurl's own: it would wait for "100 Continue" before a long
+        // body, and call every body a form.
+        for name in ["Expect", "Content-Type"] where !request.headers.contains(name) { lines.append("\(name):") }
+        for line in lines {
+            guard let extended = curl_slist_append(headerLines, line) else {
+                return options.fail("libcurl has no memory")
+            }
+            headerLines = extended
+        }
+        options.set(CURLOPT_HTTPHEADER, UnsafeRawPointer(headerLines))
+    }
+
+    private func prepareBounds(
+        _ request: HTTPRequest, _ limits: HTTPClientLimits, _ configuration: HTTPClientConfiguration,
+        _ options: inout TransferOptions
+    ) {
+        options.set(CURLOPT_NOSIGNAL, 1)
+        // Without it a cancelled transfer would wait for its name server.
+        options.set(CURLOPT_QUICK_EXIT, 1)
+        options.set(CURLOPT_CONNECTTIMEOUT_MS, limits.connectTimeout.wholeMilliseconds)
+        options.set(CURLOPT_TIMEOUT_MS, limits.totalTimeout.wholeMilliseconds)
+        if let stall = limits.stallTimeout {
+            options.set(CURLOPT_LOW_SPEED_LIMIT, 1)
+            options.set(CURLOPT_LOW_SPEED_TIME, max(1, stall.wholeMilliseconds / 1000))
+        }
+        // Refuses by Content-Length, before the first byte; what comes without one is counted as it comes.
+        if request.method != .head { options.set(CURLOPT_MAXFILESIZE_LARGE, offset: max(1, limits.maximumBodyBytes)) }
+        options.set(CURLOPT_PROTOCOLS_STR, url.scheme)
+        if case .followed(let most) = configuration.redirects, request.method == .get || request.method == .head {
+            options.set(CURLOPT_FOLLOWLOCATION, 1)
+            options.set(CURLOPT_MAXREDIRS, max(0, min(most, 20)))
+            options.set(CURLOPT_REDIR_PROTOCOLS_STR, url.scheme)
+        }
+        if !request.mayBeRepeated { options.set(CURLOPT_FRESH_CONNECT, 1) }
+    }
+
+    private func prepareRoute(
+        _ configuration: HTTPClientConfiguration, _ limits: HTTPClientLimits, _ options: inout TransferOptions
+    ) {
+        options.set(CURLOPT_USERAGENT, configuration.userAgent)
+        // An empty text means "no proxy, whatever the environment says".
+        var proxy: String?
+        switch configuration.transport {
+        case .network:
+            proxy = configuration.proxy.url(forScheme: url.scheme)
+            options.set(CURLOPT_NOPROXY, configuration.proxy.exceptions ?? "")
+        case .unix(let path): options.set(CURLOPT_UNIX_SOCKET_PATH, path)
+        case .abstractUnix(let name): options.set(CURLOPT_ABSTRACT_UNIX_SOCKET, name)
+        case .vsock(let cid, let port):
+            vsock.pointee = dstack_curl_vsock(
+                cid: cid, port: port,
+                timeout_milliseconds: Int32(truncatingIfNeeded: min(limits.connectTimeout.wholeMilliseconds, 60_000)),
+                error: 0)
+            options.check(dstack_curl_use_vsock(easy, vsock))
+            // Keeps the host name, which only names the peer, from being looked up.
+            connectTo = curl_slist_append(nil, "::127.0.0.1:1")
+            options.set(CURLOPT_CONNECT_TO, UnsafeRawPointer(connectTo))
+        }
+        options.set(CURLOPT_PROXY, proxy ?? "")
+        options.set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
+    }
+
+    private func prepareTLS(_ settings: TransferSettings, _ options: inout TransferOptions) {
+        let trust = settings.configuration.trust
+        options.set(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
+        // A resumed session would skip the verifier.
+        options.set(CURLOPT_SSL_SESSIONID_CACHE, 0)
+        options.set(CURLOPT_SSL_VERIFYHOST, trust.checksHost ? 2 : 0)
+        // libcurl's default directory of authorities would be trusted beside the ones given, and it keeps libcurl from
+        // remembering the parsed system file, which holds the same certificates.
+        options.set(CURLOPT_CAPATH, nil as String?)
+        switch trust.authorities {
+        case .system: break
+        case .file(let path): options.set(CURLOPT_CAINFO, path)
+        case .pem:
+            options.set(CURLOPT_CAINFO, nil as String?)
+            if let pem = settings.authorities, pem.count > 0 { options.set(CURLOPT_CAINFO_BLOB, pem) }
+        }
+        if let chain = settings.certificateChain, let key = settings.privateKey {
+            options.set(CURLOPT_SSLCERTTYPE, "PEM")
+            options.set(CURLOPT_SSLCERT_BLOB, chain)
+            options.set(CURLOPT_SSLKEYTYPE, "PEM")
+            options.set(CURLOPT_SSLKEY_BLOB, key)
+        }
+        options.check(dstack_curl_set_tls_hook(easy, hook))
+        received.wantsCertificates = settings.configuration.reportsPeerCertificates
+    }
+
+    private func prepareReception(_ options: inout TransferOptions) {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        options.set(CURLOPT_ERRORBUFFER, UnsafeRawPointer(errorText))
+        options.check(
+            dstack_curl_set_data_function(
+                easy, CURLOPT_HEADERFUNCTION, CURLOPT_HEADERDATA,
+                { data, size, count, context in
+                    Transfer.receive(data, size &* count, context) { transfer, line in
+                        if transfer.received.wantsCertificates { transfer.recordCertificates() }
+                        return transfer.received.header(line)
+                    }
+                }, context))
+        options.check(
+            dstack_curl_set_data_function(
+                easy, CURLOPT_WRITEFUNCTION, CURLOPT_WRITEDATA,
+                { data, size, count, context in
+                    Transfer.receive(data, size &* count, context) { $0.received.body($1) }
+                }, context))
+    }
+
+    // MARK: During
+
+    /// Any result but the number of bytes given ends the transfer.
+    private static func receive(
+        _ data: UnsafeMutablePointer<CChar>, _ count: Int, _ context: UnsafeMutableRawPointer?,
+        _ body: (Transfer, UnsafeRawBufferPointer) -> Bool
+    ) -> Int {
+        guard let context else { return 0 }
+        let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+        guard !transfer.isCancelled else { return 0 }
+        return body(transfer, UnsafeRawBufferPointer(start: data, count: count)) ? count : 0
+    }
+
+    private func recordCertificates() {
+        received.wantsCertificates = false
+        _ = dstack_curl_peer_chain(easy, Unmanaged.passUnretained(self).toOpaque()) { context, chain, count in
+            let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+            transfer.received.certificates = TLSVerification.copy(chain, count)
+        }
+    }
+
+    // MARK: After
+
+    func cancel() { answer(.failure(failure(.cancelled, phase, "the task was cancelled"))) }
+
+    func finish(_ code: CURLcode) {
+        if isCancelled, code != CURLE_OK { return cancel() }
+        guard code == CURLE_OK else { return answer(.failure(explain(code))) }
+        answer(
+            .success(
+                HTTPResponse(
+                    status: number(CURLINFO_RESPONSE_CODE), headers: received.headers, body: received.takeBody(),
+                    peerCertificates: received.certificates, openedConnection: openedConnection)))
+    }
+
+    private func answer(_ outcome: TransferLoop.Outcome) {
+        submission.continuation.resume(returning: outcome)
+    }
+
+    func failure(
+        _ code: HTTPClientError.Code, _ phase: HTTPClientError.Phase, _ reason: String
+    ) -> HTTPClientError {
+        HTTPClientError(code, phase, subject: subject, reason: reason)
+    }
+
+    private func explain(_ code: CURLcode) -> HTTPClientError {
+        if let overrun = received.problem { return failure(overrun.code, .receiving, overrun.reason) }
+        if let refusal = verification.refusal { return failure(.peerNotTrusted, .handshaking, refusal) }
+        if vsock.pointee.error != 0 {
+            return failure(.connection, .connecting, String(cString: strerror(vsock.pointee.error)))
+        }
+        let phase = phase
+        let detail = String(cString: errorText)
+        let text = detail.isEmpty ? String(cString: curl_easy_strerror(code)) : detail
+        let proxyStatus = number(CURLINFO_HTTP_CONNECTCODE)
+        if proxyStatus != 0, !(200...299).contains(proxyStatus) { return failure(.proxy, .connecting, text) }
+        return failure(topic(of: code, phase, text), phase, text)
+    }
+
+    private func topic(
+        of code: CURLcode, _ phase: HTTPClientError.Phase, _ text: String
+    ) -> HTTPClientError.Code {
+        switch code {
+        // The request's own URL was checked before, so a bad one comes from a redirect.
+        case CURLE_UNSUPPORTED_PROTOCOL where received.headers.contains("Location"),
+            CURLE_URL_MALFORMAT where received.headers.contains("Location"):
+            .redirect
+        // What libcurl runs out of is its own limit for one header line.
+        case CURLE_OUT_OF_MEMORY where phase == .waiting || phase == .receiving: .tooLarge
+        case CURLE_SEND_ERROR, CURLE_RECV_ERROR:
+            if phase == .handshaking {
+                .tls
+            } else if phase == .receiving, !text.hasPrefix("Recv failure"), !text.hasPrefix("OpenSSL") {
+                // Neither the socket nor TLS failed: the framing of the body is wrong.
+                .invalidResponse
+            } else {
+                .connectionLost
+            }
+        default: HTTPClientError.Code(code)
+        }
+    }
+
+    private var openedConnection: Bool { number(CURLINFO_NUM_CONNECTS) > 0 }
+
+    /// How far libcurl came, by the moments it has noted.
+    private var phase: HTTPClientError.Phase {
+        if received.hasBegun { return .receiving }
+        if moment(CURLINFO_PRETRANSFER_TIME_T) > 0 {
+            return requestBody.map { number(offset: CURLINFO_SIZE_UPLOAD_T) < $0.count } == true ? .sending : .waiting
+        }
+        if moment(CURLINFO_CONNECT_TIME_T) > 0 { return url.scheme == "https" ? .handshaking : .sending }
+        if moment(CURLINFO_NAMELOOKUP_TIME_T) > 0 { return .connecting }
+        return .resolving
+    }
+
+    private func number(_ info: CURLINFO) -> Int {
+        var value = 0
+        return dstack_curl_get_long(easy, info, &value) == CURLE_OK ? value : 0
+    }
+
+    private func number(offset info: CURLINFO) -> Int {
+        var value: curl_off_t = 0
+        return dstack_curl_get_offset(easy, info, &value) == CURLE_OK ? Int(value) : 0
+    }
+
+    private func moment(_ info: CURLINFO) -> Int { number(offset: info) }
+}

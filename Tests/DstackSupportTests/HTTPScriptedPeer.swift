@@ -1,0 +1,129 @@
+import Foundation
+import Glibc
+import Synchronization
+
+/// A peer that speaks whatever bytes a test tells it to: one thread accepts, one thread a connection runs the script.
+final class HTTPScriptedPeer: Sendable {
+    /// One accepted connection, blocking.
+    struct Connection {
+        let descriptor: Int32
+
+        /// Reads until the text was seen, or the end; nil at the end.
+        func read(until text: String) -> String? {
+            var received = [UInt8]()
+            let wanted = Array(text.utf8)
+            while true {
+                var byte: UInt8 = 0
+                guard Glibc.read(descriptor, &byte, 1) == 1 else { return nil }
+                received.append(byte)
+                if received.suffix(wanted.count).elementsEqual(wanted) {
+                    return String(decoding: received, as: UTF8.self)
+                }
+            }
+        }
+
+        func readHead() -> String? { read(until: "\r\n\r\n") }
+
+        @discardableResult
+        func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+        @discardableResult
+        func send(_ bytes: [UInt8]) -> Bool {
+            var sent = 0
+            while sent < bytes.count {
+                let count = bytes[sent...].withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+                }
+                guard count > 0 else { return false }
+                sent += count
+            }
+            return true
+        }
+
+        /// Waits until the client has gone.
+        func waitForEnd() {
+            var byte: UInt8 = 0
+            while Glibc.read(descriptor, &byte, 1) == 1 {}
+        }
+    }
+
+    private let listener: Int32
+    private let accepted = Atomic<Int>(0)
+    let port: UInt16
+
+    /// How many connections were made so far.
+    var connectionCount: Int { accepted.load(ordering: .sequentiallyConsistent) }
+
+    var url: String { "http://127.0.0.1:\(port)" }
+
+    /// Listens on a free TCP port of this machine, or at a Unix path (an abstract name if it begins with a zero).
+    init(unix path: String? = nil, _ script: @escaping @Sendable (Connection) -> Void) throws {
+        if let path {
+            listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+            port = 0
+            try Self.bindUnix(listener, path)
+        } else {
+            listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            port = try Self.bindLoopback(listener)
+        }
+        guard listen(listener, 128) == 0 else { throw POSIXError(.EADDRINUSE) }
+        Thread.detachNewThread { [listener, self] in
+            while true {
+                let descriptor = accept(listener, nil, nil)
+                guard descriptor >= 0 else { return }
+                accepted.add(1, ordering: .sequentiallyConsistent)
+                Thread.detachNewThread {
+                    script(Connection(descriptor: descriptor))
+                    close(descriptor)
+                }
+            }
+        }
+    }
+
+    /// Ends the accepting thread, which keeps this object alive until then.
+    func stop() {
+        shutdown(listener, Int32(SHUT_RDWR))
+        close(listener)
+    }
+
+    private static func bindUnix(_ descriptor: Int32, _ path: String) throws {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let isAbstract = path.utf8.first == 0
+        let length = isAbstract ? MemoryLayout<sa_family_t>.size + path.utf8.count : MemoryLayout<sockaddr_un>.size
+        let status = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(length)) }
+        }
+        guard status == 0 else { throw POSIXError(.EADDRINUSE) }
+    }
+
+    private static func bindLoopback(_ descriptor: Int32) throws -> UInt16 {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+                bind(descriptor, pointer, length) == 0 ? getsockname(descriptor, pointer, &length) : -1
+            }
+        }
+        guard status == 0 else { throw POSIXError(.EADDRINUSE) }
+        return UInt16(bigEndian: address.sin_port)
+    }
+}
+
+/// A directory that goes with the test.
+final class HTTPTestDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        // Short, because a Unix socket path has at most 107 bytes.
+        path = "/tmp/dh-\(UUID().uuidString.prefix(13))"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+}
