@@ -106,7 +106,7 @@ package struct JSONNode: Sendable {
     /// The path from the root and the document's name, for messages.
     package var subject: String {
         let path = document.path(to: index)
-        return path.isEmpty ? document.subject : "\(document.subject).\(path)"
+        return path.isEmpty || path.first == "[" ? document.subject + path : "\(document.subject).\(path)"
     }
 
     package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {

@@ -1,0 +1,86 @@
+package import DstackEncoding
+
+extension EventLog {
+    /// Reads dstack's JSON form: an array of objects with `imr`, `event_type`, `digest`, `event`, `event_payload` and,
+    /// for runtime events of version 2, `version` and `preimage`. Unknown members are ignored; a blank `digest` is nil.
+    ///
+    /// - Throws: ``EvidenceError`` naming the member, for text that is not JSON, a member twice, a register above 3, or a
+    ///   digest that is not of 48 bytes.
+    public init(json text: [UInt8]) throws(EvidenceError) {
+        self = try EvidenceError.decoding { () throws(DecodingFailure) in
+            try EventLog(JSONDocument(parsing: text, subject: "event_log").root)
+        }
+    }
+
+    /// The same for text that is at hand as a `String`.
+    public init(json text: String) throws(EvidenceError) {
+        try self.init(json: Array(text.utf8))
+    }
+
+    package init(_ node: JSONNode) throws(DecodingFailure) {
+        var events: [LoggedEvent] = []
+        events.reserveCapacity(node.count)
+        for element in try node.array() { events.append(try LoggedEvent(element)) }
+        self.init(events)
+    }
+
+    /// dstack's JSON form, byte for byte as upstream writes it: compact, members in a fixed order, `version` only where
+    /// it is not 1, `preimage` only where there is one.
+    public var json: String {
+        var writer = ByteWriter(capacity: events.count * 256)
+        writer.u8(UInt8(ascii: "["))
+        for (index, event) in events.enumerated() {
+            if index > 0 { writer.u8(UInt8(ascii: ",")) }
+            event.appendJSON(to: &writer)
+        }
+        writer.u8(UInt8(ascii: "]"))
+        return String(decoding: writer.bytes, as: UTF8.self)
+    }
+}
+
+extension LoggedEvent {
+    init(_ node: JSONNode) throws(DecodingFailure) {
+        let imr = try node.member("imr")
+        let number = try imr.integer(UInt32.self)
+        guard let register = UInt8(exactly: number).flatMap(RTMR.init) else {
+            throw imr.failure("register \(number); a trust domain has 0 to 3", .unsupported)
+        }
+        let digestNode = try node.member("digest")
+        let digestBytes = try digestNode.hexBytes()
+        let digest = FixedBytes<48>(digestBytes)
+        guard digest != nil || digestBytes.isEmpty else {
+            throw digestNode.failure("\(digestBytes.count) bytes; a digest has 48, or is blank")
+        }
+        self.init(
+            register: register, type: MeasuredEventType(rawValue: try node.member("event_type").integer()),
+            digest: digest, name: try node.member("event").string(),
+            payload: try node.member("event_payload").hexBytes(),
+            version: try RuntimeEvent.Version(optional: node.optionalMember("version")),
+            preimage: try node.optionalMember("preimage")?.hexBytes())
+    }
+
+    fileprivate func appendJSON(to writer: inout ByteWriter) {
+        writer.append(
+            "{\"imr\":\(register.rawValue),\"event_type\":\(type.rawValue),\"digest\":\"\(digest?.hex ?? "")\"".utf8)
+        writer.append(",\"event\":".utf8)
+        CanonicalJSON.append(name, to: &writer)
+        writer.append(",\"event_payload\":\"\(Hex.encode(payload))\"".utf8)
+        if version != .v1 { writer.append(",\"version\":\(version.rawValue)".utf8) }
+        if let preimage { writer.append(",\"preimage\":\"\(Hex.encode(preimage))\"".utf8) }
+        writer.u8(UInt8(ascii: "}"))
+    }
+}
+
+extension RuntimeEvent.Version {
+    /// 1 where the member is absent.
+    init(optional node: JSONNode?) throws(DecodingFailure) {
+        guard let node else {
+            self = .v1
+            return
+        }
+        guard let version = Self(rawValue: try node.integer()) else {
+            throw node.failure("runtime events have version 1 or 2", .unsupported)
+        }
+        self = version
+    }
+}

@@ -1,0 +1,121 @@
+internal import DstackCrypto
+public import DstackEncoding
+
+extension EventLog {
+    /// Extends four registers of zeros with the log's events, as the trust domain did.
+    ///
+    /// The digest of a runtime event is always computed from its name and payload, never believed. Version 1 and version
+    /// 2 hash different kinds of bytes, so that an event cannot pass under the other version either.
+    ///
+    /// - Throws: ``EvidenceError`` for a boot event without digest, a runtime event whose digest or preimage is not its
+    ///   own, a runtime event outside RTMR3, or anything else inside RTMR3.
+    public func replay() throws(EvidenceError) -> ReplayedEventLog {
+        try ReplayedEventLog(replaying: self)
+    }
+}
+
+/// An event log and the registers to which it leads. Only replay makes one.
+///
+/// The log is proven once the registers equal those of a verified quote (``compare(with:)``). Until then it is a
+/// consistent story that anybody can write.
+public struct ReplayedEventLog: Sendable, Hashable {
+    /// The log that was replayed.
+    public let log: EventLog
+    /// The registers at the end of the log.
+    public let registers: RTMRValues
+    /// The events of RTMR3, in order.
+    public let runtimeEvents: [RuntimeEvent]
+    /// RTMR3 after each of ``runtimeEvents``.
+    private let runtimeRegisters: [FixedBytes<48>]
+    /// How many events extended each register.
+    private let counts: [Int]
+
+    fileprivate init(replaying log: EventLog) throws(EvidenceError) {
+        var registers = RTMRValues()
+        var runtimeEvents: [RuntimeEvent] = []
+        var runtimeRegisters: [FixedBytes<48>] = []
+        var counts = [Int](repeating: 0, count: RTMR.allCases.count)
+        for (index, event) in log.events.enumerated() {
+            guard let digest = try event.extendedDigest("event \(index) of the log") else { continue }
+            let extended = SHA384.hash(registers[event.register].bytes + digest.bytes)
+            registers[event.register] = extended
+            counts[Int(event.register.rawValue)] += 1
+            if let runtimeEvent = event.runtimeEvent {
+                runtimeEvents.append(runtimeEvent)
+                runtimeRegisters.append(extended)
+            }
+        }
+        self.log = log
+        self.registers = registers
+        self.runtimeEvents = runtimeEvents
+        self.runtimeRegisters = runtimeRegisters
+        self.counts = counts
+    }
+
+    /// How many events extended a register.
+    public func eventCount(of register: RTMR) -> Int { counts[Int(register.rawValue)] }
+
+    /// Whether the log has any event of the boot, i.e. of RTMR0 to RTMR2. Small forms of a log leave them out.
+    public var hasBootEvents: Bool { counts[0...2].contains { $0 > 0 } }
+
+    /// RTMR3 as it was right after the first event of a name, or nil if there was none.
+    public func runtimeRegister(after event: BootEvent) -> FixedBytes<48>? {
+        runtimeEvents.firstIndex { $0.name == event.rawValue }.map { runtimeRegisters[$0] }
+    }
+
+    /// One register's part of a comparison with a quote.
+    public struct Comparison: Sendable, Hashable {
+        /// The register.
+        public let register: RTMR
+        /// What the quote says.
+        public let quoted: FixedBytes<48>
+        /// What the log leads to.
+        public let replayed: FixedBytes<48>
+        /// How many events of the log extended it.
+        public let eventCount: Int
+
+        /// Whether both are equal.
+        public var matches: Bool { quoted == replayed }
+    }
+
+    /// Compares all four registers with those of a quote.
+    public func compare(with quoted: RTMRValues) -> [Comparison] {
+        RTMR.allCases.map { register in
+            Comparison(
+                register: register, quoted: quoted[register], replayed: registers[register],
+                eventCount: eventCount(of: register))
+        }
+    }
+}
+
+extension LoggedEvent {
+    /// What the event extends its register with; nil if it extends nothing.
+    fileprivate func extendedDigest(_ subject: @autoclosure () -> String) throws(EvidenceError) -> FixedBytes<48>? {
+        guard let event = runtimeEvent else {
+            // Otherwise a log could explain RTMR3 by digests of anything, and events looked up by name would not be all
+            // that went in.
+            guard register != .rtmr3 else {
+                throw EvidenceError(.foreignEvent, subject(), "RTMR3 has only runtime events, not type \(type)")
+            }
+            // TCG PC Client Platform Firmware Profile 1.06, section 10.4.1: EV_NO_ACTION shall not be extended.
+            guard type != .noAction else { return nil }
+            guard let digest else {
+                throw EvidenceError(.missingDigest, subject(), "a boot event needs its digest of 96 hexadecimal digits")
+            }
+            return digest
+        }
+        guard register == .rtmr3 else {
+            throw EvidenceError(
+                .misplacedRuntimeEvent, subject(), "runtime events belong into RTMR3, not \(register)")
+        }
+        let expected = event.digest
+        if let digest, digest != expected {
+            throw EvidenceError(
+                .digestMismatch, subject(), "digest \(digest) found, name and payload have \(expected)")
+        }
+        if let preimage, preimage != event.preimage {
+            throw EvidenceError(.digestMismatch, subject(), "the preimage is not that of name and payload")
+        }
+        return expected
+    }
+}

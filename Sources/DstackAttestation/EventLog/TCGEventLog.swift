@@ -1,0 +1,164 @@
+internal import DstackEncoding
+
+/// A binary event log as firmware leaves it (TCG PC Client Platform Firmware Profile 1.06, section 10.2), in the form
+/// that the CCEL table of a trust domain points to (UEFI 2.10 section 38.4, Intel TDVF design guide).
+///
+/// Nothing is lost: ``encoded`` gives the bytes that were parsed. ``EventLog/init(_:)`` makes the log that can be
+/// replayed.
+public struct TCGEventLog: Sendable, Hashable {
+    /// The first entry, which describes the others.
+    public var header: Header
+    /// The events.
+    public var entries: [Entry]
+    /// What follows the last event: the end marker `ff ff ff ff` and the rest of the area. Empty where the log ends with
+    /// its last event.
+    public var unused: [UInt8]
+
+    /// A log from its parts. `unused` is best left at the end marker.
+    public init(header: Header, entries: [Entry], unused: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF]) {
+        self.header = header
+        self.entries = entries
+        self.unused = unused
+    }
+
+    /// The first entry: a TCG_PCClientPCREvent of type EV_NO_ACTION around a TCG_EfiSpecIDEvent.
+    public struct Header: Sendable, Hashable {
+        /// Register index; without meaning. 1 in CCEL, 0 in the logs of TPMs.
+        public var registerIndex: UInt32
+        /// SHA-1 digest; zeros.
+        public var digest: [UInt8]
+        /// 0 for clients, 1 for servers.
+        public var platformClass: UInt32
+        /// Version of the specification: minor, major, errata.
+        public var specificationVersion: [UInt8]
+        /// Size of a native integer of the firmware: 1 for 32 bits, 2 for 64.
+        public var uintnSize: UInt8
+        /// The digests that entries carry. Sizes that differ from the algorithms' own are kept but not believed.
+        public var algorithms: [Algorithm]
+        /// Vendor's information, at most 255 bytes.
+        public var vendorInfo: [UInt8]
+
+        /// The header that TDVF writes: version 2.0, one digest, SHA-384.
+        public init() {
+            registerIndex = 1
+            digest = [UInt8](repeating: 0, count: 20)
+            platformClass = 0
+            specificationVersion = [0, 2, 0]
+            uintnSize = 2
+            algorithms = [Algorithm(id: HashAlgorithm.sha384.rawValue, digestSize: 48)]
+            vendorInfo = []
+        }
+
+        init(
+            registerIndex: UInt32, digest: [UInt8], platformClass: UInt32, specificationVersion: [UInt8],
+            uintnSize: UInt8, algorithms: [Algorithm], vendorInfo: [UInt8]
+        ) {
+            self.registerIndex = registerIndex
+            self.digest = digest
+            self.platformClass = platformClass
+            self.specificationVersion = specificationVersion
+            self.uintnSize = uintnSize
+            self.algorithms = algorithms
+            self.vendorInfo = vendorInfo
+        }
+
+        /// An announced digest.
+        public struct Algorithm: Sendable, Hashable {
+            /// TCG algorithm identifier.
+            public var id: UInt16
+            /// Announced size in bytes.
+            public var digestSize: UInt16
+        }
+    }
+
+    /// The hash algorithms that entries may use (TCG Algorithm Registry).
+    public enum HashAlgorithm: UInt16, Sendable, Hashable, CaseIterable {
+        /// SHA-1.
+        case sha1 = 0x0004
+        /// SHA-256.
+        case sha256 = 0x000B
+        /// SHA-384, that of a trust domain.
+        case sha384 = 0x000C
+        /// SHA-512.
+        case sha512 = 0x000D
+
+        /// Size of a digest in bytes.
+        public var digestSize: Int {
+            switch self {
+            case .sha1: 20
+            case .sha256: 32
+            case .sha384: 48
+            case .sha512: 64
+            }
+        }
+    }
+
+    /// An event: a TCG_PCR_EVENT2.
+    public struct Entry: Sendable, Hashable {
+        /// Measurement register index, 0 to 4: 0 stands for MRTD, 1 to 4 for RTMR0 to RTMR3.
+        public var registerIndex: UInt32
+        /// What kind of event it is.
+        public var type: MeasuredEventType
+        /// What the register was extended with, one digest an algorithm.
+        public var digests: [Digest]
+        /// Event data, at most 65536 bytes.
+        public var data: [UInt8]
+
+        /// An entry from its parts.
+        public init(registerIndex: UInt32, type: MeasuredEventType, digests: [Digest], data: [UInt8]) {
+            self.registerIndex = registerIndex
+            self.type = type
+            self.digests = digests
+            self.data = data
+        }
+    }
+
+    /// One digest of an entry.
+    public struct Digest: Sendable, Hashable {
+        /// Its algorithm.
+        public let algorithm: HashAlgorithm
+        /// Its value, as many bytes as the algorithm has.
+        public let bytes: [UInt8]
+
+        /// Nil if the number of bytes is not the algorithm's.
+        public init?(_ algorithm: HashAlgorithm, _ bytes: [UInt8]) {
+            guard bytes.count == algorithm.digestSize else { return nil }
+            self.algorithm = algorithm
+            self.bytes = bytes
+        }
+    }
+}
+
+extension EventLog {
+    /// The log of a trust domain's boot, for replay.
+    ///
+    /// Entries for register index 0 are left out: they describe MRTD, which no log can replay. ACPI measurements get
+    /// their names.
+    ///
+    /// - Throws: ``EvidenceError`` for an entry that does not have exactly one digest, of SHA-384.
+    public init(_ log: TCGEventLog) throws(EvidenceError) {
+        var events: [LoggedEvent] = []
+        for (index, entry) in log.entries.enumerated() where entry.registerIndex != 0 {
+            guard let register = UInt8(exactly: entry.registerIndex - 1).flatMap(RTMR.init) else {
+                throw EvidenceError(
+                    .unknownRegister, "entry \(index) of the CCEL",
+                    "register index \(entry.registerIndex); a trust domain has 1 to 4")
+            }
+            guard entry.digests.count == 1, entry.digests[0].algorithm == .sha384,
+                let digest = FixedBytes<48>(entry.digests[0].bytes)
+            else {
+                throw EvidenceError(
+                    .unsupported, "entry \(index) of the CCEL", "exactly one digest is needed, of SHA-384")
+            }
+            events.append(LoggedEvent(register: register, type: entry.type, digest: digest, payload: entry.data))
+        }
+        self.init(events)
+        nameACPIEvents()
+    }
+
+    /// The log of a trust domain's boot from the bytes of its CCEL area
+    /// (`/sys/firmware/acpi/tables/data/CCEL`).
+    public init(ccel bytes: [UInt8]) throws(EvidenceError) {
+        try self.init(TCGEventLog(parsing: bytes))
+    }
+}

@@ -1,0 +1,156 @@
+import DstackAttestation
+import DstackEncoding
+import Testing
+
+@Suite("TCG event logs")
+struct TCGEventLogTests {
+    /// A log with an entry for every index, of which 0 is left out in replay.
+    static func sample() throws -> TCGEventLog {
+        var header = TCGEventLog.Header()
+        header.vendorInfo = [1, 2, 3]
+        let entries = try (UInt32(0)...4).map { index in
+            TCGEventLog.Entry(
+                registerIndex: index, type: index == 1 ? .platformConfigFlags : .separator,
+                digests: [
+                    try #require(TCGEventLog.Digest(.sha384, [UInt8](repeating: UInt8(index), count: 48)))
+                ], data: Array("ACPI DATA".utf8))
+        }
+        return TCGEventLog(header: header, entries: entries)
+    }
+
+    @Test(
+        "the recorded CCEL parses, encodes to the same bytes and replays",
+        .enabled(if: EvidenceVectors.arePresent, Comment(rawValue: EvidenceVectors.absence)))
+    func ccel() throws {
+        let bytes = try EvidenceVectors.bytes("attestation/ccel.bin")
+        let binary = try TCGEventLog(parsing: bytes)
+        #expect(binary.encoded == bytes)
+        #expect(binary.header == TCGEventLog.Header())
+        #expect(binary.entries.count == 18)
+        #expect(bytes.count == 65_536 && bytes.count - binary.unused.count == 1933)
+        #expect(binary.unused.allSatisfy { $0 == 0xFF })
+
+        let log = try EventLog(ccel: bytes)
+        let replayed = try log.replay()
+        #expect(RTMR.allCases.map { replayed.eventCount(of: $0) } == [13, 5, 0, 0])
+        #expect(
+            replayed.registers.rtmr0.hex
+                == "274c2344116db7c663470693b5ba62b8621eac28cb41d2f816ddf188f9f423f900a1c44d32386fd3c993dc814e62af9d")
+        #expect(
+            replayed.registers.rtmr1.hex
+                == "bdcf4ee0f7fdfe7c73fbb19ded73193aee23a6726b86d3b282ea097cf4c9ed7a0db21b5c1ccd513e410d90e310836b26")
+        #expect(replayed.registers.rtmr2.isZero && replayed.registers.rtmr3.isZero)
+
+        let acpi = log.events.filter { !$0.name.isEmpty }
+        #expect(acpi.map(\.name) == ["acpi-loader", "acpi-rsdp", "acpi-tables"])
+        #expect(
+            acpi.map { $0.digest?.hex.prefix(16) } == ["68cd79315e70aecd", "6bc203b3843388cc", "444cf35d277a7b60"])
+    }
+
+    @Test(
+        "every truncation of the recorded CCEL within its events is refused or has fewer events",
+        .enabled(if: EvidenceVectors.arePresent, Comment(rawValue: EvidenceVectors.absence)))
+    func truncations() throws {
+        let bytes = try EvidenceVectors.bytes("attestation/ccel.bin")
+        var cleanEnds = 0
+        for count in 0..<1933 {
+            guard let log = try? TCGEventLog(parsing: Array(bytes[..<count])) else { continue }
+            cleanEnds += 1
+            #expect(log.entries.count < 18 || count == 1933)
+            #expect(log.encoded == Array(bytes[..<count]))
+        }
+        // Behind the header and behind each event but the last.
+        #expect(cleanEnds == 18)
+    }
+
+    @Test("a log of any shape goes round, and index 0 is not replayed")
+    func roundTrip() throws {
+        let log = try Self.sample()
+        #expect(try TCGEventLog(parsing: log.encoded) == log)
+        let events = try EventLog(log).events
+        #expect(events.map(\.register) == RTMR.allCases)
+        #expect(events.map(\.name) == ["acpi-loader", "", "", ""])
+    }
+
+    @Test("a log may end at its last event, with the marker, or with zeros only")
+    func ends() throws {
+        var log = try Self.sample()
+        for unused in [
+            [], [0xFF, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0xFF, 9, 9], [UInt8](repeating: 0, count: 100),
+        ] {
+            log.unused = unused
+            #expect(try TCGEventLog(parsing: log.encoded) == log)
+        }
+        log.unused = [UInt8](repeating: 0, count: 99) + [1]
+        #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
+        log.unused = [0xFF, 0xFF]
+        #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
+    }
+
+    @Test("a register index above 4 is refused")
+    func index() throws {
+        var log = try Self.sample()
+        log.entries[2].registerIndex = 5
+        let error = #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
+        #expect(error?.code == .unsupported)
+        let direct = #expect(throws: EvidenceError.self) { try EventLog(log) }
+        #expect(direct?.code == .unknownRegister)
+    }
+
+    @Test("a trust domain's entry has one digest, of SHA-384")
+    func digests() throws {
+        for digests in [
+            [], [TCGEventLog.Digest(.sha256, [UInt8](repeating: 0, count: 32))],
+            [TCGEventLog.Digest](repeating: try #require(.init(.sha384, [UInt8](repeating: 0, count: 48))), count: 2),
+        ] as [[TCGEventLog.Digest?]] {
+            var log = try Self.sample()
+            log.entries[1].digests = digests.compactMap { $0 }
+            #expect(try TCGEventLog(parsing: log.encoded) == log)
+            #expect(throws: EvidenceError.self) { try EventLog(log) }
+        }
+        #expect(TCGEventLog.Digest(.sha384, [0]) == nil)
+    }
+
+    @Test("wrong headers are refused at their offsets")
+    func headers() throws {
+        let good = try Self.sample().encoded
+        // Type, signature, event size, algorithm count.
+        for (offset, value) in [(4, 4), (32, 0x54), (28, 0xFF), (28, 0), (57, 0xFF), (58, 0x01), (59, 0xFF)]
+            as [(Int, UInt8)]
+        {
+            var bytes = good
+            bytes[offset] = value
+            let error = #expect(throws: EvidenceError.self, "\(offset)") { try TCGEventLog(parsing: bytes) }
+            #expect(error?.offset != nil)
+        }
+    }
+
+    @Test("counts and lengths over the limit or over what is left are refused before anything is allocated")
+    func counts() throws {
+        let header = TCGEventLog(header: .init(), entries: [], unused: []).encoded
+        for hexEvent in [
+            "01000000040000000100010004000000", "0100000004000000ffffffff", "01000000040000000000000000000100ff",
+            "010000000400000000000000ffffffff", "0100000004000000010000000d00" + String(repeating: "00", count: 63),
+            "01000000040000000100000000000000" + String(repeating: "00", count: 63),
+        ] {
+            #expect(throws: EvidenceError.self, "\(hexEvent)") {
+                try TCGEventLog(parsing: header + (try hex(hexEvent)))
+            }
+        }
+    }
+
+    @Test("mutated logs never trap, and what is accepted encodes to the same bytes")
+    func mutations() throws {
+        let seed = try Self.sample().encoded
+        var random = EvidenceRandom(seed: 0xCCE1)
+        var accepted = 0
+        for _ in 0..<20_000 {
+            let bytes = random.mutate(seed)
+            guard let log = try? TCGEventLog(parsing: bytes) else { continue }
+            accepted += 1
+            if log.encoded != bytes { Issue.record("not the same bytes: \(Hex.encode(bytes))") }
+            _ = try? EventLog(log).replay()
+        }
+        #expect(accepted > 1000)
+    }
+}
