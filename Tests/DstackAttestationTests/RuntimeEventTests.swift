@@ -31,9 +31,9 @@ struct RuntimeEventTests {
 
     @Test(
         "preimages and digests in both banks equal the vectors",
-        .enabled(if: EvidenceVectors.arePresent, Comment(rawValue: EvidenceVectors.absence)))
+        .enabled(if: Vectors.areAvailable, Vectors.absence))
     func vectors() throws {
-        let rows = try EvidenceVectors.json("guest-agent/derived-vectors.json").member("runtime_event_digest")
+        let rows = try Vectors.json("guest-agent/derived-vectors.json").member("runtime_event_digest")
         #expect(rows.count == 12)
         for row in rows.elements {
             let event = RuntimeEvent(
@@ -48,7 +48,7 @@ struct RuntimeEventTests {
 
     @Test("a name with a colon is refused when an event is emitted", arguments: RuntimeEvent.Version.allCases)
     func colon(version: RuntimeEvent.Version) throws {
-        let error = #expect(throws: EvidenceError.self) {
+        let error = #expect(throws: AttestationError.self) {
             try RuntimeEvent(emitting: "app-id:x", payload: [], version: version)
         }
         #expect(error?.code == .ambiguousName)
@@ -104,7 +104,7 @@ struct RuntimeEventTests {
             #"{"event":"x","payload":"AQID","version":3}"#, #"{"event":"x","event":"y","payload":""}"#,
             #"{"event":1,"payload":""}"#, #"{"event":"x","payload":"","version":"2"}"#, "[]", "null",
         ] {
-            let error = #expect(throws: EvidenceError.self, "\(bad)") {
+            let error = #expect(throws: AttestationError.self, "\(bad)") {
                 try RuntimeEvent.parse(log: Array("\(good)\n\(bad)\n".utf8))
             }
             #expect(error?.description.hasPrefix("line 2 of the runtime event log") == true)

@@ -20,9 +20,9 @@ struct TCGEventLogTests {
 
     @Test(
         "the recorded CCEL parses, encodes to the same bytes and replays",
-        .enabled(if: EvidenceVectors.arePresent, Comment(rawValue: EvidenceVectors.absence)))
+        .enabled(if: Vectors.areAvailable, Vectors.absence))
     func ccel() throws {
-        let bytes = try EvidenceVectors.bytes("attestation/ccel.bin")
+        let bytes = try Vectors.read("attestation/ccel.bin")
         let binary = try TCGEventLog(parsing: bytes)
         #expect(binary.encoded == bytes)
         #expect(binary.header == TCGEventLog.Header())
@@ -49,9 +49,9 @@ struct TCGEventLogTests {
 
     @Test(
         "every truncation of the recorded CCEL within its events is refused or has fewer events",
-        .enabled(if: EvidenceVectors.arePresent, Comment(rawValue: EvidenceVectors.absence)))
+        .enabled(if: Vectors.areAvailable, Vectors.absence))
     func truncations() throws {
-        let bytes = try EvidenceVectors.bytes("attestation/ccel.bin")
+        let bytes = try Vectors.read("attestation/ccel.bin")
         var cleanEnds = 0
         for count in 0..<1933 {
             guard let log = try? TCGEventLog(parsing: Array(bytes[..<count])) else { continue }
@@ -82,19 +82,19 @@ struct TCGEventLogTests {
             #expect(try TCGEventLog(parsing: log.encoded) == log)
         }
         log.unused = [UInt8](repeating: 0, count: 99) + [1]
-        #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
+        #expect(throws: AttestationError.self) { try TCGEventLog(parsing: log.encoded) }
         log.unused = [0xFF, 0xFF]
-        #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
+        #expect(throws: AttestationError.self) { try TCGEventLog(parsing: log.encoded) }
     }
 
     @Test("a register index above 4 is refused")
     func index() throws {
         var log = try Self.sample()
         log.entries[2].registerIndex = 5
-        let error = #expect(throws: EvidenceError.self) { try TCGEventLog(parsing: log.encoded) }
-        #expect(error?.code == .unsupported)
-        let direct = #expect(throws: EvidenceError.self) { try EventLog(log) }
-        #expect(direct?.code == .unknownRegister)
+        let error = #expect(throws: AttestationError.self) { try TCGEventLog(parsing: log.encoded) }
+        #expect(error?.code == .invalidEventLog)
+        let direct = #expect(throws: AttestationError.self) { try EventLog(log) }
+        #expect(direct?.code == .invalidEventLog)
     }
 
     @Test("a trust domain's entry has one digest, of SHA-384")
@@ -106,7 +106,7 @@ struct TCGEventLogTests {
             var log = try Self.sample()
             log.entries[1].digests = digests.compactMap { $0 }
             #expect(try TCGEventLog(parsing: log.encoded) == log)
-            #expect(throws: EvidenceError.self) { try EventLog(log) }
+            #expect(throws: AttestationError.self) { try EventLog(log) }
         }
         #expect(TCGEventLog.Digest(.sha384, [0]) == nil)
     }
@@ -120,8 +120,8 @@ struct TCGEventLogTests {
         {
             var bytes = good
             bytes[offset] = value
-            let error = #expect(throws: EvidenceError.self, "\(offset)") { try TCGEventLog(parsing: bytes) }
-            #expect(error?.offset != nil)
+            let error = #expect(throws: AttestationError.self, "\(offset)") { try TCGEventLog(parsing: bytes) }
+            #expect(error?.subject.contains(" at byte ") == true)
         }
     }
 
@@ -133,7 +133,7 @@ struct TCGEventLogTests {
             "010000000400000000000000ffffffff", "0100000004000000010000000d00" + String(repeating: "00", count: 63),
             "01000000040000000100000000000000" + String(repeating: "00", count: 63),
         ] {
-            #expect(throws: EvidenceError.self, "\(hexEvent)") {
+            #expect(throws: AttestationError.self, "\(hexEvent)") {
                 try TCGEventLog(parsing: header + (try hex(hexEvent)))
             }
         }

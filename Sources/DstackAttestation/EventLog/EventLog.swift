@@ -8,7 +8,7 @@ public struct LoggedEvent: Sendable, Hashable {
     public var type: MeasuredEventType
     /// What the register was extended with; nil where the log leaves it blank. A runtime event's digest is always
     /// recomputed, so that it may be blank.
-    public var digest: FixedBytes<48>?
+    public var digest: Measurement384?
     /// Name of a runtime event or of an ACPI event; empty for other boot events.
     public var name: String
     /// Payload of a runtime event; event data of a boot event, often stripped.
@@ -20,7 +20,7 @@ public struct LoggedEvent: Sendable, Hashable {
 
     /// An entry from its parts.
     public init(
-        register: RTMR, type: MeasuredEventType, digest: FixedBytes<48>?, name: String = "", payload: [UInt8] = [],
+        register: RTMR, type: MeasuredEventType, digest: Measurement384?, name: String = "", payload: [UInt8] = [],
         version: RuntimeEvent.Version = .v1, preimage: [UInt8]? = nil
     ) {
         self.register = register

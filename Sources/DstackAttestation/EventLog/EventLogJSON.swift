@@ -4,16 +4,16 @@ extension EventLog {
     /// Reads dstack's JSON form: an array of objects with `imr`, `event_type`, `digest`, `event`, `event_payload` and,
     /// for runtime events of version 2, `version` and `preimage`. Unknown members are ignored; a blank `digest` is nil.
     ///
-    /// - Throws: ``EvidenceError`` naming the member, for text that is not JSON, a member twice, a register above 3, or a
+    /// - Throws: ``AttestationError`` naming the member, for text that is not JSON, a member twice, a register above 3, or a
     ///   digest that is not of 48 bytes.
-    public init(json text: [UInt8]) throws(EvidenceError) {
-        self = try EvidenceError.decoding { () throws(DecodingFailure) in
+    public init(json text: [UInt8]) throws(AttestationError) {
+        self = try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
             try EventLog(JSONDocument(parsing: text, subject: "event_log").root)
         }
     }
 
     /// The same for text that is at hand as a `String`.
-    public init(json text: String) throws(EvidenceError) {
+    public init(json text: String) throws(AttestationError) {
         try self.init(json: Array(text.utf8))
     }
 
@@ -47,7 +47,7 @@ extension LoggedEvent {
         }
         let digestNode = try node.member("digest")
         let digestBytes = try digestNode.hexBytes()
-        let digest = FixedBytes<48>(digestBytes)
+        let digest = Measurement384(digestBytes)
         guard digest != nil || digestBytes.isEmpty else {
             throw digestNode.failure("\(digestBytes.count) bytes; a digest has 48, or is blank")
         }

@@ -25,18 +25,18 @@ public enum RTMR: UInt8, CaseIterable, Sendable, Hashable, Comparable, CustomStr
 /// The values of all four registers, quoted or replayed.
 public struct RTMRValues: Sendable, Hashable {
     /// Register 0.
-    public var rtmr0: FixedBytes<48>
+    public var rtmr0: Measurement384
     /// Register 1.
-    public var rtmr1: FixedBytes<48>
+    public var rtmr1: Measurement384
     /// Register 2.
-    public var rtmr2: FixedBytes<48>
+    public var rtmr2: Measurement384
     /// Register 3.
-    public var rtmr3: FixedBytes<48>
+    public var rtmr3: Measurement384
 
     /// The given values; a register starts as zeros.
     public init(
-        rtmr0: FixedBytes<48> = FixedBytes(), rtmr1: FixedBytes<48> = FixedBytes(),
-        rtmr2: FixedBytes<48> = FixedBytes(), rtmr3: FixedBytes<48> = FixedBytes()
+        rtmr0: Measurement384 = FixedBytes(), rtmr1: Measurement384 = FixedBytes(),
+        rtmr2: Measurement384 = FixedBytes(), rtmr3: Measurement384 = FixedBytes()
     ) {
         self.rtmr0 = rtmr0
         self.rtmr1 = rtmr1
@@ -45,7 +45,7 @@ public struct RTMRValues: Sendable, Hashable {
     }
 
     /// The value of one register.
-    public subscript(register: RTMR) -> FixedBytes<48> {
+    public subscript(register: RTMR) -> Measurement384 {
         get {
             switch register {
             case .rtmr0: rtmr0
@@ -62,5 +62,12 @@ public struct RTMRValues: Sendable, Hashable {
             case .rtmr3: rtmr3 = newValue
             }
         }
+    }
+}
+
+extension TDReport {
+    /// The four registers, by number.
+    public var rtmrs: RTMRValues {
+        RTMRValues(rtmr0: rtMr0, rtmr1: rtMr1, rtmr2: rtMr2, rtmr3: rtMr3)
     }
 }

@@ -7,9 +7,9 @@ extension EventLog {
     /// The digest of a runtime event is always computed from its name and payload, never believed. Version 1 and version
     /// 2 hash different kinds of bytes, so that an event cannot pass under the other version either.
     ///
-    /// - Throws: ``EvidenceError`` for a boot event without digest, a runtime event whose digest or preimage is not its
+    /// - Throws: ``AttestationError`` for a boot event without digest, a runtime event whose digest or preimage is not its
     ///   own, a runtime event outside RTMR3, or anything else inside RTMR3.
-    public func replay() throws(EvidenceError) -> ReplayedEventLog {
+    public func replay() throws(AttestationError) -> ReplayedEventLog {
         try ReplayedEventLog(replaying: self)
     }
 }
@@ -26,14 +26,14 @@ public struct ReplayedEventLog: Sendable, Hashable {
     /// The events of RTMR3, in order.
     public let runtimeEvents: [RuntimeEvent]
     /// RTMR3 after each of ``runtimeEvents``.
-    private let runtimeRegisters: [FixedBytes<48>]
+    private let runtimeRegisters: [Measurement384]
     /// How many events extended each register.
     private let counts: [Int]
 
-    fileprivate init(replaying log: EventLog) throws(EvidenceError) {
+    fileprivate init(replaying log: EventLog) throws(AttestationError) {
         var registers = RTMRValues()
         var runtimeEvents: [RuntimeEvent] = []
-        var runtimeRegisters: [FixedBytes<48>] = []
+        var runtimeRegisters: [Measurement384] = []
         var counts = [Int](repeating: 0, count: RTMR.allCases.count)
         for (index, event) in log.events.enumerated() {
             guard let digest = try event.extendedDigest("event \(index) of the log") else { continue }
@@ -59,7 +59,7 @@ public struct ReplayedEventLog: Sendable, Hashable {
     public var hasBootEvents: Bool { counts[0...2].contains { $0 > 0 } }
 
     /// RTMR3 as it was right after the first event of a name, or nil if there was none.
-    public func runtimeRegister(after event: BootEvent) -> FixedBytes<48>? {
+    public func runtimeRegister(after event: BootEvent) -> Measurement384? {
         runtimeEvents.firstIndex { $0.name == event.rawValue }.map { runtimeRegisters[$0] }
     }
 
@@ -68,9 +68,9 @@ public struct ReplayedEventLog: Sendable, Hashable {
         /// The register.
         public let register: RTMR
         /// What the quote says.
-        public let quoted: FixedBytes<48>
+        public let quoted: Measurement384
         /// What the log leads to.
-        public let replayed: FixedBytes<48>
+        public let replayed: Measurement384
         /// How many events of the log extended it.
         public let eventCount: Int
 
@@ -90,31 +90,36 @@ public struct ReplayedEventLog: Sendable, Hashable {
 
 extension LoggedEvent {
     /// What the event extends its register with; nil if it extends nothing.
-    fileprivate func extendedDigest(_ subject: @autoclosure () -> String) throws(EvidenceError) -> FixedBytes<48>? {
+    fileprivate func extendedDigest(_ subject: @autoclosure () -> String) throws(AttestationError) -> Measurement384? {
         guard let event = runtimeEvent else {
             // Otherwise a log could explain RTMR3 by digests of anything, and events looked up by name would not be all
             // that went in.
             guard register != .rtmr3 else {
-                throw EvidenceError(.foreignEvent, subject(), "RTMR3 has only runtime events, not type \(type)")
+                throw AttestationError(
+                    .foreignEvent, subject: subject(), reason: "RTMR3 has only runtime events, not type \(type)")
             }
             // TCG PC Client Platform Firmware Profile 1.06, section 10.4.1: EV_NO_ACTION shall not be extended.
             guard type != .noAction else { return nil }
             guard let digest else {
-                throw EvidenceError(.missingDigest, subject(), "a boot event needs its digest of 96 hexadecimal digits")
+                throw AttestationError(
+                    .missingDigest, subject: subject(), reason: "a boot event needs its digest of 96 hexadecimal digits"
+                )
             }
             return digest
         }
         guard register == .rtmr3 else {
-            throw EvidenceError(
-                .misplacedRuntimeEvent, subject(), "runtime events belong into RTMR3, not \(register)")
+            throw AttestationError(
+                .misplacedRuntimeEvent, subject: subject(), reason: "runtime events belong into RTMR3, not \(register)")
         }
         let expected = event.digest
         if let digest, digest != expected {
-            throw EvidenceError(
-                .digestMismatch, subject(), "digest \(digest) found, name and payload have \(expected)")
+            throw AttestationError(
+                .digestMismatch, subject: subject(), reason: "digest \(digest) found, name and payload have \(expected)"
+            )
         }
         if let preimage, preimage != event.preimage {
-            throw EvidenceError(.digestMismatch, subject(), "the preimage is not that of name and payload")
+            throw AttestationError(
+                .digestMismatch, subject: subject(), reason: "the preimage is not that of name and payload")
         }
         return expected
     }

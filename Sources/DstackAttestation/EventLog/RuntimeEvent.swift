@@ -30,13 +30,14 @@ public struct RuntimeEvent: Sendable {
 
     /// An event about to be measured.
     ///
-    /// - Throws: ``EvidenceError/Code/ambiguousName`` for a name with a colon: version 1 hashes
+    /// - Throws: ``AttestationError/Code/ambiguousName`` for a name with a colon: version 1 hashes
     ///   `type:name:payload`, so that such an event could be presented as one of another name.
     public init(
         emitting name: String, payload: [UInt8], version: Version = .v1
-    ) throws(EvidenceError) {
+    ) throws(AttestationError) {
         guard !name.utf8.contains(UInt8(ascii: ":")) else {
-            throw EvidenceError(.ambiguousName, "event name", "a runtime event's name may not contain ':'")
+            throw AttestationError(
+                .ambiguousName, subject: "event name", reason: "a runtime event's name may not contain ':'")
         }
         self.init(name: name, payload: payload, version: version)
     }
@@ -63,7 +64,7 @@ public struct RuntimeEvent: Sendable {
     }
 
     /// What RTMR3 is extended with: SHA-384 of ``preimage``.
-    public var digest: FixedBytes<48> { SHA384.hash(preimage) }
+    public var digest: Measurement384 { SHA384.hash(preimage) }
 
     /// What a register of the given bank is extended with, for platforms that use a TPM.
     public func digest(in bank: RegisterBank) -> [UInt8] { bank.hash(preimage) }

@@ -16,19 +16,19 @@ extension RuntimeEvent {
 
     /// Reads one line of the guest's record.
     ///
-    /// - Throws: ``EvidenceError`` naming the member that is wrong. Unknown members are ignored.
-    public init(logLine: String) throws(EvidenceError) {
-        self = try EvidenceError.decoding { () throws(DecodingFailure) in
+    /// - Throws: ``AttestationError`` naming the member that is wrong. Unknown members are ignored.
+    public init(logLine: String) throws(AttestationError) {
+        self = try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
             try RuntimeEvent(line: Array(logLine.utf8)[...], subject: "runtime event")
         }
     }
 
     /// Reads a whole record. An empty text has no events; the last line may lack its end.
     ///
-    /// - Throws: ``EvidenceError`` naming the line. A line that was cut short, as a crash may leave it, is an error: the
+    /// - Throws: ``AttestationError`` naming the line. A line that was cut short, as a crash may leave it, is an error: the
     ///   register was extended before the line was written, so that the record cannot be replayed without it.
-    public static func parse(log text: [UInt8]) throws(EvidenceError) -> [RuntimeEvent] {
-        try EvidenceError.decoding { () throws(DecodingFailure) in
+    public static func parse(log text: [UInt8]) throws(AttestationError) -> [RuntimeEvent] {
+        try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
             var lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
             if lines.last?.isEmpty == true { lines.removeLast() }
             var events: [RuntimeEvent] = []

@@ -135,20 +135,21 @@ extension EventLog {
     /// Entries for register index 0 are left out: they describe MRTD, which no log can replay. ACPI measurements get
     /// their names.
     ///
-    /// - Throws: ``EvidenceError`` for an entry that does not have exactly one digest, of SHA-384.
-    public init(_ log: TCGEventLog) throws(EvidenceError) {
+    /// - Throws: ``AttestationError`` for an entry that does not have exactly one digest, of SHA-384.
+    public init(_ log: TCGEventLog) throws(AttestationError) {
         var events: [LoggedEvent] = []
         for (index, entry) in log.entries.enumerated() where entry.registerIndex != 0 {
             guard let register = UInt8(exactly: entry.registerIndex - 1).flatMap(RTMR.init) else {
-                throw EvidenceError(
-                    .unknownRegister, "entry \(index) of the CCEL",
-                    "register index \(entry.registerIndex); a trust domain has 1 to 4")
+                throw AttestationError(
+                    .invalidEventLog, subject: "entry \(index) of the CCEL",
+                    reason: "register index \(entry.registerIndex); a trust domain has 1 to 4")
             }
             guard entry.digests.count == 1, entry.digests[0].algorithm == .sha384,
-                let digest = FixedBytes<48>(entry.digests[0].bytes)
+                let digest = Measurement384(entry.digests[0].bytes)
             else {
-                throw EvidenceError(
-                    .unsupported, "entry \(index) of the CCEL", "exactly one digest is needed, of SHA-384")
+                throw AttestationError(
+                    .invalidEventLog, subject: "entry \(index) of the CCEL",
+                    reason: "exactly one digest is needed, of SHA-384")
             }
             events.append(LoggedEvent(register: register, type: entry.type, digest: digest, payload: entry.data))
         }
@@ -158,7 +159,7 @@ extension EventLog {
 
     /// The log of a trust domain's boot from the bytes of its CCEL area
     /// (`/sys/firmware/acpi/tables/data/CCEL`).
-    public init(ccel bytes: [UInt8]) throws(EvidenceError) {
+    public init(ccel bytes: [UInt8]) throws(AttestationError) {
         try self.init(TCGEventLog(parsing: bytes))
     }
 }

@@ -11,10 +11,10 @@ extension TCGEventLog {
 
     /// Parses a log: up to its end marker, to the end of the bytes, or to a rest of zeros.
     ///
-    /// - Throws: ``EvidenceError`` with the offset, for anything else that does not follow the format, and for register
+    /// - Throws: ``AttestationError`` with the offset, for anything else that does not follow the format, and for register
     ///   indices that a trust domain does not have.
-    public init(parsing bytes: [UInt8]) throws(EvidenceError) {
-        self = try EvidenceError.decoding { () throws(DecodingFailure) in
+    public init(parsing bytes: [UInt8]) throws(AttestationError) {
+        self = try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
             var reader = ByteReader(bytes.span.bytes)
             let header = try Header(&reader)
             var entries: [Entry] = []

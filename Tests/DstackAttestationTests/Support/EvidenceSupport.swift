@@ -1,29 +1,9 @@
 import DstackEncoding
-import Foundation
 
-/// The vectors of evidence: event logs, envelopes, identities. They are not part of the package: `DSTACK_VECTORS` names
-/// their directory, and without it `../shared/vectors` beside the package is used if it is there.
-enum EvidenceVectors {
-    static let directory: URL =
-        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] {
-            URL(fileURLWithPath: path)
-        } else {
-            URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .deletingLastPathComponent().appendingPathComponent("../shared/vectors").standardizedFileURL
-        }
-
-    static var arePresent: Bool {
-        FileManager.default.fileExists(atPath: directory.appendingPathComponent("attestation/ccel.bin").path)
-    }
-
-    static let absence = "no attestation vectors: set DSTACK_VECTORS to their directory"
-
-    static func bytes(_ path: String) throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: directory.appendingPathComponent(path)))
-    }
-
+extension Vectors {
+    /// A file as JSON.
     static func json(_ path: String) throws -> JSONNode {
-        try JSONDocument(parsing: bytes(path), subject: path).root
+        try JSONDocument(parsing: read(path), subject: path).root
     }
 }
 
