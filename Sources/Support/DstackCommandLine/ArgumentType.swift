@@ -1,0 +1,140 @@
+import DstackEncoding
+import DstackSystem
+
+/// What an option or a positional argument takes: how its text becomes a value, how help and completion show it.
+package struct ArgumentType<Value: Sendable>: Sendable {
+    /// In capitals, or the words themselves with `|` between: `FILE`, `authentic|standard`.
+    package let placeholder: String
+    /// What is right, as it follows "needs": `a whole number from 1 to 65535`.
+    package let expectation: String
+    package let completion: ArgumentCompletion
+    /// Whether a wrong value must not be shown in the error.
+    package let isSecret: Bool
+    /// Nil where the text is no such value.
+    package let parse: @Sendable (String) -> Value?
+
+    package init(
+        _ placeholder: String, expecting expectation: String, completion: ArgumentCompletion = .nothing,
+        isSecret: Bool = false, parse: @escaping @Sendable (String) -> Value?
+    ) {
+        self.placeholder = placeholder
+        self.expectation = expectation
+        self.completion = completion
+        self.isSecret = isSecret
+        self.parse = parse
+    }
+
+    /// The same values under another placeholder.
+    package func named(_ placeholder: String) -> ArgumentType {
+        ArgumentType(placeholder, expecting: expectation, completion: completion, isSecret: isSecret, parse: parse)
+    }
+}
+
+/// What a shell can offer while the value is being typed.
+package enum ArgumentCompletion: Sendable, Equatable {
+    case nothing
+    case files
+    case directories
+    case words([String])
+    /// Fixed words, or a file.
+    case wordsOrFiles([String])
+}
+
+extension ArgumentType<String> {
+    /// Any text but the empty one.
+    package static func text(_ placeholder: String) -> ArgumentType {
+        ArgumentType(placeholder, expecting: "a text that is not empty") { $0.isEmpty ? nil : $0 }
+    }
+
+    /// A text that no message repeats. Prefer a file or the environment: arguments are visible to other users.
+    package static func secret(_ placeholder: String) -> ArgumentType {
+        ArgumentType(placeholder, expecting: "a text that is not empty", isSecret: true) { $0.isEmpty ? nil : $0 }
+    }
+
+    /// The path of a file. Whether it can be opened is found out when it is.
+    package static var file: ArgumentType {
+        ArgumentType("FILE", expecting: "the path of a file", completion: .files) { $0.isEmpty ? nil : $0 }
+    }
+
+    package static var directory: ArgumentType {
+        ArgumentType("DIRECTORY", expecting: "the path of a directory", completion: .directories) {
+            $0.isEmpty ? nil : $0
+        }
+    }
+
+    /// One of some words.
+    package static func choice(_ words: [String]) -> ArgumentType {
+        ArgumentType(
+            words.joined(separator: "|"), expecting: "one of " + words.joined(separator: ", "),
+            completion: .words(words)
+        ) { words.contains($0) ? $0 : nil }
+    }
+
+    /// One of some words, or else the path of a file.
+    package static func choiceOrFile(_ words: [String]) -> ArgumentType {
+        ArgumentType(
+            (words + ["FILE"]).joined(separator: "|"),
+            expecting: "one of \(words.joined(separator: ", ")), or the path of a file",
+            completion: .wordsOrFiles(words)
+        ) { $0.isEmpty ? nil : $0 }
+    }
+}
+
+extension ArgumentType where Value: CaseIterable & RawRepresentable<String> {
+    /// One of the cases of an enumeration.
+    package static var choice: ArgumentType {
+        let words = Value.allCases.map(\.rawValue)
+        return ArgumentType(
+            words.joined(separator: "|"), expecting: "one of " + words.joined(separator: ", "),
+            completion: .words(words)
+        ) { Value(rawValue: $0) }
+    }
+}
+
+extension ArgumentType<Int> {
+    /// A decimal number within a range.
+    package static func integer(_ placeholder: String, in range: ClosedRange<Int>) -> ArgumentType {
+        ArgumentType(
+            placeholder, expecting: "a whole number from \(range.lowerBound) to \(range.upperBound)"
+        ) { text in
+            // Int also reads "+5", which nobody means.
+            guard !text.hasPrefix("+"), let number = Int(text), range ~= number else { return nil }
+            return number
+        }
+    }
+
+    /// A number of bytes: `4096`, `10MiB`.
+    package static var byteCount: ArgumentType {
+        ArgumentType("SIZE", expecting: ByteCountText.expectation) { ByteCountText.parse($0) }
+    }
+}
+
+extension ArgumentType<Int64> {
+    /// A moment, in seconds since 1970: a number, or an RFC 3339 time, of which a fraction is dropped.
+    package static var time: ArgumentType {
+        ArgumentType(
+            "UNIX-SECONDS|RFC3339",
+            expecting: "seconds since 1970 or a time such as 2025-03-01T12:00:00Z"
+        ) { text in
+            if text.hasPrefix("+") { return nil }
+            return Int64(text) ?? (try? RFC3339.parse(text))
+        }
+    }
+}
+
+extension ArgumentType<Duration> {
+    package static var duration: ArgumentType {
+        ArgumentType("DURATION", expecting: DurationText.expectation) { DurationText.parse($0) }
+    }
+}
+
+extension ArgumentType<[UInt8]> {
+    /// Bytes in hexadecimal, of which there must be as many as given, or any number.
+    package static func hex(_ placeholder: String, bytes count: Int? = nil) -> ArgumentType {
+        let expectation = count.map { "\($0) bytes in hexadecimal (\(2 * $0) digits)" } ?? "bytes in hexadecimal"
+        return ArgumentType(placeholder, expecting: expectation) { text in
+            guard let bytes = try? Hex.decode(text, subject: placeholder) else { return nil }
+            return count.map { $0 == bytes.count } ?? true ? bytes : nil
+        }
+    }
+}

@@ -1,0 +1,73 @@
+package import DstackSystem
+import Glibc
+import Synchronization
+
+/// What a command says: results to standard output, everything else to standard error.
+package final class Console: Sendable {
+    /// What standard output can show; decides between steps for a person and lines for a program.
+    package let outputTerminal: Terminal
+    package let errorTerminal: Terminal
+    private let output: any ByteSink
+    private let errors: any ByteSink
+    private let failure = Mutex<SystemError?>(nil)
+
+    package init(
+        output: any ByteSink, errors: any ByteSink, outputTerminal: Terminal = .plain, errorTerminal: Terminal = .plain
+    ) {
+        self.output = output
+        self.errors = errors
+        self.outputTerminal = outputTerminal
+        self.errorTerminal = errorTerminal
+    }
+
+    /// The console of this process.
+    package static func standard(environment: Environment = .process) -> Console {
+        Console(
+            output: DescriptorSink.standardOutput, errors: DescriptorSink.standardError,
+            outputTerminal: Terminal(descriptor: STDOUT_FILENO, environment: environment),
+            errorTerminal: Terminal(descriptor: STDERR_FILENO, environment: environment))
+    }
+
+    /// Styles for results.
+    package var style: TextStyle { TextStyle(usesColor: outputTerminal.usesColor) }
+
+    // MARK: Results
+
+    /// A line (or several) of the result. What comes from elsewhere must have gone through ``SafeText`` or an encoder.
+    package func print(_ text: String = "") {
+        write(Array(text.utf8) + [UInt8(ascii: "\n")])
+    }
+
+    /// Bytes of the result as they are.
+    package func write(_ bytes: [UInt8]) {
+        failure.withLock { failure in
+            guard failure == nil else { return }
+            do throws(SystemError) { try output.write(bytes) } catch { failure = error }
+        }
+    }
+
+    /// The first failure to write a result; what is printed after it is dropped. A stream of results should end then.
+    package var outputFailure: SystemError? { failure.withLock { $0 } }
+
+    // MARK: Everything else
+
+    /// Progress, for people.
+    package func note(_ text: String) { say(SafeText.lines(text)) }
+
+    package func warn(_ text: String) {
+        say(errorStyle.yellow("warning:") + " " + SafeText.lines(text))
+    }
+
+    /// What was wrong, and as the last line what to do next.
+    package func fail(_ message: String, hint: String? = nil) {
+        say(errorStyle.red("error:") + " " + SafeText.lines(message))
+        if let hint { say(errorStyle.cyan("hint:") + " " + SafeText.lines(hint)) }
+    }
+
+    private var errorStyle: TextStyle { TextStyle(usesColor: errorTerminal.usesColor) }
+
+    private func say(_ text: String) {
+        // Where nobody listens to standard error there is nobody to tell.
+        try? errors.write(Array(text.utf8) + [UInt8(ascii: "\n")])
+    }
+}

@@ -1,0 +1,148 @@
+import DstackSystem
+
+/// The help text of a command: an example first, then how it is called, then everything it takes.
+struct Help {
+    private let path: [Command]
+    private let width: Int
+    private let style: TextStyle
+
+    /// - Parameter path: the command, last, with those above it.
+    init(path: [Command], terminal: Terminal) {
+        self.path = path
+        width = min(terminal.width, 100)
+        style = TextStyle(usesColor: terminal.usesColor)
+    }
+
+    private var command: Command { path[path.count - 1] }
+
+    private var title: String { path.map(\.name).joined(separator: " ") }
+
+    var text: String {
+        var sections = [[style.bold(title) + ": " + command.summary]]
+        if !command.examples.isEmpty {
+            sections.append(
+                [style.bold(command.examples.count == 1 ? "Example" : "Examples")] + command.examples.map { "  " + $0 })
+        }
+        sections.append([style.bold("Usage")] + usage)
+        if !command.subcommands.isEmpty {
+            sections.append(
+                [style.bold("Commands")] + table(command.subcommands.map { ($0.name, $0.summary) } + builtInCommands))
+        }
+        let options = command.arguments.filter { $0.kind != .positional }
+        if !command.positionals.isEmpty {
+            sections.append([style.bold("Arguments")] + table(command.positionals.map(row)))
+        }
+        if !options.isEmpty {
+            sections.append([style.bold("Options")] + table(options.map(row)))
+        }
+        let shared = path.flatMap(\.shared).map(row) + builtInOptions
+        sections.append([style.bold(options.isEmpty ? "Options" : "General options")] + table(shared))
+        if path.count == 1 { sections.append([style.bold("Exit status")] + exitStatus) }
+        for note in command.notes { sections.append(wrap(note, first: "", rest: "")) }
+        return sections.map { $0.joined(separator: "\n") }.joined(separator: "\n\n") + "\n"
+    }
+
+    // MARK: Usage
+
+    private var usage: [String] {
+        var lines = [String]()
+        if command.action != nil || command.subcommands.isEmpty {
+            lines += wrap(words: [title] + usageWords, first: "  ", rest: "      ")
+        }
+        if !command.subcommands.isEmpty {
+            let shared = path.flatMap(\.shared).map { "[\($0.usage)]" }
+            lines += wrap(words: [title] + shared + ["COMMAND", "[options]"], first: "  ", rest: "      ")
+        }
+        return lines
+    }
+
+    /// Options first, alternatives together where the first of them stands, then positional arguments.
+    private var usageWords: [String] {
+        var words = [String]()
+        var shown = Set<String>()
+        let all = command.arguments.filter { $0.kind != .positional } + command.positionals
+        for specification in path.flatMap(\.shared) + all where !shown.contains(specification.name) {
+            let rule = command.rules.first { rule in
+                (rule.kind == .exactlyOne || rule.kind == .atMostOne)
+                    && rule.members.contains { $0.name == specification.name }
+                    && !rule.members.contains { shown.contains($0.name) }
+            }
+            guard let rule else {
+                shown.insert(specification.name)
+                words.append(usageWord(specification))
+                continue
+            }
+            shown.formUnion(rule.members.map(\.name))
+            let choice = rule.members.map(\.usage).joined(separator: " | ")
+            words.append(rule.kind == .exactlyOne ? "(\(choice))" : "[\(choice)]")
+        }
+        return words
+    }
+
+    private func usageWord(_ specification: ArgumentSpecification) -> String {
+        let word = specification.usage + (specification.isRepeated ? " …" : "")
+        return specification.isRequired ? word : "[\(word)]"
+    }
+
+    // MARK: Rows
+
+    private func row(_ specification: ArgumentSpecification) -> (String, String) {
+        var left = specification.usage
+        if let short = specification.short { left = "-\(short), " + left }
+        var facts = [String]()
+        if specification.kind != .positional, specification.isRequired { facts.append("required") }
+        if specification.isRepeated { facts.append("may be repeated") }
+        if let text = specification.defaultText { facts.append("default: \(text)") }
+        if let variable = specification.environment { facts.append("or \(variable)") }
+        return (left, specification.help + (facts.isEmpty ? "" : " (\(facts.joined(separator: "; ")))"))
+    }
+
+    private var builtInOptions: [(String, String)] {
+        [("-h, --help", "show this help"), ("--version", "show the version and the commit it was built from")]
+    }
+
+    private var builtInCommands: [(String, String)] {
+        guard path.count == 1 else { return [] }
+        return [("completions", "print completions for bash, zsh or fish")]
+    }
+
+    private var exitStatus: [String] {
+        [
+            "  0  yes, or done", "  1  no, with the reason", "  2  the request or the configuration is wrong",
+            "  3  the world failed (network, disk, peer)",
+        ]
+    }
+
+    /// Two columns; what is too long for the left one gets a line of its own.
+    private func table(_ rows: [(left: String, right: String)]) -> [String] {
+        let column = min(28, 4 + (rows.map(\.left.count).max() ?? 0))
+        let indentation = String(repeating: " ", count: column)
+        return rows.flatMap { left, right in
+            if left.count + 4 > column {
+                return ["  " + left] + wrap(right, first: indentation, rest: indentation)
+            }
+            let padding = String(repeating: " ", count: column - 2 - left.count)
+            return wrap(right, first: "  " + left + padding, rest: indentation)
+        }
+    }
+
+    private func wrap(_ text: String, first: String, rest: String) -> [String] {
+        wrap(words: text.split(separator: " ").map(String.init), first: first, rest: rest)
+    }
+
+    private func wrap(words: [String], first: String, rest: String) -> [String] {
+        var lines = [String]()
+        var line = first
+        var isEmpty = true
+        for word in words {
+            if !isEmpty, line.count + 1 + word.count > width {
+                lines.append(line)
+                line = rest
+                isEmpty = true
+            }
+            line += (isEmpty ? "" : " ") + word
+            isEmpty = false
+        }
+        return lines + [line]
+    }
+}

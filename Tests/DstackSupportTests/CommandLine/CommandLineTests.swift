@@ -1,0 +1,204 @@
+import DstackCommandLine
+import DstackSystem
+import Foundation
+import Testing
+
+@Suite("Command lines")
+struct CommandLineTests {
+    @Test("the sample's declarations have no mistakes")
+    func noMistakes() {
+        #expect(SampleShell.root.mistakes == [])
+    }
+
+    @Test("mistakes in declarations are found")
+    func mistakes() {
+        let twice = Flag("twice", short: "t", "")
+        let other = Flag("other", short: "t", "")
+        let files = Positional(repeated: .file, "")
+        let more = Positional(required: .text("MORE"), "")
+        let bad = Command(
+            "bad", "", examples: [], arguments: [twice, twice, other, Flag("help", ""), files, more],
+            rules: [.atMostOne(of: twice, Flag("stranger", ""))]
+        ) { _, _ in .done }
+        #expect(
+            Command("top", "", examples: ["top bad"], subcommands: [bad, bad]).mistakes.filter { $0.contains("bad") }
+                .count
+                == 14)
+        #expect(bad.mistakes.contains("bad: --twice is declared twice"))
+        #expect(bad.mistakes.contains("bad: -t is declared twice"))
+        #expect(bad.mistakes.contains("bad: --help is built in"))
+        #expect(bad.mistakes.contains("bad: MORE can never be reached after FILE"))
+        #expect(bad.mistakes.contains("bad: a rule names --stranger, which is not declared"))
+        #expect(bad.mistakes.contains("bad: has no example"))
+    }
+
+    @Test(
+        "values arrive with their types, in every way of writing them",
+        arguments: [
+            ("verify --quote q --collateral c", "policy=standard at=now json=false\n"),
+            ("verify --quote=q --collateral=c --policy=my.toml -j --at 5", "policy=my.toml at=5 json=true\n"),
+            ("verify --at -5 --quote q --collateral c", "policy=standard at=-5 json=false\n"),
+            (
+                "--config x verify --collateral - --quote q --at 1970-01-02T00:00:00Z",
+                "policy=standard at=86400 json=false\n"
+            ),
+            ("fetch-collateral a b", "[\"a\", \"b\"] 3 30.0 seconds []\n"),
+            (
+                "fetch-collateral -n5 a --header x -H y -Hz --timeout 1m b",
+                "[\"a\", \"b\"] 5 60.0 seconds [\"x\", \"y\", \"z\"]\n"
+            ),
+            ("fetch-collateral -- --tries -n", "[\"--tries\", \"-n\"] 3 30.0 seconds []\n"),
+            ("fetch-collateral --header=--odd a", "[\"a\"] 3 30.0 seconds [\"--odd\"]\n"),
+            ("--config x", "root config=x verify=-\n"),
+            ("--verify x", "root config=- verify=x\n"),
+            ("", "root config=- verify=-\n"),
+        ])
+    func accepts(line: String, output: String) async {
+        let result = await SampleShell.run(line)
+        #expect(result.output == output)
+        #expect(result.status == (line.contains("verify --") && !line.hasPrefix("--verify") ? .no : .done))
+    }
+
+    @Test(
+        "a wrong command line ends with status 2, says what is wrong and last what to do",
+        arguments: [
+            ("verfy", "unknown command `verfy`", "did you mean `dstack-verifier verify`?"),
+            ("frobnicate", "unknown command `frobnicate`", "`dstack-verifier --help` lists the commands"),
+            ("verify --colateral c", "unknown option --colateral", "did you mean --collateral?"),
+            ("verify --hlep", "unknown option --hlep", "did you mean --help?"),
+            (
+                "verify --tries 3", "unknown option --tries",
+                "--tries belongs to `dstack-verifier fetch-collateral`: see `dstack-verifier fetch-collateral --help`"
+            ),
+            (
+                "verify -x", "unknown option -x",
+                "`dstack-verifier verify --help` shows an example and all options"
+            ),
+            ("verify --quote", "--quote needs a value: --quote FILE", nil),
+            (
+                "verify --quote --json", "--quote needs a value: --quote FILE",
+                "to give a value that begins with `-`, write --quote=--json"
+            ),
+            ("verify --json=yes", "--json takes no value", nil),
+            ("verify --quote a --quote b", "--quote is given twice", nil),
+            ("verify --quote a", "missing: --collateral FILE", nil),
+            ("fetch-collateral", "missing: FILE", nil),
+            ("verify --collateral c", "one of --quote or --attestation is needed", nil),
+            (
+                "verify --collateral c --quote q --attestation a", "--quote and --attestation exclude each other", nil
+            ),
+            (
+                "verify --collateral c --event-log q --attestation a",
+                "--attestation and --event-log exclude each other",
+                nil
+            ),
+            ("verify --collateral c --quote q --app-compose a", "--app-compose needs --event-log as well", nil),
+            (
+                "verify --at tomorrow --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `tomorrow`", nil
+            ),
+            ("verify --quote q --collateral c more", "unexpected argument `more`", nil),
+            ("verify --quote= --collateral c", "--quote needs the path of a file, not ``", nil),
+            ("fetch-collateral --tries 11 a", "--tries needs a whole number from 1 to 10, not `11`", nil),
+            ("fetch-collateral --tries +1 a", "--tries needs a whole number from 1 to 10, not `+1`", nil),
+            (
+                "fetch-collateral --token ab a",
+                "--token needs 4 bytes in hexadecimal (8 digits), not `ab`", nil
+            ),
+            ("--verify f verify", "--verify cannot be used together with the command `verify`", nil),
+            ("--verify f --verify-cert g", "--verify and --verify-cert exclude each other", nil),
+            ("cache", "a command is needed: show, clear", "`dstack-verifier cache --help` says what each does"),
+            ("completions", "the name of a shell is needed: `dstack-verifier completions bash|zsh|fish`", nil),
+            (
+                "completions tcsh",
+                "completions needs the name of one shell: `dstack-verifier completions bash|zsh|fish`", nil
+            ),
+        ] as [(String, String, String?)])
+    func refuses(line: String, message: String, hint: String?) async {
+        let result = await SampleShell.run(line)
+        #expect(result.status == .wrongRequest)
+        #expect(result.output == "")
+        let lines = result.errors.split(separator: "\n")
+        #expect(lines.count == 2)
+        #expect(lines.first == "error: \(message)")
+        #expect(lines.last?.hasPrefix("hint: ") == true)
+        if let hint { #expect(lines.last == "hint: \(hint)") }
+    }
+
+    @Test("the environment speaks where the command line is silent")
+    func environment() async {
+        let variables = ["DSTACK_AT": "7", "DSTACK_VERIFIER_CONFIG": "from-env"]
+        #expect(await SampleShell.run("", environment: variables).output == "root config=from-env verify=-\n")
+        #expect(await SampleShell.run("--config x", environment: variables).output == "root config=x verify=-\n")
+        let line = "verify --quote q --collateral c"
+        #expect(await SampleShell.run(line, environment: variables).output.contains("at=7"))
+        #expect(await SampleShell.run(line + " --at 8", environment: variables).output.contains("at=8"))
+        #expect(await SampleShell.run(line, environment: ["DSTACK_AT": ""]).output.contains("at=now"))
+        let wrong = await SampleShell.run(line, environment: ["DSTACK_AT": "noon"])
+        #expect(wrong.status == .wrongRequest)
+        #expect(
+            wrong.errors == """
+                error: the environment variable DSTACK_AT needs seconds since 1970 or a time such as \
+                2025-03-01T12:00:00Z, not `noon`
+                hint: correct or unset DSTACK_AT, or give --at UNIX-SECONDS|RFC3339
+
+                """)
+    }
+
+    @Test("an error of a command decides the status, and hostile text in it cannot reach the terminal")
+    func failure() async {
+        let result = await SampleShell.run("cache clear")
+        #expect(result.status == .worldFailed)
+        #expect(result.errors == "error: disk \\u{1b}[31mgone\nhint: plug it in\n")
+    }
+
+    @Test("results go to standard output, progress to standard error")
+    func streams() async {
+        let result = await SampleShell.run("fetch-collateral a")
+        #expect(result.output == "[\"a\"] 3 30.0 seconds []\n")
+        #expect(result.errors == "fetched\n")
+    }
+
+    @Test("a result that cannot be written is a failure, but a reader that has seen enough is not")
+    func lostOutput() async {
+        let full = await SampleShell.run("fetch-collateral a", output: FailingSink(code: ENOSPC))
+        #expect(full.status == .worldFailed)
+        #expect(full.errors.hasSuffix("error: cannot write to standard output: No space left on device\n"))
+        let gone = await SampleShell.run("verify --quote q --collateral c", output: FailingSink(code: EPIPE))
+        #expect(gone.status == .no)
+        #expect(gone.errors == "")
+    }
+
+    @Test("--version names version and commit, wherever it stands")
+    func version() async {
+        #expect(await SampleShell.run("--version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")
+        #expect(await SampleShell.run("verify --version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")
+    }
+
+    @Test("random command lines are answered with one of the four statuses")
+    func mutations() async {
+        var random = SplitMix(seed: 42)
+        let words = [
+            "verify", "fetch-collateral", "cache", "show", "--quote", "--collateral", "--at", "-n", "-j", "-jn", "--",
+            "-",
+            "--json", "--at=5", "--quote=", "--=", "-", "x", "é", "--policy", "strict", "-H", "--config",
+            "--header=\u{0}",
+        ]
+        for _ in 0..<3_000 {
+            let line = (0..<Int.random(in: 0...7, using: &random)).compactMap { _ in words.randomElement(using: &random)
+            }
+            let result = await SampleShell.run(line.joined(separator: " "))
+            if result.status == .wrongRequest { #expect(result.errors.split(separator: "\n").count == 2) }
+            #expect(result.status != .worldFailed)
+        }
+    }
+}
+
+/// Fails every write.
+private struct FailingSink: ByteSink {
+    let code: Int32
+
+    func write(_ bytes: [UInt8]) throws(SystemError) {
+        throw SystemError("write to", "standard output", code: code)
+    }
+}
