@@ -247,7 +247,8 @@ struct MeasurementLiteTests {
         let result = scene.verify()
         expectFailure(
             [.mrtd],
-            "MRs do not match: MRTD mismatch: expected=\(scene.image.mrtdTwoPass), actual=\(scene.image.mrtdSinglePass)",
+            "MRs do not match: MRTD mismatch: expected=\(scene.image.mrtdTwoPass), "
+                + "actual=\(scene.image.mrtdSinglePass)",
             of: result)
         #expect(
             try finding(.mrtd, of: result).hint

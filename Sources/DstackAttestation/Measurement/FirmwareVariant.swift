@@ -77,12 +77,12 @@ extension FirmwareVariant {
     private static let tdHOB = RTMR0Step(name: "td_hob", eventType: EventType.handoffTables2, source: .tdHOB)
 
     /// SHA-384 of the pristine variable store of a 4 MiB build (540 672 bytes), which is the firmware's CFV section.
+    static let pristineVariableStore = digest(
+        0x344B_C51C_980B_A621, 0xAAA0_0DA3_ED74_36F7, 0xD6E5_4919_7DFE_6995,
+        0x15DF_A2C6_583D_95E6, 0x412A_F21C_097D_4731, 0x5587_5FFD_561D_6790)
+
     private static let variableStore = RTMR0Step(
-        name: "cfv", eventType: EventType.firmwareBlob2,
-        source: .digest(
-            digest(
-                0x344B_C51C_980B_A621, 0xAAA0_0DA3_ED74_36F7, 0xD6E5_4919_7DFE_6995,
-                0x15DF_A2C6_583D_95E6, 0x412A_F21C_097D_4731, 0x5587_5FFD_561D_6790)))
+        name: "cfv", eventType: EventType.firmwareBlob2, source: .digest(pristineVariableStore))
 
     static let separator = RTMR0Step(name: "separator", eventType: EventType.separator, source: .bytes([0, 0, 0, 0]))
 

@@ -9,7 +9,8 @@ internal import DstackEncoding
 package enum LiteImageVerifier {
     /// - Parameters:
     ///   - configuration: the VM's shape as its host states it.
-    ///   - acpi: the digests of the event log's three `ACPI DATA` events in RTMR0; nil if it does not have exactly those.
+    ///   - acpi: the digests of the event log's three `ACPI DATA` events in RTMR0; nil if it does not have exactly
+    ///     those.
     ///   - quoted: registers of a quote that has been verified.
     /// - Returns: findings for every check, also for those that could not be made. A configuration whose
     ///   `tdx_attestation_variant` is not `lite` is not verified: that needs the image.
@@ -296,8 +297,8 @@ extension LiteRun {
     private var kernelHint: String {
         if let version = try? configuration.parsedQEMUVersion(), version >= .firstUnpatchedKernel {
             return
-                "QEMU \(QEMUVersion.firstUnpatchedKernel) and later hand the kernel over without filling in its header, "
-                + "while the document's digest is of a filled-in header"
+                "QEMU \(QEMUVersion.firstUnpatchedKernel) and later hand the kernel over without filling in its "
+                + "header, while the document's digest is of a filled-in header"
         }
         return "RTMR1 depends on the kernel, the length of the initial RAM disk and memory_size"
     }

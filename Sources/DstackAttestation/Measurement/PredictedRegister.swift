@@ -31,8 +31,8 @@ package struct PredictedRegister: Sendable, Equatable {
 
     /// Where a log's digests first leave the prediction.
     ///
-    /// - Returns: the position, the predicted event (nil if the log has more events) and the log's digest (nil if it has
-    ///   fewer); nil if there is no difference.
+    /// - Returns: the position, the predicted event (nil if the log has more events) and the log's digest (nil if it
+    ///   has fewer); nil if there is no difference.
     package func firstDifference(
         from logged: [FixedBytes<48>]
     ) -> (index: Int, predicted: PredictedEvent?, logged: FixedBytes<48>?)? {

@@ -48,7 +48,8 @@ package enum RTMR0 {
                 guard let smbios else {
                     throw MeasurementFailure(
                         "ovmf_variant",
-                        "firmware \(variant.rawValue) measures an SMBIOS table, whose digest is not known from the image"
+                        "firmware \(variant.rawValue) measures an SMBIOS table, "
+                            + "whose digest is not known from the image"
                     )
                 }
                 digest = smbios

@@ -2,8 +2,8 @@ package import DstackEncoding
 
 /// The parts of a firmware that decide its TD HOB: the memory that the VMM hands over as accepted.
 ///
-/// They are the firmware's TD_HOB and TEMP_MEM sections. A measurement document carries them as a *witness*, a few bytes
-/// of variable-length numbers, so that the TD HOB can be computed for any memory size without the firmware.
+/// They are the firmware's TD_HOB and TEMP_MEM sections. A measurement document carries them as a *witness*, a few
+/// bytes of variable-length numbers, so that the TD HOB can be computed for any memory size without the firmware.
 package struct TDHOBLayout: Sendable, Equatable {
     /// Consecutive pages of 4 KiB.
     package struct PageRange: Sendable, Equatable {

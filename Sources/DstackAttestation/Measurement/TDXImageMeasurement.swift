@@ -63,7 +63,8 @@ package struct TDXImageMeasurement: Sendable, Equatable {
         guard let firmware = FirmwareVariant.allCases.first(where: { $0.rawValue.utf8.elementsEqual(ovmf.utf8) }) else {
             throw DecodingFailure(
                 .unsupported, "tdx.measurement.tdvf.ovmf",
-                "unknown firmware variant; known are \(FirmwareVariant.allCases.map(\.rawValue).joined(separator: ", "))"
+                "unknown firmware variant; known are "
+                    + FirmwareVariant.allCases.map(\.rawValue).joined(separator: ", ")
             )
         }
         self.init(

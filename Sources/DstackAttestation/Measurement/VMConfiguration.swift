@@ -138,8 +138,8 @@ package struct VMConfiguration: Sendable, Equatable {
 extension VMConfiguration {
     /// The order in which this VM's firmware was measured.
     ///
-    /// - Throws: for a QEMU version that is none, or one that cannot start a TD; also where the order is stated, because
-    ///   such a configuration is not true.
+    /// - Throws: for a QEMU version that is none, or one that cannot start a TD; also where the order is stated,
+    ///   because such a configuration is not true.
     package func mrtdPageOrder() throws(MeasurementFailure) -> MRTDPageOrder {
         let order = try MRTDPageOrder(qemu: try parsedQEMUVersion())
         guard let twoPassAddPages else { return order }
