@@ -30,7 +30,7 @@ struct CertificateBuilderTests {
                 serialNumber: [0x80, 0, 1])
             builder.extensions = [
                 .keyUsage([.digitalSignature]), .basicConstraints(isAuthority: false),
-                .extendedKeyUsage([.serverAuthentication, .clientAuthentication]),
+                .extendedKeyUsage([.serverAuth, .clientAuth]),
                 .subjectAltName([.dns("leaf.example"), .ip([192, 0, 2, 1])]),
                 .authorityKeyIdentifier([1, 2, 3]), .crlDistributionPoints(["https://crl.example/root.crl"]),
                 X509.Extension(ObjectIdentifier(1, 3, 6, 1, 4, 1, 62397, 1, 3), value: DER.octetString([1, 2, 3])),

@@ -18,7 +18,9 @@
 
 #include "Digests.h"
 #include "ECKeys.h"
+#include "EdwardsKeys.h"
 #include "P256Verify.h"
 #include "Secrets.h"
+#include "Symmetric.h"
 
 #endif

@@ -17,12 +17,11 @@ package struct NISTSignature<Curve: NISTCurve>: Sendable, Hashable {
     /// Reads SEQUENCE { INTEGER r, INTEGER s } (RFC 3279 section 2.2.3), DER to the letter: shortest lengths, shortest
     /// positive integers, nothing after them. Lax readers let one signature have many encodings.
     package init(der: [UInt8]) throws(CryptoFailure) {
-        guard let raw = Self.parse(der) else {
-            throw CryptoFailure(
-                .malformed, "\(Curve.name) signature",
-                "not the DER of two positive integers of at most \(Curve.size) bytes")
+        do {
+            raw = try Self.parse(der.span.bytes)
+        } catch {
+            throw CryptoFailure(.malformed, "\(Curve.name) signature", error.description)
         }
-        self.raw = raw
     }
 
     /// SEQUENCE { INTEGER r, INTEGER s }, DER.
@@ -31,28 +30,26 @@ package struct NISTSignature<Curve: NISTCurve>: Sendable, Hashable {
             DER.integer(magnitude: raw.prefix(Curve.size)), DER.integer(magnitude: raw.suffix(Curve.size)))
     }
 
-    private static func parse(_ der: [UInt8]) -> [UInt8]? {
-        // The longest signature here (P-384) has 2 + 2·(2 + 49) = 104 bytes, so every length is one byte below 0x80.
-        guard der.count >= 8, der.count <= 2 + 2 * (3 + Curve.size), der[0] == 0x30, Int(der[1]) == der.count - 2
-        else { return nil }
-        var rest = der.dropFirst(2)
+    private static func parse(_ der: RawSpan) throws(DecodingFailure) -> [UInt8] {
+        var reader = DERReader(der)
+        var numbers = try reader.constructed(.sequence, "ECDSA signature")
+        try reader.expectEnd(of: "ECDSA signature")
         var raw = [UInt8]()
         for _ in 0..<2 {
-            guard rest.count >= 2, rest.removeFirst() == 2 else { return nil }
-            let length = Int(rest.removeFirst())
-            guard length >= 1, length <= rest.count else { return nil }
-            var number = rest.prefix(length)
-            rest = rest.dropFirst(length)
-            guard let first = number.first, first < 0x80 else { return nil }
-            if first == 0, number.count > 1 {
-                number = number.dropFirst()
-                // The zero is there only to keep the number positive.
-                guard let next = number.first, next >= 0x80 else { return nil }
+            let content = try numbers.integer(.integer, "ECDSA signature number")
+            guard content.span.unsafeLoad(fromByteOffset: 0, as: UInt8.self) < 0x80 else {
+                throw DecodingFailure(
+                    .malformed, "ECDSA signature number", at: content.offset, "negative where positive is needed")
             }
-            guard number.count <= Curve.size else { return nil }
-            raw += [UInt8](repeating: 0, count: Curve.size - number.count) + number
+            let digits = content.bytes.drop { $0 == 0 }
+            guard digits.count <= Curve.size else {
+                throw DecodingFailure(
+                    .tooLarge, "ECDSA signature number", at: content.offset, "more than \(Curve.size) bytes")
+            }
+            raw += [UInt8](repeating: 0, count: Curve.size - digits.count) + digits
         }
-        return rest.isEmpty ? raw : nil
+        try numbers.expectEnd(of: "ECDSA signature")
+        return raw
     }
 }
 

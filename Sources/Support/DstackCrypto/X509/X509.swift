@@ -35,7 +35,7 @@ package enum X509 {
         }
 
         // RFC 5758 section 3.2: no parameters.
-        package static let ecdsaWithSHA256 = Algorithm(ObjectIdentifier(1, 2, 840, 10045, 4, 3, 2))
+        package static let ecdsaWithSHA256 = Algorithm(.ecdsaWithSHA256)
         package static let ecdsaWithSHA384 = Algorithm(ObjectIdentifier(1, 2, 840, 10045, 4, 3, 3))
         package static let ecdsaWithSHA512 = Algorithm(ObjectIdentifier(1, 2, 840, 10045, 4, 3, 4))
         /// RFC 3279 section 2.2.3; for certificates that must be refused.

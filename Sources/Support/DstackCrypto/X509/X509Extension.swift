@@ -73,7 +73,7 @@ extension X509.Extension {
     /// An empty SEQUENCE where `isAuthority` is false and no length is given.
     package static func basicConstraints(isAuthority: Bool, pathLength: UInt? = nil) -> Self {
         Self(
-            ObjectIdentifier(2, 5, 29, 19), critical: true,
+            ObjectIdentifier.basicConstraints, critical: true,
             value: DER.sequence(
                 DER.when(isAuthority, DER.boolean(true)), pathLength.map { DER.integer($0) } ?? []))
     }
@@ -93,30 +93,30 @@ extension X509.Extension {
 
     /// These very bytes; some issuers do not write the shortest form.
     package static func keyUsage(bits: [UInt8], unusedBits: UInt8) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 15), critical: true, value: DER.bitString(bits, unusedBits: unusedBits))
+        Self(ObjectIdentifier.keyUsage, critical: true, value: DER.bitString(bits, unusedBits: unusedBits))
     }
 
     package static func extendedKeyUsage(_ purposes: [ObjectIdentifier]) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 37), value: DER.sequence(of: purposes.map { DER.objectIdentifier($0) }))
+        Self(ObjectIdentifier.extendedKeyUsage, value: DER.sequence(of: purposes.map { DER.objectIdentifier($0) }))
     }
 
     package static func subjectAltName(_ names: [X509.GeneralName]) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 17), value: DER.sequence(of: names.map(\.der)))
+        Self(ObjectIdentifier.subjectAlternativeName, value: DER.sequence(of: names.map(\.der)))
     }
 
     package static func subjectKeyIdentifier(_ identifier: [UInt8]) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 14), value: DER.octetString(identifier))
+        Self(ObjectIdentifier.subjectKeyIdentifier, value: DER.octetString(identifier))
     }
 
     package static func authorityKeyIdentifier(_ identifier: [UInt8]) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 35), value: DER.sequence(DER.implicit(0, identifier)))
+        Self(ObjectIdentifier.authorityKeyIdentifier, value: DER.sequence(DER.implicit(0, identifier)))
     }
 
     /// One distribution point with the given addresses.
     package static func crlDistributionPoints(_ addresses: [String]) -> Self {
         let names = addresses.flatMap { X509.GeneralName.uri($0).der }
         return Self(
-            ObjectIdentifier(2, 5, 29, 31),
+            ObjectIdentifier.crlDistributionPoints,
             value: DER.sequence(DER.sequence(DER.explicit(0, DER.explicit(0, names)))))
     }
 
@@ -127,23 +127,23 @@ extension X509.Extension {
             DER.when(!names.isEmpty, DER.explicit(number, names.flatMap { DER.sequence($0.der) }))
         }
         return Self(
-            ObjectIdentifier(2, 5, 29, 30), critical: true,
+            ObjectIdentifier.nameConstraints, critical: true,
             value: DER.sequence(subtrees(0, permitted), subtrees(1, excluded)))
     }
 
     /// cRLNumber of a revocation list (RFC 5280 section 5.2.3).
     package static func crlNumber(_ number: UInt) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 20), value: DER.integer(number))
+        Self(ObjectIdentifier.crlNumber, value: DER.integer(number))
     }
 
     /// reasonCode of one revoked certificate (RFC 5280 section 5.3.1).
     package static func revocationReason(_ code: UInt8) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 21), value: DER.enumerated(code))
+        Self(ObjectIdentifier.crlReason, value: DER.enumerated(code))
     }
 
     /// deltaCRLIndicator: the list has only what changed since the numbered one (RFC 5280 section 5.2.4).
     package static func deltaCRLIndicator(base number: UInt) -> Self {
-        Self(ObjectIdentifier(2, 5, 29, 27), critical: true, value: DER.integer(number))
+        Self(ObjectIdentifier.deltaCRLIndicator, critical: true, value: DER.integer(number))
     }
 
     /// issuingDistributionPoint of a revocation list (RFC 5280 section 5.2.5), which makes it cover less than everything.
@@ -151,14 +151,8 @@ extension X509.Extension {
         onlyUserCertificates: Bool = false, isIndirect: Bool = false
     ) -> Self {
         Self(
-            ObjectIdentifier(2, 5, 29, 28), critical: true,
+            ObjectIdentifier.issuingDistributionPoint, critical: true,
             value: DER.sequence(
                 DER.when(onlyUserCertificates, DER.implicit(1, [0xFF])), DER.when(isIndirect, DER.implicit(4, [0xFF]))))
     }
-}
-
-extension ObjectIdentifier {
-    // Purposes of extendedKeyUsage (RFC 5280 section 4.2.1.12).
-    package static let serverAuthentication = ObjectIdentifier(1, 3, 6, 1, 5, 5, 7, 3, 1)
-    package static let clientAuthentication = ObjectIdentifier(1, 3, 6, 1, 5, 5, 7, 3, 2)
 }

@@ -18,22 +18,22 @@ extension X509 {
             }
 
             package static func commonName(_ text: String, _ kind: StringKind = .utf8) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 3), text, kind)
+                Attribute(ObjectIdentifier.commonName, text, kind)
             }
             package static func country(_ text: String, _ kind: StringKind = .printable) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 6), text, kind)
+                Attribute(ObjectIdentifier.countryName, text, kind)
             }
             package static func locality(_ text: String, _ kind: StringKind = .utf8) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 7), text, kind)
+                Attribute(ObjectIdentifier.localityName, text, kind)
             }
             package static func state(_ text: String, _ kind: StringKind = .utf8) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 8), text, kind)
+                Attribute(ObjectIdentifier.stateOrProvinceName, text, kind)
             }
             package static func organization(_ text: String, _ kind: StringKind = .utf8) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 10), text, kind)
+                Attribute(ObjectIdentifier.organizationName, text, kind)
             }
             package static func organizationalUnit(_ text: String, _ kind: StringKind = .utf8) -> Attribute {
-                Attribute(ObjectIdentifier(2, 5, 4, 11), text, kind)
+                Attribute(ObjectIdentifier.organizationalUnitName, text, kind)
             }
         }
 
