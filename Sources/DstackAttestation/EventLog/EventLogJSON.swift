@@ -2,7 +2,8 @@ package import DstackEncoding
 
 extension EventLog {
     /// Reads dstack's JSON form: an array of objects with `imr`, `event_type`, `digest`, `event`, `event_payload` and,
-    /// for runtime events of version 2, `version` and `preimage`. Unknown members are ignored; a blank `digest` is nil.
+    /// for runtime events of version 2, `version` and `preimage`. Unknown members are ignored; a blank or absent `digest` is
+    /// nil.
     ///
     /// - Throws: ``AttestationError`` naming the member, for text that is not JSON, a member twice, a register above 3, or a
     ///   digest that is not of 48 bytes.
@@ -45,11 +46,13 @@ extension LoggedEvent {
         guard let register = UInt8(exactly: number).flatMap(RTMR.init) else {
             throw imr.failure("register \(number); a trust domain has 0 to 3", .unsupported)
         }
-        let digestNode = try node.member("digest")
-        let digestBytes = try digestNode.hexBytes()
-        let digest = Measurement384(digestBytes)
-        guard digest != nil || digestBytes.isEmpty else {
-            throw digestNode.failure("\(digestBytes.count) bytes; a digest has 48, or is blank")
+        var digest: Measurement384?
+        if let digestNode = node["digest"] {
+            let bytes = try digestNode.hexBytes()
+            digest = Measurement384(bytes)
+            guard digest != nil || bytes.isEmpty else {
+                throw digestNode.failure("\(bytes.count) bytes; a digest has 48, or is blank")
+            }
         }
         self.init(
             register: register, type: MeasuredEventType(rawValue: try node.member("event_type").integer()),
