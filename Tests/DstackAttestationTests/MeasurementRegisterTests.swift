@@ -93,7 +93,7 @@ struct MeasurementRegisterTests {
             variant: .stable202505, layout: layout(), memorySize: 16 << 30,
             acpi: ACPIDigests(loader: digests[10], rsdp: digests[11], tables: digests[12]), smbios: digests[13])
         #expect(register.firstDifference(from: digests) == nil)
-        #expect(register.events.map(\.type) == (try logged.map { try $0.member("event_type").integer() }))
+        #expect(register.events.map(\.type.rawValue) == (try logged.map { try $0.member("event_type").integer() }))
         #expect(register.value == (try Self.digest(vectors.member("measurements").member("rtmr0"))))
 
         // A step too many or another digest is found where it is.

@@ -24,7 +24,7 @@ package struct RTMR0Step: Sendable {
     }
 
     package let name: String
-    package let eventType: UInt32
+    package let eventType: MeasuredEventType
     let source: Source
 }
 
@@ -44,28 +44,28 @@ extension FirmwareVariant {
         switch self {
         case .pre202505:
             return [Self.tdHOB, Self.variableStore] + Self.secureBootVariables + [Self.separator] + Self.acpi + [
-                RTMR0Step(name: "BootOrder", eventType: EventType.variableBoot, source: .bytes([0, 0])),
-                RTMR0Step(name: "Boot0000", eventType: EventType.variableBoot, source: .bytes(Self.uiAppLoadOption)),
+                RTMR0Step(name: "BootOrder", eventType: .efiVariableBoot, source: .bytes([0, 0])),
+                RTMR0Step(name: "Boot0000", eventType: .efiVariableBoot, source: .bytes(Self.uiAppLoadOption)),
             ]
         case .stable202505:
             return [
                 Self.tdHOB, Self.variableStore,
-                RTMR0Step(name: "BootMenu", eventType: EventType.platformConfigFlags, source: .bytes([0, 0])),
+                RTMR0Step(name: "BootMenu", eventType: .platformConfigFlags, source: .bytes([0, 0])),
                 RTMR0Step(
-                    name: "bootorder", eventType: EventType.platformConfigFlags,
+                    name: "bootorder", eventType: .platformConfigFlags,
                     source: .bytes(Array("/rom@genroms/linuxboot_dma.bin\0".utf8))),
             ] + Self.secureBootVariables + [Self.separator] + Self.acpi + [
-                RTMR0Step(name: "smbios", eventType: EventType.handoffTables, source: .smbios),
+                RTMR0Step(name: "smbios", eventType: .efiHandoffTables, source: .smbios),
                 // The data of the variable only, although the log's payload carries the whole structure.
-                RTMR0Step(name: "BootOrder", eventType: EventType.variableBoot, source: .bytes([0, 0, 1, 0])),
+                RTMR0Step(name: "BootOrder", eventType: .efiVariableBoot, source: .bytes([0, 0, 1, 0])),
                 RTMR0Step(
-                    name: "Boot0000", eventType: EventType.variableBoot,
+                    name: "Boot0000", eventType: .efiVariableBoot,
                     source: .digest(
                         digest(
                             0x5068_E6A9_DED2_A1C3, 0xA8EB_B5D2_6004_410E, 0xA867_0742_D8F4_44C5,
                             0xC3D1_61B7_6C66_FA23, 0xA7B1_D2FB_3F98_4057, 0x0B67_5384_B581_8F2D))),
                 RTMR0Step(
-                    name: "Boot0001", eventType: EventType.variableBoot,
+                    name: "Boot0001", eventType: .efiVariableBoot,
                     source: .digest(
                         digest(
                             0xDD42_4F2E_EB35_F3E8, 0xA2C2_F50F_6CC8_7FF9, 0x0B75_77E9_2CE6_3E13, 0xA228_69D0_7D10_4FD5,
@@ -74,7 +74,7 @@ extension FirmwareVariant {
         }
     }
 
-    private static let tdHOB = RTMR0Step(name: "td_hob", eventType: EventType.handoffTables2, source: .tdHOB)
+    private static let tdHOB = RTMR0Step(name: "td_hob", eventType: .efiHandoffTables2, source: .tdHOB)
 
     /// SHA-384 of the pristine variable store of a 4 MiB build (540 672 bytes), which is the firmware's CFV section.
     static let pristineVariableStore = digest(
@@ -82,12 +82,12 @@ extension FirmwareVariant {
         0x15DF_A2C6_583D_95E6, 0x412A_F21C_097D_4731, 0x5587_5FFD_561D_6790)
 
     private static let variableStore = RTMR0Step(
-        name: "cfv", eventType: EventType.firmwareBlob2, source: .digest(pristineVariableStore))
+        name: "cfv", eventType: .efiPlatformFirmwareBlob2, source: .digest(pristineVariableStore))
 
-    static let separator = RTMR0Step(name: "separator", eventType: EventType.separator, source: .bytes([0, 0, 0, 0]))
+    static let separator = RTMR0Step(name: "separator", eventType: .separator, source: .bytes([0, 0, 0, 0]))
 
     private static let acpi = ACPIBlob.allCases.map {
-        RTMR0Step(name: $0.rawValue, eventType: EventType.platformConfigFlags, source: .acpi($0))
+        RTMR0Step(name: $0.rawValue, eventType: .platformConfigFlags, source: .acpi($0))
     }
 
     /// All five absent: Secure Boot is off.
@@ -115,7 +115,7 @@ extension FirmwareVariant {
         writer.littleEndian(UInt64(name.utf16.count))
         writer.littleEndian(UInt64(0))
         for unit in name.utf16 { writer.littleEndian(unit) }
-        return RTMR0Step(name: name, eventType: EventType.variableDriverConfig, source: .bytes(writer.bytes))
+        return RTMR0Step(name: name, eventType: .efiVariableDriverConfig, source: .bytes(writer.bytes))
     }
 
     /// The EFI load option of the firmware's own menu: attributes 0x109, the title `UiApp`, and a path of a firmware

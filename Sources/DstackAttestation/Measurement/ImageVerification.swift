@@ -13,6 +13,11 @@ package struct ImageRegisters: Sendable, Equatable {
         self.rtmr1 = rtmr1
         self.rtmr2 = rtmr2
     }
+
+    /// The registers of a quoted TD.
+    package init(_ report: TDReport) {
+        self.init(mrtd: report.mrTd, rtmr0: report.rtMr0, rtmr1: report.rtMr1, rtmr2: report.rtMr2)
+    }
 }
 
 /// One named check of an OS image against a quote.

@@ -7,12 +7,12 @@ package enum RTMR1 {
     package static func predict(kernelAuthenticode: FixedBytes<48>) -> PredictedRegister {
         func action(_ name: String, _ text: String) -> PredictedEvent {
             // Without terminator.
-            PredictedEvent(name: name, type: EventType.action, digest: SHA384.hash(Array(text.utf8)))
+            PredictedEvent(name: name, type: .efiAction, digest: SHA384.hash(Array(text.utf8)))
         }
         return PredictedRegister(events: [
-            PredictedEvent(name: "kernel", type: EventType.bootServicesApplication, digest: kernelAuthenticode),
+            PredictedEvent(name: "kernel", type: .efiBootServicesApplication, digest: kernelAuthenticode),
             action("calling_efi_application", "Calling EFI Application from Boot Option"),
-            PredictedEvent(name: "separator", type: EventType.separator, digest: SHA384.hash([0, 0, 0, 0])),
+            PredictedEvent(name: "separator", type: .separator, digest: SHA384.hash([0, 0, 0, 0])),
             action("exit_boot_services_invocation", "Exit Boot Services Invocation"),
             action("exit_boot_services_success", "Exit Boot Services Returned with Success"),
         ])
@@ -23,8 +23,8 @@ package enum RTMR1 {
 package enum RTMR2 {
     package static func predict(commandLine: FixedBytes<48>, initrd: FixedBytes<48>) -> PredictedRegister {
         PredictedRegister(events: [
-            PredictedEvent(name: "cmdline", type: EventType.eventTag, digest: commandLine),
-            PredictedEvent(name: "initrd", type: EventType.eventTag, digest: initrd),
+            PredictedEvent(name: "cmdline", type: .eventTag, digest: commandLine),
+            PredictedEvent(name: "initrd", type: .eventTag, digest: initrd),
         ])
     }
 

@@ -9,13 +9,25 @@ internal import DstackEncoding
 package enum LiteImageVerifier {
     /// - Parameters:
     ///   - configuration: the VM's shape as its host states it.
-    ///   - acpi: the digests of the event log's three `ACPI DATA` events in RTMR0; nil if it does not have exactly
-    ///     those.
+    ///   - eventLog: the log of the boot; its three `ACPI DATA` events in RTMR0 are needed, with their names.
     ///   - quoted: registers of a quote that has been verified.
     /// - Returns: findings for every check, also for those that could not be made. A configuration whose
     ///   `tdx_attestation_variant` is not `lite` is not verified: that needs the image.
     package static func verify(
-        _ configuration: VMConfiguration, acpi: ACPIDigests?, quoted: ImageRegisters
+        _ configuration: VMConfiguration, eventLog: EventLog, quoted: ImageRegisters
+    ) -> ImageVerification {
+        let acpi: Result<ACPIDigests, MeasurementFailure>
+        do {
+            acpi = .success(try ACPIDigests(eventLog))
+        } catch {
+            acpi = .failure(error)
+        }
+        return verify(configuration, acpi: acpi, quoted: quoted)
+    }
+
+    /// The same for ACPI digests that are at hand, or the reason why there are none.
+    package static func verify(
+        _ configuration: VMConfiguration, acpi: Result<ACPIDigests, MeasurementFailure>, quoted: ImageRegisters
     ) -> ImageVerification {
         var run = LiteRun(configuration: configuration, acpi: acpi, quoted: quoted)
         run.verify()
@@ -31,7 +43,7 @@ package enum LiteImageVerifier {
 /// One verification under way: the findings so far.
 private struct LiteRun {
     let configuration: VMConfiguration
-    let acpi: ACPIDigests?
+    let acpi: Result<ACPIDigests, MeasurementFailure>
     let quoted: ImageRegisters
 
     var findings: [ImageFinding] = []
@@ -39,7 +51,9 @@ private struct LiteRun {
     var rtmr1: PredictedRegister?
     var rtmr2: PredictedRegister?
 
-    init(configuration: VMConfiguration, acpi: ACPIDigests?, quoted: ImageRegisters) {
+    init(
+        configuration: VMConfiguration, acpi: Result<ACPIDigests, MeasurementFailure>, quoted: ImageRegisters
+    ) {
         self.configuration = configuration
         self.acpi = acpi
         self.quoted = quoted
@@ -216,16 +230,15 @@ extension LiteRun {
     }
 
     private mutating func checkACPI() -> ACPIDigests? {
-        guard let acpi else {
-            fail(
-                .acpiEvents,
-                "TDX lite attestation requires exactly 3 RTMR0 ACPI DATA events; "
-                    + "the event log does not have one each for loader, RSDP and tables",
-                expected: "acpi-loader, acpi-rsdp, acpi-tables")
+        let names = "acpi-loader, acpi-rsdp, acpi-tables"
+        switch acpi {
+        case .success(let digests):
+            pass(.acpiEvents, expected: names)
+            return digests
+        case .failure(let failure):
+            fail(.acpiEvents, failure.reason, expected: names)
             return nil
         }
-        pass(.acpiEvents, expected: "acpi-loader, acpi-rsdp, acpi-tables")
-        return acpi
     }
 }
 

@@ -5,8 +5,8 @@ package import DstackEncoding
 package struct PredictedEvent: Sendable, Equatable {
     /// What is measured, in the words of this package: `td_hob`, `SecureBoot`, `acpi_tables`.
     package let name: String
-    /// The TCG event type that the firmware writes into its log with it.
-    package let type: UInt32
+    /// The type that the log gives it.
+    package let type: MeasuredEventType
     /// SHA-384 of what is measured.
     package let digest: FixedBytes<48>
 }
@@ -43,18 +43,4 @@ package struct PredictedRegister: Sendable, Equatable {
         }
         return nil
     }
-}
-
-/// TCG event types (PC Client Platform Firmware Profile, table "Events") that a dstack boot writes.
-enum EventType {
-    static let separator: UInt32 = 0x04
-    static let eventTag: UInt32 = 0x06
-    static let platformConfigFlags: UInt32 = 0x0A
-    static let variableDriverConfig: UInt32 = 0x8000_0001
-    static let variableBoot: UInt32 = 0x8000_0002
-    static let bootServicesApplication: UInt32 = 0x8000_0003
-    static let action: UInt32 = 0x8000_0007
-    static let handoffTables: UInt32 = 0x8000_0009
-    static let firmwareBlob2: UInt32 = 0x8000_000A
-    static let handoffTables2: UInt32 = 0x8000_000B
 }
