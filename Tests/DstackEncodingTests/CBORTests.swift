@@ -3,8 +3,8 @@ import Testing
 
 @Suite("CBOR")
 struct CBORTests {
-    /// Values and encodings of RFC 8949 appendix A, those of the kinds that this codec has, and the edges of each length
-    /// form.
+    /// Values and encodings of RFC 8949 appendix A, those of the kinds that this codec has, and the edges of each
+    /// length form.
     static let examples: [(CBOR, String)] = [
         (.unsigned(0), "00"), (.unsigned(1), "01"), (.unsigned(10), "0a"), (.unsigned(23), "17"),
         (.unsigned(24), "1818"), (.unsigned(25), "1819"), (.unsigned(100), "1864"), (.unsigned(255), "18ff"),
