@@ -45,6 +45,23 @@ package enum SafeText {
         return result
     }
 
+    /// One line in double quotes, in which quotes and backslashes are escaped too: it can be read back exactly, and
+    /// nothing inside can look like its end.
+    package static func quoted(_ text: String, limit: Int = 4_096) -> String {
+        var result = "\""
+        var shown = 0
+        for scalar in text.unicodeScalars {
+            guard shown < limit else {
+                result += "… (\(text.unicodeScalars.count - shown) characters more)"
+                break
+            }
+            if scalar == "\"" || scalar == "\\" { result += "\\" }
+            append(scalar, to: &result, keepingLineBreaks: false)
+            shown += 1
+        }
+        return result + "\""
+    }
+
     /// Whether a character may be shown as it is: letters, marks, digits, punctuation, symbols and the plain space.
     ///
     /// Not: controls, other separators, format characters (among them all that change the direction of text), private

@@ -11,9 +11,13 @@ package protocol WallClock: Sendable {
 extension WallClock {
     /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
     package var unixSeconds: Int64 {
-        let milliseconds = unixMilliseconds
-        return milliseconds >= 0 ? milliseconds / 1_000 : (milliseconds - 999) / 1_000
+        wholeSeconds(unixMilliseconds)
     }
+}
+
+/// Rounded down, also before 1970.
+func wholeSeconds(_ milliseconds: Int64) -> Int64 {
+    milliseconds / 1_000 - (milliseconds % 1_000 < 0 ? 1 : 0)
 }
 
 /// The system's clock.
