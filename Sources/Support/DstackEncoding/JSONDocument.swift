@@ -234,7 +234,8 @@ extension JSONNode {
     /// Whether the string's value equals a text, without building a `String`.
     package func equals(_ text: StaticString) -> Bool {
         guard kind == .string else { return false }
-        if node.isEscaped { return decodedString == "\(text)" }
+        // By code units: Swift's own comparison takes canonically equivalent texts for the same.
+        if node.isEscaped { return decodedString.utf8.elementsEqual("\(text)".utf8) }
         let start = Int(node.start) + 1
         let length = Int(node.end) - 1 - start
         guard length == text.utf8CodeUnitCount else { return false }
@@ -269,7 +270,7 @@ extension JSONNode {
 
     /// The member of an object by a name known only at run time.
     package func member(named name: String) -> JSONNode? {
-        members.first { $0.name == name }?.value
+        members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
     }
 
     /// - Throws: if this is no object or has no such member.

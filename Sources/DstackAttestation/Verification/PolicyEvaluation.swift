@@ -1,0 +1,180 @@
+import DstackEncoding
+
+/// The relying party's policy over what was found. All of it is evaluated, also after a failure, so that a report names
+/// everything that stands in the way.
+enum PolicyEvaluation {
+    /// What the policy is asked about.
+    struct Facts {
+        let status: TCBStatus?
+        let tcb: TCBEvaluation
+        let qeLevel: SVNLevel?
+        let pck: PCKExtension?
+        let evaluationDataNumber: UInt32?
+        /// The earliest issue date of TCB info, QE identity and revocation lists.
+        let oldestIssueDate: Int64?
+        let now: Int64
+    }
+
+    /// Records all policy checks on TCB, platform and collateral. What an earlier failure left unknown stays unreached.
+    static func record(_ policy: VerificationPolicy, _ facts: Facts, in checks: inout CheckList) {
+        recordStatus(policy, facts, &checks)
+        recordGrace(policy, facts, &checks)
+        recordAdvisories(policy, facts, &checks)
+        if let number = facts.evaluationDataNumber {
+            checks.require(
+                .policyEvaluationDataNumber, number >= policy.minimumEvaluationDataNumber, .notAcceptable,
+                "TCB evaluation data number \(number) is below the minimum \(policy.minimumEvaluationDataNumber)",
+                found: .number(Int64(number)), expected: .text("at least \(policy.minimumEvaluationDataNumber)"))
+        }
+        if let pck = facts.pck { recordPlatform(policy, pck, &checks) }
+        if let oldest = facts.oldestIssueDate {
+            guard let limit = policy.maximumCollateralAge else {
+                return checks.skip(.policyCollateralAge, "the policy sets no limit within the collateral's validity")
+            }
+            checks.require(
+                .policyCollateralAge, facts.now - oldest <= limit, .notAcceptable,
+                "the collateral is \(facts.now - oldest) s old, at most \(limit) s are accepted", found: .time(oldest),
+                expected: .text("\(RFC3339.format(facts.now &- limit)) or later"))
+        }
+    }
+
+    private static func recordStatus(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
+        guard let status = facts.status else { return }
+        checks.require(
+            .policyTCBStatus, status != .revoked && policy.allowedStatuses.contains(status), .notAcceptable,
+            "TCB status \(status.rawValue) is not accepted by the \(policy.name) policy", found: .status(status),
+            expected: .list(TCBStatus.allCases.filter(policy.allowedStatuses.contains).map(\.rawValue)))
+    }
+
+    private static func recordGrace(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
+        guard let status = facts.status, let platform = facts.tcb.platformStatus, let date = facts.tcb.platformDate,
+            let qe = facts.qeLevel
+        else { return }
+        let isRelaunch = status == .tdRelaunchAdvised || status == .tdRelaunchAdvisedConfigurationNeeded
+        if platform.isOutOfDate, !isRelaunch {
+            require(.policyPlatformGrace, "the platform", date, policy.platformGracePeriod, facts.now, &checks)
+        } else {
+            checks.skip(.policyPlatformGrace, "the platform is not outdated")
+        }
+        if qe.status.isOutOfDate {
+            require(.policyQEGrace, "the quoting enclave", qe.date, policy.qeGracePeriod, facts.now, &checks)
+        } else {
+            checks.skip(.policyQEGrace, "the quoting enclave is not outdated")
+        }
+    }
+
+    private static func require(
+        _ check: CheckID, _ subject: String, _ date: Int64, _ grace: Int64?, _ now: Int64, _ checks: inout CheckList
+    ) {
+        guard let grace else {
+            return checks.pass(check, found: .time(date), expected: .literal("any date"))
+        }
+        checks.require(
+            check, now - date <= grace, .notAcceptable,
+            "\(subject) has been outdated since \(RFC3339.format(date)), longer than the \(grace) s of grace",
+            found: .time(date), expected: .text("\(RFC3339.format(now &- grace)) or later"))
+    }
+
+    private static func recordAdvisories(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
+        guard facts.status != nil else { return }
+        let all =
+            facts.tcb.advisoryIDs + (facts.tcb.currentLevel?.advisoryIDs ?? [])
+            + (facts.tcb.currentModuleLevel?.advisoryIDs ?? [])
+        func contains(_ list: [String], _ id: String) -> Bool {
+            list.contains { $0.lowercased() == id.lowercased() }
+        }
+        let rejected = all.filter { id in
+            contains(policy.rejectedAdvisoryIDs, id) || policy.allowedAdvisoryIDs.map { !contains($0, id) } ?? false
+        }
+        checks.require(
+            .policyAdvisories, rejected.isEmpty, .notAcceptable,
+            "the policy rejects \(rejected.joined(separator: ", "))", found: .list(all))
+    }
+
+    private static func recordPlatform(
+        _ policy: VerificationPolicy, _ pck: PCKExtension, _ checks: inout CheckList
+    ) {
+        func require(_ check: CheckID, _ flag: Bool?, _ isAllowed: Bool, _ what: StaticString) {
+            checks.require(
+                check, flag != true || isAllowed, .notAcceptable, "\(what) not accepted by the policy",
+                found: flag.map { $0 ? .literal("yes") : .literal("no") } ?? .literal("not stated"),
+                expected: isAllowed ? .literal("any") : .literal("no"))
+        }
+        require(.policyDynamicPlatform, pck.dynamicPlatform, policy.allowsDynamicPlatform, "a dynamic platform is")
+        require(.policyCachedKeys, pck.cachedKeys, policy.allowsCachedKeys, "cached platform keys are")
+        require(.policySMT, pck.smtEnabled, policy.allowsSMT, "simultaneous multithreading is")
+        if let types = policy.acceptedSGXTypes {
+            checks.require(
+                .policySGXType, types.contains(pck.sgxType), .notAcceptable,
+                "SGX type \(pck.sgxType) is not accepted by the policy", found: .number(Int64(pck.sgxType)),
+                expected: .list(types.map { "\($0)" }))
+        } else {
+            checks.skip(.policySGXType, "the policy accepts every type")
+        }
+        if let platforms = policy.acceptedPlatforms {
+            checks.require(
+                .policyPlatforms, platforms.contains(pck.ppid), .notAcceptable,
+                "the platform is not among those that the policy names", found: .hex(pck.ppid),
+                expected: .text("one of \(platforms.count)"))
+        } else {
+            checks.skip(.policyPlatforms, "the policy names no platforms")
+        }
+    }
+
+    /// Compares report data and measurements with what is expected.
+    static func recordExpected(_ expected: ExpectedValues, _ body: QuoteBody, in checks: inout CheckList) {
+        if let value = expected.reportData {
+            checks.require(
+                .expectedReportData, body.reportData == value, .mismatch, "the report data is not the expected one",
+                found: .hex(body.reportData), expected: .hex(value))
+        } else {
+            checks.skip(.expectedReportData, "no report data expected")
+        }
+        var compared: [String] = []
+        func compare<let count: Int>(_ name: String, _ found: FixedBytes<count>?, _ value: FixedBytes<count>?) {
+            guard let value else { return }
+            compared.append(name)
+            if found != value {
+                checks.fail(
+                    .expectedMeasurements, .mismatch, "\(name) is not the expected one",
+                    found: .text(found?.hex ?? "not in this kind of quote"), expected: .hex(value))
+            }
+        }
+        let td = body.tdReport
+        compare("mr_td", td?.mrTd, expected.mrTd)
+        compare("rt_mr0", td?.rtMr0, expected.rtMr0)
+        compare("rt_mr1", td?.rtMr1, expected.rtMr1)
+        compare("rt_mr2", td?.rtMr2, expected.rtMr2)
+        compare("rt_mr3", td?.rtMr3, expected.rtMr3)
+        compare("mr_config_id", td?.mrConfigId, expected.mrConfigId)
+        compare("mr_owner", td?.mrOwner, expected.mrOwner)
+        compare("mr_owner_config", td?.mrOwnerConfig, expected.mrOwnerConfig)
+        compare("mr_seam", td?.mrSeam, expected.mrSeam)
+        let enclave = body.enclaveReport
+        compare("mr_enclave", enclave?.mrEnclave, expected.mrEnclave)
+        compare("mr_signer", enclave?.mrSigner, expected.mrSigner)
+        if let value = expected.isvProdId {
+            compared.append("isv_prod_id")
+            if enclave?.isvProdId != value {
+                checks.fail(
+                    .expectedMeasurements, .mismatch, "isv_prod_id is not the expected one",
+                    found: .text(enclave.map { "\($0.isvProdId)" } ?? "not in this kind of quote"),
+                    expected: .number(Int64(value)))
+            }
+        }
+        if let value = expected.minimumIsvSvn {
+            compared.append("isv_svn")
+            if enclave.map({ $0.isvSvn < value }) ?? true {
+                checks.fail(
+                    .expectedMeasurements, .mismatch, "isv_svn is below the expected minimum",
+                    found: .text(enclave.map { "\($0.isvSvn)" } ?? "not in this kind of quote"),
+                    expected: .text("at least \(value)"))
+            }
+        }
+        if compared.isEmpty {
+            checks.skip(.expectedMeasurements, "no measurements expected")
+        } else {
+            checks.pass(.expectedMeasurements, found: .list(compared))
+        }
+    }
+}

@@ -1,0 +1,203 @@
+import DstackCrypto
+import DstackEncoding
+import Synchronization
+
+/// Decides, offline, whether a quote is genuine and what it proves.
+///
+/// ```swift
+/// let verifier = QuoteVerifier()
+/// let report = verifier.verify(quoteBytes, collateral: collateral, at: now)
+/// guard let proof = report.verifiedQuote else { print(report.failure); return }
+/// ```
+///
+/// There is no network, no clock and no state in it: the same inputs always give the same report. A failure of any kind
+/// ends in a report with verdict ``VerificationReport/Verdict/rejected``, never in an error that a caller could overlook.
+public struct QuoteVerifier: Sendable {
+    /// The root that evidence must lead back to.
+    public let trustAnchor: TrustAnchor
+    private let tables: P256KeyTables
+
+    /// A verifier under a root, Intel's unless said otherwise.
+    public init(trustAnchor: TrustAnchor = .intel) {
+        self.init(trustAnchor: trustAnchor, tables: .shared)
+    }
+
+    init(trustAnchor: TrustAnchor, tables: P256KeyTables) {
+        self.trustAnchor = trustAnchor
+        self.tables = tables
+    }
+
+    /// Verifies a quote with everything that comes with it, from bytes.
+    ///
+    /// - Parameters:
+    ///   - quote: the quote, with or without the zeros that kernels append.
+    ///   - collateral: Intel's statements and revocation lists for its platform.
+    ///   - policy: what is accepted beyond authenticity.
+    ///   - time: the time to verify at, Unix seconds.
+    /// - Returns: the report; ``VerificationReport/verdict`` is the answer.
+    public func verify(
+        _ quote: [UInt8], collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64
+    ) -> VerificationReport {
+        let decoded = DecodedCollateral(collateral)
+        let verification = QuoteVerification(quote, policy: policy, time: time)
+        let chain = verification.pckChain(collateral)
+        // The inverses of all signatures, found with one division instead of ten.
+        let batch = SignatureBatch(
+            decoded.signatures + PlatformEvaluation.signatures(chain) + verification.signatures)
+        let evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
+        let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
+        return verification.report(evaluation, platform, cache: nil, tables: tables, batch)
+    }
+
+    /// Decodes and checks collateral once, for many quotes.
+    public func prepare(_ collateral: QuoteCollateral) -> PreparedCollateral {
+        PreparedCollateral(collateral, trustAnchor: trustAnchor, tables: tables)
+    }
+}
+
+/// Collateral that has been decoded and whose signatures have been checked, for verifying many quotes.
+///
+/// Nothing that depends on the time is remembered: each verification checks every validity at its own time. When new
+/// collateral is published, prepare it and let this go; quotes are then judged by the new revocation lists.
+public final class PreparedCollateral: Sendable {
+    private let evaluation: CollateralEvaluation
+    private let tables: P256KeyTables
+
+    /// The most platforms remembered; a fleet of that size, not a guess at the number of clients.
+    static let capacity = 4096
+
+    private let platforms = Mutex<[FixedBytes<32>: PlatformCache]>([:])
+
+    init(_ collateral: QuoteCollateral, trustAnchor: TrustAnchor, tables: P256KeyTables) {
+        let decoded = DecodedCollateral(collateral)
+        let batch = SignatureBatch(decoded.signatures)
+        evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
+        self.tables = tables
+    }
+
+    /// The collateral as it was given.
+    public var collateral: QuoteCollateral { evaluation.decoded.source }
+
+    /// Verifies a quote; the same answer as ``QuoteVerifier/verify(_:collateral:policy:at:)`` with the same collateral.
+    public func verify(
+        _ quote: [UInt8], policy: VerificationPolicy = .standard, at time: Int64
+    ) -> VerificationReport {
+        let verification = QuoteVerification(quote, policy: policy, time: time)
+        if let known = knownPlatform(verification) {
+            let batch = SignatureBatch(verification.signatures)
+            return verification.report(evaluation, known.evaluation, cache: known, tables: tables, batch)
+        }
+        let chain = verification.pckChain(collateral)
+        let batch = SignatureBatch(PlatformEvaluation.signatures(chain) + verification.signatures)
+        let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
+        let cache = PlatformCache(platform)
+        let report = verification.report(evaluation, platform, cache: cache, tables: tables, batch)
+        // Only platforms under the trust anchor are remembered, so that strangers cannot fill the memory.
+        if platform.checks.hasPassed(.pckChain), let key = chainDigest(verification) {
+            platforms.withLock { platforms in
+                if platforms.count >= Self.capacity { platforms.removeAll() }
+                platforms[key] = cache
+            }
+        }
+        return report
+    }
+
+    private func chainDigest(_ verification: QuoteVerification) -> FixedBytes<32>? {
+        guard case .success(let quote) = verification.quote,
+            case .success(let text) = PlatformEvaluation.chainText(quote, collateral)
+        else { return nil }
+        return SHA256.hash(text)
+    }
+
+    private func knownPlatform(_ verification: QuoteVerification) -> PlatformCache? {
+        guard let key = chainDigest(verification) else { return nil }
+        return platforms.withLock { $0[key] }
+    }
+}
+
+/// One verification on its way from bytes to a report.
+struct QuoteVerification {
+    let bytes: [UInt8]
+    let quote: Result<Quote, AttestationError>
+    let policy: VerificationPolicy
+    /// Unix seconds, clamped to the years 1970 to 9999, in which dates can be added without overflow.
+    let now: Int64
+    private var checks = CheckList()
+
+    init(_ bytes: [UInt8], policy: VerificationPolicy, time: Int64) {
+        self.bytes = bytes
+        self.policy = policy
+        now = min(max(time, 0), 253_402_300_799)
+        do throws(AttestationError) {
+            quote = .success(try Quote(parsing: bytes))
+        } catch {
+            quote = .failure(error)
+            checks.fail(.quoteFormat, .malformed, error.description)
+        }
+    }
+
+    var signatures: [P256Signature] {
+        guard case .success(let quote) = quote else { return [] }
+        return [
+            P256Signature(raw: quote.signature.qeReportSignature), P256Signature(raw: quote.signature.isvSignature),
+        ]
+    }
+
+    /// The certificates of the platform, from the quote or the collateral.
+    func pckChain(_ collateral: QuoteCollateral) -> Result<[Certificate], DecodingFailure> {
+        guard case .success(let quote) = quote else {
+            return .failure(DecodingFailure(.malformed, "PCK certificate chain", "the quote could not be read"))
+        }
+        switch PlatformEvaluation.chainText(quote, collateral) {
+        case .failure: return .failure(DecodingFailure(.malformed, "PCK certificate chain", "there is none"))
+        case .success(let text):
+            return DecodedCollateral.result { () throws(DecodingFailure) in
+                try DecodedCollateral.chain(text, "PCK certificate chain")
+            }
+        }
+    }
+
+    /// Brings all checks together.
+    func report(
+        _ collateral: CollateralEvaluation, _ platform: PlatformEvaluation, cache: PlatformCache?,
+        tables: P256KeyTables, _ batch: SignatureBatch
+    ) -> VerificationReport {
+        var checks = self.checks
+        checks.merge(collateral.checks)
+        for window in collateral.windows { window.record(at: now, in: &checks) }
+        var keys = collateral.keys + platform.keys
+        var facts = VerificationFacts(collateral, now: now)
+        if case .success(let quote) = quote {
+            switch PlatformEvaluation.chainText(quote, collateral.decoded.source) {
+            case .success:
+                let isFromCollateral = collateral.decoded.source.pckCertificateChain != nil
+                checks.pass(
+                    .pckCertificateSource, found: isFromCollateral ? .literal("collateral") : .literal("quote"))
+                checks.merge(platform.checks)
+                for window in platform.windows { window.record(at: now, in: &checks) }
+            case .failure(let issue): checks.fail(.pckCertificateSource, issue)
+            }
+            var evaluation = QuoteEvaluation(quote)
+            let span = bytes.span.bytes.extracting(0..<quote.signedByteCount)
+            keys += evaluation.evaluate(
+                signedBytes: span, pckKey: platform.pckKey, identity: collateral.qeIdentity, tables: tables, batch,
+                cache: cache)
+            checks.merge(evaluation.checks)
+            facts.quote = quote
+            facts.platform = platform
+            facts.qeLevel = evaluation.qeLevel
+            if let pck = platform.pck, let tcbInfo = collateral.tcbInfo {
+                let tcb = TCBEvaluation(quote, pck, tcbInfo, qeLevel: evaluation.qeLevel)
+                checks.merge(tcb.checks)
+                facts.tcb = tcb
+            }
+            AttributeEvaluation.record(quote.body, policy: policy, in: &checks)
+            if let policyFacts = facts.policyFacts { PolicyEvaluation.record(policy, policyFacts, in: &checks) }
+            PolicyEvaluation.recordExpected(policy.expected, quote.body, in: &checks)
+        }
+        EvidenceEvaluation.recordAbsence(policy, in: &checks)
+        if checks.isAuthentic { tables.recordSuccess(of: keys) }
+        return VerificationReport(
+            checks: checks, facts: facts, policy: policy, trustAnchor: collateral.anchor, time: now)
+    }
+}
