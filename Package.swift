@@ -80,7 +80,7 @@ let package = Package(
 
         // Tests
         tests("DstackEncodingTests", ["DstackEncoding"]),
-        tests("DstackCryptoTests", ["DstackCrypto", "DstackEncoding"]),
+        tests("DstackCryptoTests", ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
         tests(
             "DstackSupportTests",
             [

@@ -146,7 +146,7 @@ struct KeyVectorTests {
             let shared = try ephemeral.sharedSecret(with: X25519.PublicKey(recipient))
             #expect(try shared.hexForTest() == row.text("shared"))
             let sealed = try AES256GCM.seal(
-                [UInt8](row.text("plaintext_utf8").utf8).span.bytes, key: shared, nonce: FixedBytes(row.bytes("iv")))
+                [UInt8](row.text("plaintext_utf8").utf8), key: shared, nonce: FixedBytes(row.bytes("iv")))
             #expect(try Hex.encode(ephemeral.publicKey.bytes.bytes + sealed.combined) == row.text("sealed"))
         }
         for row in try file.rows("must_fail") {

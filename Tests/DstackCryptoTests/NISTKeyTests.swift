@@ -43,7 +43,7 @@ struct NISTKeyTests {
     private static func checkRange<Curve: NISTCurve>(_: Curve.Type, _ orderText: String) throws {
         func accepts(_ scalar: [UInt8]) -> CryptoFailure.Code? {
             do throws(CryptoFailure) {
-                _ = try NISTPrivateKey<Curve>(scalar: SecretBytes(copying: scalar.span.bytes))
+                _ = try NISTPrivateKey<Curve>(scalar: SecretBytes(copying: scalar))
                 return nil
             } catch { return error.code }
         }

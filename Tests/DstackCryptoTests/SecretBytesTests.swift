@@ -7,7 +7,7 @@ struct SecretBytesTests {
     @Test("a secret holds what it was given", arguments: [0, 1, 32, 4095, 4096, 4097, 100_000])
     func contents(count: Int) {
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 13 &+ 5) }
-        let copied = SecretBytes(copying: bytes.span.bytes)
+        let copied = SecretBytes(copying: bytes)
         #expect(copied.count == count)
         #expect(copied.copiedToUnprotectedMemory() == bytes)
         var source = bytes
@@ -32,7 +32,7 @@ struct SecretBytesTests {
 
     @Test("equality looks at every byte and at the length")
     func equality() {
-        let secret = SecretBytes(copying: [UInt8](0..<64).span.bytes)
+        let secret = SecretBytes(copying: [UInt8](0..<64))
         for index in 0..<64 {
             var changed = [UInt8](0..<64)
             changed[index] ^= 0x80
@@ -92,7 +92,7 @@ struct SecretBytesTests {
                     var sum = 0
                     for index in 0..<500 {
                         let value = UInt8(truncatingIfNeeded: worker &* 31 &+ index)
-                        let secret = SecretBytes(copying: [UInt8](repeating: value, count: 48).span.bytes)
+                        let secret = SecretBytes(copying: [UInt8](repeating: value, count: 48))
                         if secret.copiedToUnprotectedMemory().allSatisfy({ $0 == value }) { sum += 1 }
                     }
                     return sum

@@ -69,7 +69,7 @@ struct SymmetricTests {
 
     @Test("HMAC gives the values of RFC 4231", arguments: codes)
     func hmac(code: Code) {
-        let key = SecretBytes(copying: code.key.span.bytes)
+        let key = SecretBytes(copying: code.key)
         #expect(HMACSHA256.code(for: code.message, key: key).hex == code.sha256)
         #expect(HMACSHA512.code(for: code.message, key: key).hex == code.sha512)
         let isValid = HMACSHA256.isValid(hex(code.sha256), for: code.message, key: key)
@@ -84,7 +84,7 @@ struct SymmetricTests {
 
     @Test("an empty key and an empty message have a code")
     func emptyHMAC() {
-        let key = SecretBytes(copying: [UInt8]().span.bytes)
+        let key = SecretBytes(copying: [UInt8]())
         #expect(
             HMACSHA256.code(for: [UInt8](), key: key).hex
                 == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
@@ -132,7 +132,7 @@ struct SymmetricTests {
 
     @Test("HKDF output of every length is the beginning of a longer one, up to the limit")
     func hkdfLengths() throws {
-        let key = SecretBytes(copying: [UInt8](repeating: 7, count: 32).span.bytes)
+        let key = SecretBytes(copying: [UInt8](repeating: 7, count: 32))
         let longest = try HKDFSHA256.expand(key, info: [1], count: HKDFSHA256.longestOutput).hexForTest()
         #expect(longest.utf8.count == 255 * 64)
         for count in [0, 1, 31, 32, 33, 64, 65, 8159] {
@@ -213,7 +213,7 @@ struct SymmetricTests {
         let nonce = try #require(FixedBytes<12>(hex: sealing.nonce))
         let authenticated = hex(sealing.authenticated)
         let sealed = try Cipher.seal(
-            hex(sealing.text).span.bytes, key: key, nonce: nonce, authenticating: authenticated)
+            hex(sealing.text), key: key, nonce: nonce, authenticating: authenticated)
         #expect(Hex.encode(sealed.ciphertext) == sealing.ciphertext)
         #expect(sealed.tag.hex == sealing.tag)
         #expect(try SealedText(combined: sealed.combined) == sealed)
@@ -243,13 +243,13 @@ struct SymmetricTests {
     @Test("nonces that are not given are random; keys of another length are refused")
     func sealingRules() throws {
         let key = SecretBytes(random: 32)
-        let first = try AES256GCM.seal(hex("010203").span.bytes, key: key)
-        let second = try AES256GCM.seal(hex("010203").span.bytes, key: key)
+        let first = try AES256GCM.seal([1, 2, 3], key: key)
+        let second = try AES256GCM.seal([1, 2, 3], key: key)
         #expect(first.nonce != second.nonce)
         #expect(first.ciphertext != second.ciphertext)
         for count in [0, 16, 24, 31, 33] {
             let short = SecretBytes(random: count)
-            #expect(throws: CryptoFailure.self) { _ = try AES256GCM.seal(hex("01").span.bytes, key: short) }
+            #expect(throws: CryptoFailure.self) { _ = try AES256GCM.seal([1], key: short) }
             #expect(throws: CryptoFailure.self) { _ = try AES256GCM.open(first, key: short) }
         }
         #expect(throws: CryptoFailure.self) { try SealedText(combined: [UInt8](repeating: 0, count: 27)) }

@@ -8,7 +8,7 @@ func hex(_ text: String) -> [UInt8] {
     (try? Hex.decode(String(text.filter { !$0.isWhitespace }), subject: "test")) ?? []
 }
 
-func secret(_ text: String) -> SecretBytes { SecretBytes(copying: hex(text).span.bytes) }
+func secret(_ text: String) -> SecretBytes { SecretBytes(copying: hex(text)) }
 
 /// Whether no error is thrown.
 func succeeds(_ body: () throws -> Void) -> Bool {

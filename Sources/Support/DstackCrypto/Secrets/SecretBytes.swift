@@ -35,6 +35,11 @@ package struct SecretBytes: ~Copyable, Sendable {
         }
     }
 
+    /// A copy of bytes that live elsewhere; wiping those is the caller's duty.
+    package init(copying bytes: [UInt8]) {
+        self.init(copying: bytes.span.bytes)
+    }
+
     /// Moves bytes in: the array is wiped in place and left empty. Copies that were made of it before are not reached.
     package init(absorbing bytes: inout [UInt8]) {
         self.init(copying: bytes.span.bytes)

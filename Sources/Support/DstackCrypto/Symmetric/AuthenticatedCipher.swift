@@ -76,6 +76,14 @@ extension AuthenticatedCipher {
         return SealedText(nonce: nonce, ciphertext: ciphertext, tag: tag)
     }
 
+    /// Encrypts a text that is no secret of its own yet, as above.
+    package static func seal(
+        _ text: [UInt8], key: borrowing SecretBytes, nonce: FixedBytes<12>? = nil,
+        authenticating authenticated: [UInt8] = []
+    ) throws(CryptoFailure) -> SealedText {
+        try seal(text.span.bytes, key: key, nonce: nonce, authenticating: authenticated)
+    }
+
     /// Decrypts a text that was sealed with this key, nonce and associated data.
     ///
     /// - Throws: ``CryptoFailure`` with code `notAuthentic`, and no detail, if anything differs.
