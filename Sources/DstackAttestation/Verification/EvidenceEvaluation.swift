@@ -2,6 +2,12 @@ import DstackEncoding
 
 /// What the evidence beside the quote says, once replayed.
 package struct EvidenceFacts: Sendable {
+    /// What the evidence could have shown and did not.
+    var notChecked: [String] { [] }
+    var textLines: [String] { [] }
+    var trees: [Tree] { [] }
+
+    func write(to object: inout JSONWriter.Object) {}
 }
 
 /// The checks of what comes with a quote: event log, compose file, VM configuration, envelope.
