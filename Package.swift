@@ -52,7 +52,7 @@ let package = Package(
         wrapper("CCryptoPP", links: ["cryptopp"]),
         wrapper("CSecp256k1", links: ["secp256k1"]),
         wrapper("CTOML", links: []),
-        wrapper("CEvent", links: ["event_core", "event_extra", "event_openssl", "event_pthreads", "ssl", "crypto"]),
+        wrapper("CEvent", links: ["event_core", "ssl", "crypto"]),
 
         // Support
         support("DstackEncoding"),

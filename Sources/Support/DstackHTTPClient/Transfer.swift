@@ -178,6 +178,8 @@ final class Transfer {
             options.set(CURLOPT_SSLCERT_BLOB, chain)
             options.set(CURLOPT_SSLKEYTYPE, "PEM")
             options.set(CURLOPT_SSLKEY_BLOB, key)
+            // Without one OpenSSL would ask for an encrypted key's passphrase at the terminal.
+            options.set(CURLOPT_KEYPASSWD, "")
         }
         options.check(dstack_curl_set_tls_hook(easy, hook))
         received.wantsCertificates = settings.configuration.reportsPeerCertificates

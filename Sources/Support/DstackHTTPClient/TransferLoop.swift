@@ -85,7 +85,7 @@ final class TransferLoop: Sendable {
             &thread, nil,
             { argument in
                 guard let argument else { return nil }
-                dstack_curl_name_thread("http-client")
+                dstack_curl_prepare_thread("http-client")
                 Unmanaged<TransferLoop>.fromOpaque(argument).takeRetainedValue().run()
                 return nil
             }, reference.toOpaque())

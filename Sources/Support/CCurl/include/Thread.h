@@ -7,8 +7,9 @@
 /// A non-blocking, close-on-exec eventfd; -1 if there is none to be had.
 int dstack_curl_open_wake(void);
 
-/// Names the calling thread, for `ps` and debuggers; at most 15 bytes.
-void dstack_curl_name_thread(const char *name);
+/// Names the calling thread (at most 15 bytes) and keeps signals from being delivered to it; SIGPIPE among them, which
+/// libcurl would otherwise raise by writing to a closed connection.
+void dstack_curl_prepare_thread(const char *name);
 
 #pragma clang assume_nonnull end
 

@@ -1,4 +1,9 @@
-#ifndef DSTACK_CEvent
-#define DSTACK_CEvent
-#include <event2/event.h>
+/// libevent's loop and listeners, and what a server beside them needs from the system and from OpenSSL.
+#ifndef DSTACK_CEVENT_H
+#define DSTACK_CEVENT_H
+
+#include "EventLoop.h"
+#include "ServerSocket.h"
+#include "ServerTLS.h"
+
 #endif

@@ -1,0 +1,115 @@
+#include "EventLoop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/listener.h>
+#include <stdlib.h>
+
+// libevent calls back with a descriptor and flags that the context knows already. One allocation holds the event and
+// what it calls.
+struct call {
+    dstack_event_callback callback;
+    void *context;
+};
+
+static void on_event(evutil_socket_t descriptor, short what, void *argument) {
+    (void)descriptor, (void)what;
+    // Copied: the callback may free the event.
+    struct call call = *(struct call *)argument;
+    call.callback(call.context);
+}
+
+struct event_base *dstack_loop_new(void) {
+    struct event_config *config = event_config_new();
+    if (!config) return NULL;
+    // One thread alone touches the loop.
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    struct event_base *loop = event_base_new_with_config(config);
+    event_config_free(config);
+    return loop;
+}
+
+void dstack_loop_free(struct event_base *loop) { event_base_free(loop); }
+
+void dstack_loop_run(struct event_base *loop) { event_base_dispatch(loop); }
+
+void dstack_loop_break(struct event_base *loop) { event_base_loopbreak(loop); }
+
+struct event *dstack_event_new(struct event_base *loop, enum dstack_event_kind kind, int descriptor,
+                               dstack_event_callback callback, void *context) {
+    struct call *call = malloc(sizeof *call);
+    if (!call) return NULL;
+    *call = (struct call){callback, context};
+    short what = EV_PERSIST;
+    if (kind == DSTACK_EVENT_READ) what |= EV_READ;
+    if (kind == DSTACK_EVENT_WRITE) what |= EV_WRITE;
+    struct event *event = event_new(loop, kind == DSTACK_EVENT_TIMER ? -1 : descriptor, what, on_event, call);
+    if (!event) free(call);
+    return event;
+}
+
+void dstack_event_free(struct event *event) {
+    struct call *call = event_get_callback_arg(event);
+    event_free(event);
+    free(call);
+}
+
+bool dstack_event_add(struct event *event, uint32_t interval_microseconds) {
+    struct timeval interval = {
+        .tv_sec = interval_microseconds / 1000000,
+        .tv_usec = interval_microseconds % 1000000,
+    };
+    return event_add(event, interval_microseconds > 0 ? &interval : NULL) == 0;
+}
+
+bool dstack_event_remove(struct event *event) { return event_del(event) == 0; }
+
+void dstack_event_trigger(struct event *event) { event_active(event, EV_READ, 0); }
+
+struct dstack_listener {
+    struct evconnlistener *listener;
+    dstack_accept_callback accepted;
+    dstack_event_callback failed;
+    void *context;
+};
+
+static void on_accept(struct evconnlistener *unused, evutil_socket_t descriptor, struct sockaddr *address, int length,
+                      void *argument) {
+    (void)unused;
+    struct dstack_listener *listener = argument;
+    listener->accepted(listener->context, descriptor, address, length);
+}
+
+static void on_accept_failure(struct evconnlistener *unused, void *argument) {
+    (void)unused;
+    struct dstack_listener *listener = argument;
+    listener->failed(listener->context);
+}
+
+struct dstack_listener *dstack_listener_new(struct event_base *loop, int descriptor, dstack_accept_callback accepted,
+                                            dstack_event_callback failed, void *context) {
+    struct dstack_listener *listener = malloc(sizeof *listener);
+    if (!listener) return NULL;
+    *listener = (struct dstack_listener){NULL, accepted, failed, context};
+    // A backlog of 0 says that the socket listens already.
+    listener->listener = evconnlistener_new(loop, on_accept, listener, LEV_OPT_CLOSE_ON_EXEC, 0, descriptor);
+    if (!listener->listener) {
+        free(listener);
+        return NULL;
+    }
+    evconnlistener_set_error_cb(listener->listener, on_accept_failure);
+    return listener;
+}
+
+void dstack_listener_free(struct dstack_listener *listener) {
+    evconnlistener_free(listener->listener);
+    free(listener);
+}
+
+void dstack_listener_set_enabled(struct dstack_listener *listener, bool enabled) {
+    if (enabled) {
+        evconnlistener_enable(listener->listener);
+    } else {
+        evconnlistener_disable(listener->listener);
+    }
+}

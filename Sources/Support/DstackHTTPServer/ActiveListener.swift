@@ -1,0 +1,92 @@
+import CEvent
+import DstackHTTP
+import Glibc
+
+/// A listener at work. Lives on the loop's thread; its socket closes with it.
+final class ActiveListener {
+    let name: String
+    let bound: HTTPBoundListener
+    let requiresHost: Bool
+    private(set) var tls: ActiveTLS?
+    private let clientsAreLocal: Bool
+    private let isTCP: Bool
+    private unowned let loop: ServerLoop
+    private var handle: OpaquePointer?
+    private let socket: ListeningSocket
+    private var resumesAt: UInt64?
+
+    var hasTLS: Bool { tls != nil }
+    var isPaused: Bool { resumesAt != nil }
+
+    init(_ listener: HTTPListener, _ loop: ServerLoop) throws(HTTPServerError) {
+        tls = if let settings = listener.tls { try ActiveTLS(settings, listener: listener.name) } else { nil }
+        socket = try ListeningSocket(listener)
+        name = listener.name
+        bound = socket.bound
+        requiresHost = listener.requiresHost
+        var family = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let descriptor = socket.descriptor
+        withUnsafeMutablePointer(to: &family) {
+            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+        }
+        clientsAreLocal = Int32(family.ss_family) == AF_UNIX
+        isTCP = Int32(family.ss_family) == AF_INET || Int32(family.ss_family) == AF_INET6
+        self.loop = loop
+    }
+
+    deinit { closeHandle() }
+
+    func open() -> Bool {
+        handle = loop.makeListener(
+            socket.descriptor, Unmanaged.passUnretained(self).toOpaque(),
+            accepted: { ActiveListener.at($0).accept($1, $2, $3) },
+            failed: { ActiveListener.at($0).pause() })
+        return handle != nil
+    }
+
+    private static func at(_ context: UnsafeMutableRawPointer) -> ActiveListener {
+        Unmanaged<ActiveListener>.fromOpaque(context).takeUnretainedValue()
+    }
+
+    private func closeHandle() {
+        if let handle { dstack_listener_free(handle) }
+        handle = nil
+    }
+
+    func replaceTLS(_ settings: HTTPServerTLS) throws(HTTPServerError) {
+        tls = try ActiveTLS(settings, listener: name)
+    }
+
+    private func accept(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: Int32) {
+        if isTCP {
+            var one: Int32 = 1
+            // A response goes out at once, not when the last one is acknowledged.
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
+        }
+        loop.accepted(descriptor, address, socklen_t(max(0, length)), by: self)
+    }
+
+    func address(
+        of descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t
+    ) -> HTTPPeer.Address {
+        if clientsAreLocal { return PeerAddress.unix(descriptor) }
+        guard let address else { return .unknown }
+        return PeerAddress.read(address, length)
+    }
+
+    /// Out of descriptors or memory: the waiting connection stays ready, so trying again at once would spin.
+    private func pause() {
+        let reason = String(cString: strerror(errno))
+        if let handle { dstack_listener_set_enabled(handle, false) }
+        resumesAt = MonotonicClock.now + 200_000_000
+        loop.setTicking(true)
+        loop.report(.acceptFailed(listener: name, reason: reason))
+    }
+
+    func resumeIfDue(_ now: UInt64) {
+        guard let resumesAt, resumesAt <= now, let handle else { return }
+        self.resumesAt = nil
+        dstack_listener_set_enabled(handle, true)
+    }
+}

@@ -1,0 +1,66 @@
+import DstackHTTP
+
+/// An HTTP/1.1 server: TCP, TLS, Unix sockets, vsock and inherited sockets, bounded in time, size and number.
+///
+///     let server = HTTPServer(.init(listeners: [HTTPListener("api", .unix(path: "/run/x.sock"))])) { request in
+///         request.path == "/" ? .text(200, "hello\n") : .notFound
+///     }
+///     try await server.run()
+///
+/// One thread of its own does all input and output; handlers run as tasks beside it, one at a time for each
+/// connection. A request reaches a handler only when it is complete and its reading is beyond doubt.
+package final class HTTPServer: Sendable {
+    private let core: ServerCore
+
+    /// - Parameters:
+    ///   - immediate: asked first, on the loop's own thread, for what can be answered without waiting or computing
+    ///     (a health check, a table look-up); nil leaves the request to `handler`. It saves the way to a task and back.
+    ///   - handler: answers everything else. It is cancelled when a streaming client goes, and at the end of a stop.
+    package init(
+        _ configuration: HTTPServerConfiguration,
+        immediate: (@Sendable (HTTPServerRequest) -> HTTPServerResponse?)? = nil,
+        handler: @escaping @Sendable (HTTPServerRequest) async -> HTTPServerResponse
+    ) {
+        core = ServerCore(configuration, immediate: immediate, handler: handler)
+    }
+
+    deinit { core.mailbox.post(.stop(deadline: 0)) }
+
+    /// Opens all listeners and begins to serve. A server starts once.
+    ///
+    /// - Returns: where they listen, in the order of the configuration.
+    /// - Throws: if one of them cannot be opened; then none is.
+    package func start() async throws(HTTPServerError) -> [HTTPBoundListener] { try await core.start() }
+
+    /// Stops accepting, lets requests under way finish until the deadline, cancels the rest, and returns when all is
+    /// closed.
+    package func stop(within patience: Duration = .seconds(10)) async {
+        core.mailbox.post(.stop(deadline: MonotonicClock.now &+ patience.wholeNanoseconds))
+        await core.waitUntilEnded()
+    }
+
+    /// Serves until the task is cancelled, then stops as ``stop(within:)`` does.
+    package func run(
+        drainingWithin patience: Duration = .seconds(10),
+        whenListening: @Sendable ([HTTPBoundListener]) -> Void = { _ in }
+    ) async throws(HTTPServerError) {
+        whenListening(try await start())
+        let core = core
+        await withTaskCancellationHandler {
+            await core.waitUntilEnded()
+        } onCancel: {
+            core.mailbox.post(.stop(deadline: MonotonicClock.now &+ patience.wholeNanoseconds))
+        }
+    }
+
+    /// Gives a TLS listener another certificate, for connections from now on.
+    package func replaceTLS(_ tls: HTTPServerTLS, of listener: String) async throws(HTTPServerError) {
+        let core = core
+        let error = await withCheckedContinuation { continuation in
+            core.mailbox.post(.replaceIdentity(listener: listener, tls, continuation))
+        }
+        if let error { throw error }
+    }
+
+    package var statistics: HTTPServerStatistics { core.counters.snapshot }
+}

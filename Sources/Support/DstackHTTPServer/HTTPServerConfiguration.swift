@@ -1,0 +1,165 @@
+package import DstackHTTP
+
+/// Where and within what bounds an ``HTTPServer`` serves.
+package struct HTTPServerConfiguration: Sendable {
+    package var listeners: [HTTPListener]
+    package var limits: HTTPServerLimits
+    /// Told of what happens beside the handlers, on the loop's thread: it must be quick.
+    package var observer: (@Sendable (HTTPServerEvent) -> Void)?
+
+    package init(
+        listeners: [HTTPListener], limits: HTTPServerLimits = .init(),
+        observer: (@Sendable (HTTPServerEvent) -> Void)? = nil
+    ) {
+        self.listeners = listeners
+        self.limits = limits
+        self.observer = observer
+    }
+}
+
+/// What peers may take. Times are absolute unless said: a peer that sends one byte a second gains nothing by it.
+package struct HTTPServerLimits: Sendable, Hashable {
+    package var maximumHeaderBytes = 32 << 10
+    package var maximumHeaderCount = 100
+    package var maximumBodyBytes = 1 << 20
+    /// Over all connections: the parts of request bodies that are held. What would exceed it is answered with 503.
+    package var maximumBufferedBodyBytes = 256 << 20
+    /// One more makes room by closing the connection that has been idle longest, or is closed itself.
+    package var maximumConnections = 4096
+    /// Requests with a handler at once; what comes beyond is answered with 503.
+    package var maximumRequestsInFlight = 1024
+    package var handshakeTimeout = Duration.seconds(10)
+    /// From the first byte of a request to the end of its header, and from connecting to the first byte.
+    package var headerTimeout = Duration.seconds(15)
+    /// From the end of the header to the end of the body.
+    package var bodyTimeout = Duration.seconds(60)
+    /// Between a response and the first byte of the next request.
+    package var idleTimeout = Duration.seconds(75)
+    /// How long a client may take nothing of what is sent to it.
+    package var writeTimeout = Duration.seconds(30)
+    /// How long a handler may take; then it is cancelled and answered for with 504. Nil for no limit.
+    package var handlerTimeout: Duration?
+
+    package init() {}
+}
+
+/// One address that a server listens at.
+package struct HTTPListener: Sendable {
+    package enum Endpoint: Sendable, Hashable {
+        /// An address or host name, and a port; 0 for any free one.
+        case tcp(host: String, port: UInt16)
+        /// A socket file with these permission bits. One that is there already is replaced if nobody listens at it; it
+        /// goes when the server stops.
+        case unix(path: String, mode: UInt32 = 0o600)
+        /// `UInt32.max` listens at every CID of this machine.
+        case vsock(cid: UInt32, port: UInt32)
+        /// A listening stream socket made by somebody else (socket activation). The server closes it when it stops.
+        case descriptor(Int32)
+    }
+
+    /// Reported with each request.
+    package var name: String
+    package var endpoint: Endpoint
+    /// Nil for plain HTTP.
+    package var tls: HTTPServerTLS?
+    /// Whether an HTTP/1.1 request must have a Host header. Preset: over TCP, where one address may have many hosts.
+    package var requiresHost: Bool
+
+    package init(_ name: String, _ endpoint: Endpoint, tls: HTTPServerTLS? = nil) {
+        self.name = name
+        self.endpoint = endpoint
+        self.tls = tls
+        requiresHost = if case .tcp = endpoint { true } else { false }
+    }
+}
+
+/// The TLS side of a listener: 1.2 and 1.3.
+package struct HTTPServerTLS: Sendable {
+    package enum Verdict: Sendable, Hashable {
+        case accepted
+        /// With the reason, which the observer is told.
+        case refused(String)
+    }
+
+    /// Decides on a client's certificates (leaf first, DER) in the middle of the handshake. It runs on the loop's
+    /// thread, so anything slow belongs in the handler, which has the certificates too.
+    package typealias Verifier = @Sendable ([[UInt8]]) -> Verdict
+
+    /// Whether clients are asked who they are, and what is checked during the handshake.
+    package struct ClientCertificates: Sendable {
+        package var isRequired: Bool
+        /// PEM. If there are any, a certificate must lead to one of them.
+        package var authorities: [UInt8]
+        package var verifier: Verifier?
+
+        package init(isRequired: Bool, authorities: [UInt8] = [], verifier: Verifier? = nil) {
+            self.isRequired = isRequired
+            self.authorities = authorities
+            self.verifier = verifier
+        }
+    }
+
+    /// PEM, leaf first.
+    package var certificateChain: [UInt8]
+    /// PEM, unencrypted.
+    package var privateKey: [UInt8]
+    /// Nil to ask nobody.
+    package var clientCertificates: ClientCertificates?
+
+    package init(certificateChain: [UInt8], privateKey: [UInt8], clientCertificates: ClientCertificates? = nil) {
+        self.certificateChain = certificateChain
+        self.privateKey = privateKey
+        self.clientCertificates = clientCertificates
+    }
+}
+
+/// Where a listener ended up.
+package struct HTTPBoundListener: Sendable, Hashable, CustomStringConvertible {
+    package let name: String
+    /// "http://127.0.0.1:8080", "unix:/run/x.sock", "vsock:2:10000"
+    package let description: String
+    /// Of a TCP or vsock listener.
+    package let port: UInt32?
+}
+
+/// What a server does beside answering.
+package enum HTTPServerEvent: Sendable {
+    /// A handler's or the server's own answer has been handed to the connection.
+    case answered(listener: String, peer: HTTPPeer.Address, method: HTTPMethod, path: String, status: Int)
+    /// A request that never reached a handler; the connection closes.
+    case refused(listener: String, peer: HTTPPeer.Address, HTTPRefusal)
+    case handshakeFailed(listener: String, peer: HTTPPeer.Address, reason: String)
+    /// A connection was closed, old or new, because there are too many.
+    case overloaded(listener: String)
+    /// The system has no more descriptors or memory; accepting pauses for a moment.
+    case acceptFailed(listener: String, reason: String)
+    /// A handler's response could not be sent as it was and became a 500.
+    case invalidResponse(listener: String, path: String, reason: String)
+}
+
+/// Why a server does not start.
+package struct HTTPServerError: Error, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Hashable {
+        /// The address is malformed, taken, or not of this machine.
+        case listen
+        /// The certificate or key cannot be used.
+        case tls
+        /// No thread, memory or descriptors; or the machine lacks the kind of socket.
+        case system
+        /// The server runs already, or has run.
+        case state
+    }
+
+    package let code: Code
+    /// The listener's name.
+    package let subject: String
+    package let reason: String
+
+    package init(_ code: Code, _ subject: String, _ reason: String) {
+        self.code = code
+        self.subject = subject
+        self.reason = reason
+    }
+
+    package var description: String { "\(subject): \(reason)" }
+}

@@ -1,0 +1,85 @@
+package import DstackHTTP
+
+/// A whole request, as a handler gets it.
+package struct HTTPServerRequest: Sendable {
+    package let head: HTTPRequestHead
+    package let body: [UInt8]
+    /// ``HTTPListener/name`` of the listener that the request came in by: what may be asked often depends on it.
+    package let listener: String
+    package let peer: HTTPPeer
+
+    package init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer) {
+        self.head = head
+        self.body = body
+        self.listener = listener
+        self.peer = peer
+    }
+
+    package var method: HTTPMethod { head.method }
+    /// As sent, percent-encoded.
+    package var path: String { head.path }
+    package var query: String? { head.query }
+    package var headers: HTTPHeaders { head.headers }
+
+    /// The query as names and values, percent-decoded, with `+` for a space, in the order sent.
+    ///
+    /// Nil if anything in it cannot be decoded: a value that two readers could take differently is no value.
+    package var queryItems: [(name: String, value: String)]? {
+        guard let query else { return [] }
+        var items: [(name: String, value: String)] = []
+        for part in query.split(separator: "&") {
+            let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = Self.decoded(pair[0]), let value = pair.count == 2 ? Self.decoded(pair[1]) : "" else {
+                return nil
+            }
+            items.append((name, value))
+        }
+        return items
+    }
+
+    private static func decoded(_ text: Substring) -> String? {
+        HTTPSyntax.percentDecoded(text.replacing("+", with: " "))
+    }
+}
+
+/// Who is at the other end of a connection.
+package struct HTTPPeer: Sendable {
+    package enum Address: Sendable, Hashable {
+        /// Numeric address and port.
+        case internet(host: String, port: UInt16)
+        /// The process that connected, if the system tells.
+        case unix(processID: Int32, userID: UInt32, groupID: UInt32)
+        case vsock(cid: UInt32, port: UInt32)
+        case unknown
+    }
+
+    package struct TLS: Sendable, Hashable {
+        /// What the client presented, leaf first, DER; empty if it presented none. TLS proved that the client holds the
+        /// leaf's key; whatever else is true of it, the listener's ``HTTPServerTLS/ClientCertificates`` says.
+        package let certificates: [[UInt8]]
+        /// The name that the client asked for.
+        package let serverName: String?
+        /// "TLSv1.3"
+        package let version: String
+    }
+
+    package let address: Address
+    /// Nil without TLS.
+    package let tls: TLS?
+
+    package init(address: Address, tls: TLS? = nil) {
+        self.address = address
+        self.tls = tls
+    }
+}
+
+extension HTTPPeer.Address: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .internet(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .unix(let processID, let userID, _): "unix:pid=\(processID),uid=\(userID)"
+        case .vsock(let cid, let port): "vsock:\(cid):\(port)"
+        case .unknown: "unknown"
+        }
+    }
+}

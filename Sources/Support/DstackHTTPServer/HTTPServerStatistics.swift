@@ -1,0 +1,37 @@
+import Synchronization
+
+/// Numbers that anybody may read while the server runs.
+final class ServerCounters: Sendable {
+    private let connections = Atomic<Int>(0)
+    private let acceptedConnections = Atomic<Int>(0)
+    private let requestsInFlight = Atomic<Int>(0)
+    private let answeredRequests = Atomic<Int>(0)
+    private let refusedRequests = Atomic<Int>(0)
+
+    func noteAccepted() { acceptedConnections.add(1, ordering: .relaxed) }
+    func noteAnswered() { answeredRequests.add(1, ordering: .relaxed) }
+    func noteRefused() { refusedRequests.add(1, ordering: .relaxed) }
+    func setConnections(_ count: Int) { connections.store(count, ordering: .relaxed) }
+    func setRequestsInFlight(_ count: Int) { requestsInFlight.store(count, ordering: .relaxed) }
+
+    var snapshot: HTTPServerStatistics {
+        HTTPServerStatistics(
+            connections: connections.load(ordering: .relaxed),
+            acceptedConnections: acceptedConnections.load(ordering: .relaxed),
+            requestsInFlight: requestsInFlight.load(ordering: .relaxed),
+            answeredRequests: answeredRequests.load(ordering: .relaxed),
+            refusedRequests: refusedRequests.load(ordering: .relaxed))
+    }
+}
+
+/// A server's numbers at one moment.
+package struct HTTPServerStatistics: Sendable, Hashable {
+    /// Open now.
+    package let connections: Int
+    package let acceptedConnections: Int
+    /// With a handler now.
+    package let requestsInFlight: Int
+    package let answeredRequests: Int
+    /// Refused before they reached a handler: malformed, too large, too slow, too many.
+    package let refusedRequests: Int
+}

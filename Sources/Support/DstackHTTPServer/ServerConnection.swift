@@ -1,0 +1,388 @@
+import CEvent
+import DstackHTTP
+import Glibc
+
+/// One client: reads requests, one at a time, and writes their responses. Lives on the loop's thread.
+///
+/// Input that comes while a request is being handled waits, up to a bound, and then in the socket; it is still read,
+/// because that is how the end of the connection is noticed.
+final class ServerConnection {
+    enum Phase {
+        case handshaking
+        /// Before the first byte of a request.
+        case idle
+        case receivingHead
+        case receivingBody
+        /// The handler has it.
+        case handling
+        /// The response is on its way.
+        case responding
+        /// The head of the response is out, and a task writes the body.
+        case streaming
+        /// Everything is said; the client gets the time to read it.
+        case lingering
+        case closed
+    }
+
+    let slot: Int
+    let number: UInt64
+    unowned let loop: ServerLoop
+    let listenerName: String
+    let channel: ByteChannel
+    let tls: ActiveTLS?
+    private(set) var peer: HTTPPeer
+
+    var phase: Phase
+    /// When ``expire(_:)`` is due, on the monotonic clock.
+    var deadline: UInt64
+    private(set) var idleSince: UInt64?
+
+    private var parser: HTTPRequestParser
+    /// Input that was read but not used yet.
+    private var pending: [UInt8] = []
+    private var readEvent: OpaquePointer?
+    private var writeEvent: OpaquePointer?
+    private var isReading = false
+    private var isWriting = false
+    private var continuesInput = false
+
+    // Of the request at hand
+    var requestNumber: UInt64 = 0
+    private(set) var head: HTTPRequestHead?
+    private var body: [UInt8] = []
+    private var heldBodyBytes = 0
+    var task: Task<Void, Never>?
+
+    // Of its response
+    var output = OutputQueue()
+    var progressSinceExtension = 0
+    var responseFraming = HTTPResponseEncoder.Framing.none
+    var closesAfterResponse = false
+    /// Set where input is left that nobody will read: closing at once would reset the connection under the response.
+    var lingers = false
+    var streamEnded = false
+    var streamContinuation: CheckedContinuation<Bool, Never>?
+    /// The client sends nothing more; it may still read.
+    private(set) var peerEnded = false
+
+    private static let maximumPendingBytes = 64 << 10
+    /// Pipelined requests handled in one go, before other connections get their turn.
+    private static let maximumRun = 32
+    static let lingerNanoseconds: UInt64 = 2_000_000_000
+
+    /// Takes the descriptor over, also where it fails (memory).
+    init?(
+        _ loop: ServerLoop, slot: Int, number: UInt64, descriptor: Int32, peer: HTTPPeer.Address,
+        listener: ActiveListener
+    ) {
+        self.loop = loop
+        self.slot = slot
+        self.number = number
+        self.peer = HTTPPeer(address: peer)
+        listenerName = listener.name
+        tls = listener.tls
+        let session = tls?.accept(descriptor)
+        channel = ByteChannel(descriptor: descriptor, tls: session)
+        let limits = loop.limits
+        parser = HTTPRequestParser(
+            limits: .init(
+                headerBytes: limits.maximumHeaderBytes, headerCount: limits.maximumHeaderCount,
+                bodyBytes: limits.maximumBodyBytes),
+            requiresHost: listener.requiresHost)
+        phase = tls == nil ? .idle : .handshaking
+        let now = MonotonicClock.now
+        deadline = now &+ (tls == nil ? limits.headerTimeout : limits.handshakeTimeout).wholeNanoseconds
+        idleSince = now
+        if tls != nil, session == nil { return nil }
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        readEvent = loop.makeEvent(DSTACK_EVENT_READ, descriptor, context) { ServerConnection.at($0).readable() }
+        writeEvent = loop.makeEvent(DSTACK_EVENT_WRITE, descriptor, context) { ServerConnection.at($0).writable() }
+        if readEvent == nil || writeEvent == nil { return nil }
+    }
+
+    deinit { freeEvents() }
+
+    private static func at(_ context: UnsafeMutableRawPointer) -> ServerConnection {
+        Unmanaged<ServerConnection>.fromOpaque(context).takeUnretainedValue()
+    }
+
+    private func freeEvents() {
+        if let readEvent { dstack_event_free(readEvent) }
+        if let writeEvent { dstack_event_free(writeEvent) }
+        readEvent = nil
+        writeEvent = nil
+    }
+
+    var exchange: ExchangeID { ExchangeID(slot: slot, connection: number, request: requestNumber) }
+
+    // MARK: Life
+
+    func begin() { setReading(true) }
+
+    func close() {
+        guard phase != .closed else { return }
+        phase = .closed
+        freeEvents()
+        task?.cancel()
+        task = nil
+        streamContinuation?.resume(returning: false)
+        streamContinuation = nil
+        releaseBody()
+        idleSince = nil
+        loop.remove(self)
+    }
+
+    /// The server stops: an idle connection goes now, any other after its response.
+    func finishSoon() {
+        switch phase {
+        case .idle, .handshaking: close()
+        default: closesAfterResponse = true
+        }
+    }
+
+    func expire(_ now: UInt64) {
+        switch phase {
+        case .receivingHead: refuse(HTTPRefusal(408, "the header took too long"))
+        case .receivingBody: refuse(HTTPRefusal(408, "the body took too long"))
+        case .handling:
+            task?.cancel()
+            task = nil
+            // A late answer of the handler finds another request number.
+            requestNumber += 1
+            closesAfterResponse = true
+            respond(.text(504, "the request took too long\n"))
+        default: close()
+        }
+    }
+
+    func setDeadline(_ duration: Duration) { deadline = MonotonicClock.now &+ duration.wholeNanoseconds }
+
+    // MARK: Input
+
+    private func setReading(_ wanted: Bool) {
+        guard wanted != isReading, let readEvent else { return }
+        isReading = wanted
+        let isDone = wanted ? dstack_event_add(readEvent, 0) : dstack_event_remove(readEvent)
+        if !isDone { close() }
+    }
+
+    func setWriting(_ wanted: Bool) {
+        guard wanted != isWriting, let writeEvent else { return }
+        isWriting = wanted
+        let isDone = wanted ? dstack_event_add(writeEvent, 0) : dstack_event_remove(writeEvent)
+        if !isDone { close() }
+    }
+
+    private func readable() {
+        switch phase {
+        case .closed: break
+        case .handshaking: handshake()
+        case .lingering: discard()
+        default:
+            if continuesInput {
+                continuesInput = false
+                usePending()
+            } else {
+                receive()
+            }
+        }
+    }
+
+    func handshake() {
+        switch channel.handshake() {
+        case .bytes:
+            peer = HTTPPeer(address: peer.address, tls: channel.clientTLS)
+            phase = .idle
+            idleSince = MonotonicClock.now
+            setDeadline(loop.limits.headerTimeout)
+            setWriting(false)
+            setReading(true)
+            receive()
+        case .blocked(let untilReadable): setWriting(!untilReadable)
+        case .ended, .failed:
+            let reason = tls?.takeFailure() ?? "the connection was closed"
+            loop.report(.handshakeFailed(listener: listenerName, peer: peer.address, reason: reason))
+            close()
+        }
+    }
+
+    /// Reads once: the loop comes back as long as there is more, after the others had their turn.
+    private func receive() {
+        guard pending.count < Self.maximumPendingBytes else { return setReading(false) }
+        switch channel.read(into: loop.scratch) {
+        case .bytes(let count):
+            take(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
+        case .blocked(let untilReadable): if !untilReadable { setWriting(true) }
+        case .ended:
+            peerEnded = true
+            setReading(false)
+            // A client that reads a stream has no reason to half-close, so this is its way to go.
+            if waitsForInput || phase == .streaming { close() }
+        case .failed: close()
+        }
+    }
+
+    private var waitsForInput: Bool {
+        switch phase {
+        case .idle, .receivingHead, .receivingBody: true
+        default: false
+        }
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer) {
+        if waitsForInput, pending.isEmpty {
+            let used = use(Span(_unsafeElements: bytes.bindMemory(to: UInt8.self)))
+            pending.append(contentsOf: bytes[used...])
+        } else {
+            pending.append(contentsOf: bytes)
+            if waitsForInput { usePending() }
+        }
+        scheduleRest()
+    }
+
+    /// Goes on with input that waited.
+    private func usePending() {
+        // Taken out while it is used: a request that it holds may be answered, and answering looks at this connection.
+        var input = pending
+        pending = []
+        let used = use(input.span)
+        input.removeFirst(used)
+        pending = input
+        scheduleRest()
+    }
+
+    /// If the run was cut short, comes back after the others had their turn.
+    private func scheduleRest() {
+        guard waitsForInput, phase == .idle, !pending.isEmpty, let readEvent else { return }
+        continuesInput = true
+        dstack_event_trigger(readEvent)
+    }
+
+    /// Parses and acts until more is needed or a request waits for its handler. Returns how much was used.
+    private func use(_ input: Span<UInt8>) -> Int {
+        var position = 0
+        var requests = 0
+        while waitsForInput {
+            let rest = input.extracting(position..<input.count)
+            let (consumed, event) = parser.advance(rest)
+            switch event {
+            case .needsMore:
+                position += consumed
+                if phase == .idle, position < input.count { beginHead() }
+                return position
+            case .head(let head):
+                if phase == .idle { beginHead() }
+                beginBody(head, bodyFollows: consumed < rest.count)
+            case .body(let range):
+                rest.extracting(range).withUnsafeBufferPointer { append($0) }
+            case .end:
+                dispatch()
+                requests += 1
+            case .refused(let refusal):
+                refuse(refusal)
+            }
+            position += consumed
+            if requests >= Self.maximumRun { break }
+        }
+        return position
+    }
+
+    private func beginHead() {
+        phase = .receivingHead
+        idleSince = nil
+        setDeadline(loop.limits.headerTimeout)
+    }
+
+    private func beginBody(_ head: HTTPRequestHead, bodyFollows: Bool) {
+        self.head = head
+        phase = .receivingBody
+        closesAfterResponse = !head.keepsAlive || loop.isStopping
+        guard head.framing != .none else { return }
+        setDeadline(loop.limits.bodyTimeout)
+        if case .length(let length) = head.framing { body.reserveCapacity(min(length, 64 << 10)) }
+        if head.expectsContinue, !bodyFollows {
+            output.append(HTTPResponseEncoder.continueHead)
+            flush()
+        }
+    }
+
+    private func append(_ part: UnsafeBufferPointer<UInt8>) {
+        guard loop.bufferedBodyBytes <= loop.limits.maximumBufferedBodyBytes - part.count else {
+            return refuse(HTTPRefusal(503, "too much is being received at once"))
+        }
+        heldBodyBytes += part.count
+        loop.bufferedBodyBytes += part.count
+        body.append(contentsOf: part)
+    }
+
+    func releaseBody() {
+        loop.bufferedBodyBytes -= heldBodyBytes
+        heldBodyBytes = 0
+        body = []
+    }
+
+    /// Reads what the client still sends, so that it can read what was said before the connection closes.
+    private func discard() {
+        switch channel.read(into: loop.scratch) {
+        case .bytes: break
+        case .blocked(let untilReadable): if !untilReadable { close() }
+        case .ended, .failed: close()
+        }
+    }
+
+    // MARK: Requests
+
+    private func dispatch() {
+        guard let head else { return close() }
+        requestNumber += 1
+        phase = .handling
+        deadline = loop.limits.handlerTimeout.map { MonotonicClock.now &+ $0.wholeNanoseconds } ?? .max
+        let request = HTTPServerRequest(head: head, body: body, listener: listenerName, peer: peer)
+        body = []
+        if let response = loop.core.immediate?(request) { return respond(response) }
+        guard loop.requestsInFlight < loop.limits.maximumRequestsInFlight else {
+            loop.core.counters.noteRefused()
+            var response = HTTPServerResponse.text(503, "too many requests\n")
+            response.headers["Retry-After"] = "1"
+            return respond(response)
+        }
+        loop.requestsInFlight += 1
+        task = loop.core.startHandler(request, exchange)
+    }
+
+    /// The exchange is over; the next one may begin.
+    func finishExchange() {
+        task = nil
+        head = nil
+        releaseBody()
+        if closesAfterResponse { return finishConnection() }
+        phase = .idle
+        idleSince = MonotonicClock.now
+        setDeadline(loop.limits.idleTimeout)
+    }
+
+    /// After a response that did not go out within ``use(_:)``: goes on with what came in the meantime.
+    func resumeInput() {
+        guard phase == .idle else { return }
+        if !pending.isEmpty { usePending() }
+        guard waitsForInput else { return }
+        if peerEnded {
+            // Half-closed after its last complete request.
+            if !continuesInput { finishConnection() }
+        } else if pending.count < Self.maximumPendingBytes {
+            setReading(true)
+        }
+    }
+
+    private func finishConnection() {
+        guard lingers || !pending.isEmpty, !peerEnded else {
+            channel.endWriting()
+            return close()
+        }
+        channel.endWriting()
+        phase = .lingering
+        pending = []
+        deadline = MonotonicClock.now &+ Self.lingerNanoseconds
+        setReading(true)
+    }
+}

@@ -1,0 +1,145 @@
+import DstackHTTP
+import Glibc
+import Synchronization
+
+/// What a server's thread, its tasks and its owner share.
+final class ServerCore: Sendable {
+    typealias Handler = @Sendable (HTTPServerRequest) async -> HTTPServerResponse
+    typealias ImmediateHandler = @Sendable (HTTPServerRequest) -> HTTPServerResponse?
+
+    typealias Producer = @Sendable (HTTPBodyWriter) async throws -> Void
+
+    private enum Life {
+        case new
+        case running
+        case ended
+    }
+
+    private struct State {
+        var life = Life.new
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+
+    let configuration: HTTPServerConfiguration
+    let immediate: ImmediateHandler?
+    let handler: Handler
+    let mailbox = ServerMailbox()
+    let counters = ServerCounters()
+    private let state = Mutex(State())
+
+    init(
+        _ configuration: HTTPServerConfiguration, immediate: ImmediateHandler?, handler: @escaping Handler
+    ) {
+        self.configuration = configuration
+        self.immediate = immediate
+        self.handler = handler
+    }
+
+    /// Starts the thread, which opens the listeners and then says how that went.
+    func start() async throws(HTTPServerError) -> [HTTPBoundListener] {
+        let isNew = state.withLock { state in
+            guard case .new = state.life else { return false }
+            state.life = .running
+            return true
+        }
+        guard isNew else { throw HTTPServerError(.state, "server", "it was started before") }
+        let result = await withCheckedContinuation { continuation in
+            launch(Start(core: self, continuation: continuation))
+        }
+        return try result.get()
+    }
+
+    func waitUntilEnded() async {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state in
+                guard case .running = state.life else { return true }
+                state.waiters.append(continuation)
+                return false
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+
+    private final class Start: Sendable {
+        let core: ServerCore
+        let continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>
+
+        init(
+            core: ServerCore,
+            continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>
+        ) {
+            self.core = core
+            self.continuation = continuation
+        }
+    }
+
+    private func launch(_ start: Start) {
+        var thread = pthread_t()
+        let reference = Unmanaged.passRetained(start)
+        let status = pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
+                start.core.runThread(start.continuation)
+                return nil
+            }, reference.toOpaque())
+        guard status == 0 else {
+            reference.release()
+            end()
+            start.continuation.resume(
+                returning: .failure(HTTPServerError(.system, "server", "no thread could be started")))
+            return
+        }
+        pthread_detach(thread)
+    }
+
+    private func runThread(_ continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>) {
+        do throws(HTTPServerError) {
+            let loop = try ServerLoop(self)
+            continuation.resume(returning: .success(loop.bound))
+            loop.run()
+            end()
+        } catch {
+            end()
+            continuation.resume(returning: .failure(error))
+        }
+    }
+
+    // MARK: Tasks
+
+    func startHandler(_ request: HTTPServerRequest, _ exchange: ExchangeID) -> Task<Void, Never> {
+        Task {
+            let response = await handler(request)
+            mailbox.post(.response(exchange, response))
+            if case .stream(let produce) = response.body, request.method != .head {
+                await run(produce, exchange)
+            }
+        }
+    }
+
+    func startProducer(_ produce: @escaping Producer, _ exchange: ExchangeID) -> Task<Void, Never> {
+        Task { await run(produce, exchange) }
+    }
+
+    private func run(_ produce: Producer, _ exchange: ExchangeID) async {
+        do {
+            try await produce(HTTPBodyWriter(exchange: exchange, mailbox: mailbox))
+            mailbox.post(.bodyEnd(exchange, isComplete: true))
+        } catch {
+            mailbox.post(.bodyEnd(exchange, isComplete: false))
+        }
+    }
+
+    // MARK: End
+
+    private func end() {
+        mailbox.close()
+        let waiters = state.withLock { state in
+            defer { state.waiters = [] }
+            state.life = .ended
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+}

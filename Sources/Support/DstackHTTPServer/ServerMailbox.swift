@@ -1,0 +1,79 @@
+import CEvent
+import DstackHTTP
+import Glibc
+import Synchronization
+
+/// One request on one connection: its place in the loop's table, and what tells it from others that had the place.
+struct ExchangeID: Sendable, Hashable {
+    let slot: Int
+    let connection: UInt64
+    let request: UInt64
+}
+
+/// The only way from tasks to the loop's thread: messages under a lock, and a descriptor that wakes the loop.
+final class ServerMailbox: Sendable {
+    enum Message: Sendable {
+        case response(ExchangeID, HTTPServerResponse)
+        /// The continuation gets whether the bytes were taken, once there is room for more.
+        case bodyPart(ExchangeID, [UInt8], CheckedContinuation<Bool, Never>)
+        case bodyEnd(ExchangeID, isComplete: Bool)
+        case replaceIdentity(listener: String, HTTPServerTLS, CheckedContinuation<HTTPServerError?, Never>)
+        /// Finish what is under way, but end at this moment of the monotonic clock (nanoseconds).
+        case stop(deadline: UInt64)
+    }
+
+    private struct State {
+        var messages: [Message] = []
+        var isClosed = false
+    }
+
+    private let state = Mutex(State())
+    let descriptor: Int32
+
+    init() { descriptor = dstack_server_open_wake() }
+
+    deinit {
+        if descriptor >= 0 { Glibc.close(descriptor) }
+    }
+
+    func post(_ message: Message) {
+        let (isFirst, isClosed) = state.withLock { state in
+            guard !state.isClosed else { return (false, true) }
+            state.messages.append(message)
+            return (state.messages.count == 1, false)
+        }
+        if isClosed { return Self.refuse(message) }
+        // The loop takes all messages at once, so only the first of a batch has to wake it.
+        guard isFirst else { return }
+        var one: UInt64 = 1
+        _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
+    }
+
+    func takeAll() -> [Message] {
+        var counter: UInt64 = 0
+        _ = read(descriptor, &counter, MemoryLayout<UInt64>.size)
+        return state.withLock { state in
+            defer { state.messages = [] }
+            return state.messages
+        }
+    }
+
+    /// From now on every message is answered with a refusal.
+    func close() {
+        let rest = state.withLock { state in
+            defer { state.messages = [] }
+            state.isClosed = true
+            return state.messages
+        }
+        for message in rest { Self.refuse(message) }
+    }
+
+    private static func refuse(_ message: Message) {
+        switch message {
+        case .bodyPart(_, _, let continuation): continuation.resume(returning: false)
+        case .replaceIdentity(let name, _, let continuation):
+            continuation.resume(returning: HTTPServerError(.state, name, "the server is not running"))
+        case .response, .bodyEnd, .stop: break
+        }
+    }
+}

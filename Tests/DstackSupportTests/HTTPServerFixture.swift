@@ -1,0 +1,179 @@
+import DstackHTTP
+import DstackHTTPClient
+import DstackHTTPServer
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+/// A server that ends with the test, and clients for it.
+final class HTTPServerFixture: Sendable {
+    let server: HTTPServer
+    let bound: [HTTPBoundListener]
+    let directory: HTTPTestDirectory
+    let events: Recorder
+
+    final class Recorder: Sendable {
+        private let events = Mutex<[HTTPServerEvent]>([])
+
+        func add(_ event: HTTPServerEvent) { events.withLock { $0.append(event) } }
+        var all: [HTTPServerEvent] { events.withLock { $0 } }
+
+        var handshakeFailures: [String] {
+            all.compactMap { if case .handshakeFailed(_, _, let reason) = $0 { reason } else { nil } }
+        }
+    }
+
+    var port: UInt16 { UInt16(bound.compactMap(\.port).first ?? 0) }
+    var url: String { "http://127.0.0.1:\(port)" }
+    var tlsURL: String { "https://127.0.0.1:\(port)" }
+    var socketPath: String { directory.file("s") }
+
+    /// Over a Unix socket and TCP, the latter with TLS if there are settings for it.
+    init(
+        tls: HTTPServerTLS? = nil, configure change: (inout HTTPServerConfiguration) -> Void = { _ in },
+        immediate: (@Sendable (HTTPServerRequest) -> HTTPServerResponse?)? = nil,
+        handler: @escaping @Sendable (HTTPServerRequest) async -> HTTPServerResponse
+    ) async throws {
+        directory = try HTTPTestDirectory()
+        let events = Recorder()
+        self.events = events
+        var configuration = HTTPServerConfiguration(
+            listeners: [
+                HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0), tls: tls),
+                HTTPListener("unix", .unix(path: directory.file("s"))),
+            ], observer: { events.add($0) })
+        change(&configuration)
+        server = HTTPServer(configuration, immediate: immediate, handler: handler)
+        bound = try await server.start()
+    }
+
+    /// Answers with what was asked.
+    static func echoing(
+        tls: HTTPServerTLS? = nil, _ change: (inout HTTPServerConfiguration) -> Void = { _ in }
+    ) async throws -> HTTPServerFixture {
+        try await HTTPServerFixture(tls: tls, configure: change, handler: echo)
+    }
+
+    /// Method, path, query and body, so that a test sees what the server understood.
+    static let echo: @Sendable (HTTPServerRequest) async -> HTTPServerResponse = { request in
+        var text = "\(request.method) \(request.path)"
+        if let query = request.query { text += "?\(query)" }
+        text += " on \(request.listener): "
+        var response = HTTPServerResponse(200, headers: ["X-Seen": request.headers["X-Ask"] ?? "none"])
+        response.body = .bytes(Array(text.utf8) + request.body)
+        return response
+    }
+
+    /// Sends bytes over a fresh TCP connection and returns everything that comes until the server closes (or the
+    /// patience ends).
+    func raw(_ text: String, halfClose: Bool = false) async throws -> String {
+        let connection = try RawConnection(port: port)
+        connection.send(text)
+        if halfClose { connection.endWriting() }
+        return await connection.readToEnd()
+    }
+}
+
+/// Runs something that blocks on a thread of its own: the tasks of the server under test need the shared ones.
+func offPool<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+        Thread.detachNewThread { continuation.resume(returning: body()) }
+    }
+}
+
+/// A blocking client socket without any manners. Reads give up after ten seconds.
+final class RawConnection: Sendable {
+    let descriptor: Int32
+
+    init(port: UInt16) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+        address.sin_port = port.bigEndian
+        let status = withUnsafePointer(to: &address) { [descriptor] in
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
+        setPatience(seconds: 10)
+    }
+
+    init(unix path: String) throws {
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let status = withUnsafePointer(to: &address) { [descriptor] in
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
+        setPatience(seconds: 10)
+    }
+
+    deinit { close(descriptor) }
+
+    func setPatience(seconds: Int) {
+        var patience = timeval(tv_sec: seconds, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    @discardableResult
+    func send(_ text: String) -> Bool { HTTPScriptedPeer.Connection(descriptor: descriptor).send(text) }
+
+    func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    /// What comes until the end, a reset, or the end of patience; the last two are marked.
+    func readToEnd() async -> String { await offPool { self.readAll() } }
+
+    private func readAll() -> String {
+        var received = [UInt8]()
+        var buffer = [UInt8](repeating: 0, count: 65536)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count == 0 { break }
+            guard count > 0 else {
+                received += Array((errno == ECONNRESET ? "<RESET>" : "<TIMEOUT>").utf8)
+                break
+            }
+            received += buffer[..<count]
+        }
+        return String(decoding: received, as: UTF8.self)
+    }
+
+    /// Reads until the text was seen.
+    func read(until text: String) async -> String? {
+        await offPool { HTTPScriptedPeer.Connection(descriptor: self.descriptor).read(until: text) }
+    }
+}
+
+/// Runs a program and returns what it wrote; nil where it is missing.
+func runProgram(_ path: String, _ arguments: [String]) async -> String? {
+    guard FileManager.default.isExecutableFile(atPath: path) else { return nil }
+    return await offPool {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(fileURLWithPath: path)
+        process.arguments = arguments
+        process.standardOutput = output
+        process.standardError = output
+        process.standardInput = FileHandle.nullDevice
+        do { try process.run() } catch { return nil }
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return String(decoding: data, as: UTF8.self)
+    }
+}
+
+/// Waits until something is so, for ten seconds at most.
+func eventually(_ condition: () -> Bool) async throws -> Bool {
+    for _ in 0..<1000 {
+        if condition() { return true }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    return condition()
+}
