@@ -36,9 +36,13 @@ package enum PEM {
             guard blocks.count < limit else {
                 throw DecodingFailure(.tooLarge, "PEM text", at: found.body.lowerBound, "more than \(limit) blocks")
             }
-            let content = [UInt8](unsafeUninitializedCapacity: found.decodedCount) { buffer, initialized in
-                initialized = found.decode(text.span.bytes, into: UnsafeMutableRawBufferPointer(buffer))
+            var end: PEMLocation.DecodedEnd?
+            let content = [UInt8](unsafeUninitializedCapacity: found.longestContent) { buffer, initialized in
+                let decoded = found.decode(text.span.bytes, into: UnsafeMutableRawBufferPointer(buffer))
+                initialized = decoded.count
+                end = decoded
             }
+            try end?.check()
             blocks.append(Block(label: found.label, content: content))
             start = found.end
         }
@@ -58,9 +62,12 @@ package enum PEM {
         while let found = try PEMLocation.next(in: text, from: start) {
             start = found.end
             guard labels.contains(found.label) else { continue }
-            let content = SecretBytes(count: found.decodedCount) { (buffer: UnsafeMutableRawBufferPointer) in
-                _ = found.decode(text, into: buffer)
+            var end: PEMLocation.DecodedEnd?
+            let longest = SecretBytes(count: found.longestContent) { (buffer: UnsafeMutableRawBufferPointer) in
+                end = found.decode(text, into: buffer)
             }
+            try end?.check()
+            guard let content = longest.part(0..<(end?.count ?? 0)) else { return nil }
             return SecretBlock(label: found.label, content: content)
         }
         return nil
@@ -131,14 +138,15 @@ package enum PEM {
     }
 
     /// 0 ..< 64, or -1 for what is no base64 digit.
+    @inline(__always)
     static func value(of digit: UInt8) -> Int32 {
         let digit = Int32(digit)
         var value: Int32 = -1
-        value += (((64 - digit) & (digit - 91)) >> 8) & (digit - 64)
-        value += (((96 - digit) & (digit - 123)) >> 8) & (digit - 70)
-        value += (((47 - digit) & (digit - 58)) >> 8) & (digit + 5)
-        value += (((42 - digit) & (digit - 44)) >> 8) & 63
-        value += (((46 - digit) & (digit - 48)) >> 8) & 64
+        value &+= (((64 &- digit) & (digit &- 91)) >> 8) & (digit &- 64)
+        value &+= (((96 &- digit) & (digit &- 123)) >> 8) & (digit &- 70)
+        value &+= (((47 &- digit) & (digit &- 58)) >> 8) & (digit &+ 5)
+        value &+= (((42 &- digit) & (digit &- 44)) >> 8) & 63
+        value &+= (((46 &- digit) & (digit &- 48)) >> 8) & 64
         return value
     }
 }

@@ -1,13 +1,13 @@
 import DstackEncoding
+import Glibc
 
-/// A well-formed PEM block found in a text: where its base64 stands, not yet decoded.
+/// A PEM block found in a text: where its base64 stands, not yet decoded.
 struct PEMLocation {
     let label: String
     /// The characters between the two dashed lines.
     let body: Range<Int>
     /// First byte after the block.
     let end: Int
-    let decodedCount: Int
 
     private static let begin = [UInt8]("-----BEGIN ".utf8)
     private static let finish = [UInt8]("-----END ".utf8)
@@ -29,64 +29,10 @@ struct PEMLocation {
             throw DecodingFailure(.truncated, "PEM text", at: opening, "the block has no END line")
         }
         let closing = finish + label.utf8 + dashes
-        guard matches(closing, in: text, at: bodyEnd) else {
+        guard find(closing, in: text, from: bodyEnd, to: bodyEnd + closing.count) != nil else {
             throw DecodingFailure(.malformed, "PEM text", at: bodyEnd, "the block must end as it began, with its label")
         }
-        let body = bodyStart..<bodyEnd
-        return PEMLocation(
-            label: label, body: body, end: bodyEnd + closing.count, decodedCount: try measure(text, body))
-    }
-
-    /// Writes the content and returns how many bytes there are.
-    func decode(_ text: RawSpan, into buffer: UnsafeMutableRawBufferPointer) -> Int {
-        var written = 0
-        var bits: UInt32 = 0
-        var held = 0
-        for index in body {
-            let value = PEM.value(of: text.unsafeLoad(fromByteOffset: index, as: UInt8.self))
-            guard value >= 0 else { continue }  // white space and padding; nothing else is left
-            bits = (bits << 6 | UInt32(value)) & 0xFFFF
-            held += 6
-            if held >= 8, written < buffer.count {
-                held -= 8
-                buffer[written] = UInt8(truncatingIfNeeded: bits >> UInt32(held))
-                written += 1
-            }
-        }
-        return written
-    }
-
-    /// Checks that the body is base64 with exact padding, broken into lines anyhow, and counts the bytes it stands for.
-    private static func measure(_ text: RawSpan, _ body: Range<Int>) throws(DecodingFailure) -> Int {
-        var digits = 0
-        var padding = 0
-        var last: Int32 = 0
-        for index in body {
-            let character = text.unsafeLoad(fromByteOffset: index, as: UInt8.self)
-            if isSpace(character) { continue }
-            if character == UInt8(ascii: "="), padding < 2 {
-                padding += 1
-                continue
-            }
-            let value = PEM.value(of: character)
-            guard value >= 0, padding == 0 else {
-                throw DecodingFailure(
-                    .malformed, "PEM text", at: index,
-                    "not base64 at this character (headers of encrypted keys are not supported)")
-            }
-            digits += 1
-            last = value
-        }
-        // Unused bits that are not zero would give one content several texts.
-        let unused: Int32 = padding == 2 ? 15 : padding == 1 ? 3 : 0
-        guard (digits + padding).isMultiple(of: 4), last & unused == 0 else {
-            throw DecodingFailure(.malformed, "PEM text", at: body.upperBound, "the base64 is cut off or badly padded")
-        }
-        return digits * 6 / 8
-    }
-
-    private static func isSpace(_ character: UInt8) -> Bool {
-        character == 0x20 || (0x09...0x0D).contains(character)
+        return PEMLocation(label: label, body: bodyStart..<bodyEnd, end: bodyEnd + closing.count)
     }
 
     private static func label(in text: RawSpan, _ range: Range<Int>) -> String? {
@@ -102,21 +48,115 @@ struct PEMLocation {
     }
 
     private static func find(_ needle: [UInt8], in text: RawSpan, from start: Int, to end: Int? = nil) -> Int? {
-        let last = min(end ?? text.byteCount, text.byteCount) - needle.count
-        var position = start
-        while position <= last {
-            if matches(needle, in: text, at: position) { return position }
-            position += 1
+        let end = min(end ?? text.byteCount, text.byteCount)
+        return text.withUnsafeBytes { text in
+            needle.withUnsafeBytes { needle in
+                guard let base = text.baseAddress, let first = needle.first, let pattern = needle.baseAddress else {
+                    return nil
+                }
+                var position = start
+                while position + needle.count <= end {
+                    let room = end - needle.count + 1 - position
+                    guard let hit = memchr(base + position, Int32(first), room) else { return nil }
+                    position = base.distance(to: UnsafeRawPointer(hit))
+                    if memcmp(hit, pattern, needle.count) == 0 { return position }
+                    position += 1
+                }
+                return nil
+            }
         }
-        return nil
+    }
+}
+
+// MARK: - Base64
+
+extension PEMLocation {
+    /// More bytes than the body can stand for.
+    var longestContent: Int { body.count / 4 * 3 + 3 }
+
+    /// How decoding a body ended: how many bytes it gave, and what was wrong with it if anything was.
+    struct DecodedEnd {
+        let count: Int
+        let failure: DecodingFailure?
+
+        func check() throws(DecodingFailure) {
+            if let failure { throw failure }
+        }
     }
 
-    private static func matches(_ needle: [UInt8], in text: RawSpan, at start: Int) -> Bool {
-        guard start + needle.count <= text.byteCount else { return false }
-        for index in needle.indices
-        where text.unsafeLoad(fromByteOffset: start + index, as: UInt8.self) != needle[index] {
-            return false
+    /// Writes the content: base64 with exact padding, broken into lines anyhow.
+    ///
+    /// - Parameter buffer: at least ``longestContent`` bytes.
+    func decode(_ text: RawSpan, into buffer: UnsafeMutableRawBufferPointer) -> DecodedEnd {
+        text.extracting(body).withUnsafeBytes { decode($0, into: buffer) }
+    }
+
+    private func decode(
+        _ text: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer
+    ) -> DecodedEnd {
+        var written = 0
+        var position = 0
+        var digits = 0
+        var padding = 0
+        var bits: Int32 = 0
+        while position < text.count {
+            // Four digits at a time, as long as they come; `|` keeps the sign of whichever is none.
+            while digits == 0, padding == 0, position + 4 <= text.count, written + 3 <= buffer.count {
+                let values = (
+                    PEM.value(of: text[position]), PEM.value(of: text[position + 1]),
+                    PEM.value(of: text[position + 2]), PEM.value(of: text[position + 3])
+                )
+                guard values.0 | values.1 | values.2 | values.3 >= 0 else { break }
+                let group = values.0 << 18 | values.1 << 12 | values.2 << 6 | values.3
+                buffer[written] = UInt8(truncatingIfNeeded: group >> 16)
+                buffer[written + 1] = UInt8(truncatingIfNeeded: group >> 8)
+                buffer[written + 2] = UInt8(truncatingIfNeeded: group)
+                written += 3
+                position += 4
+            }
+            guard position < text.count else { break }
+            let character = text[position]
+            position += 1
+            if character == 0x20 || (0x09...0x0D).contains(character) { continue }
+            if character == UInt8(ascii: "="), padding < 2, digits + padding >= 2 {
+                padding += 1
+                continue
+            }
+            let value = PEM.value(of: character)
+            guard value >= 0, padding == 0 else {
+                return end(written, position - 1, "not base64 at this character (headers are not supported)")
+            }
+            bits = bits << 6 | value
+            digits += 1
+            if digits == 4, written + 3 <= buffer.count {
+                for shift: Int32 in [16, 8, 0] {
+                    buffer[written] = UInt8(truncatingIfNeeded: bits >> shift)
+                    written += 1
+                }
+                digits = 0
+                bits = 0
+            }
         }
-        return true
+        guard digits + padding == (digits == 0 ? 0 : 4) else {
+            return end(written, text.count, "the base64 is cut off or badly padded")
+        }
+        if digits > 0 {
+            // Two digits carry one byte and four bits, three carry two bytes and two bits. Unused bits that are not zero
+            // would give one content several texts.
+            let unused: Int32 = digits == 2 ? 4 : 2
+            guard bits & (1 << unused - 1) == 0 else {
+                return end(written, text.count, "the last base64 digit has bits that mean nothing")
+            }
+            for index in (0..<Int32(digits - 1)).reversed() where written < buffer.count {
+                buffer[written] = UInt8(truncatingIfNeeded: bits >> (unused + 8 * index))
+                written += 1
+            }
+        }
+        return DecodedEnd(count: written, failure: nil)
+    }
+
+    private func end(_ count: Int, _ position: Int, _ reason: String) -> DecodedEnd {
+        DecodedEnd(
+            count: count, failure: DecodingFailure(.malformed, "PEM text", at: body.lowerBound + position, reason))
     }
 }
