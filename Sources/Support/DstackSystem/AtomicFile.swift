@@ -71,7 +71,7 @@ package enum AtomicFile {
         case .replace:
             guard renameat(directory, temporaryName, directory, name) == 0 else { throw .last("write", path) }
         case .keep:
-            // A hard link fails where the name is taken, on every file system and in one step; rename would replace.
+            // A hard link fails where the name is taken, in one step; rename would replace.
             guard linkat(directory, temporaryName, directory, name, 0) == 0 else { throw .last("write", path) }
             _ = unlinkat(directory, temporaryName, 0)
         }
