@@ -52,6 +52,7 @@ let package = Package(
         wrapper("CCryptoPP", links: ["cryptopp"]),
         wrapper("CSecp256k1", links: ["secp256k1"]),
         wrapper("CTOML", links: []),
+        wrapper("CZlib", links: ["z"]),
         wrapper("CEvent", links: ["event_core", "ssl", "crypto"]),
 
         // Support
@@ -66,7 +67,8 @@ let package = Package(
 
         // Libraries
         library(
-            "DstackAttestation", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+            "DstackAttestation",
+            ["CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Shells

@@ -129,6 +129,11 @@ extension Certificate {
     /// SHA-256 of the bytes that the signature covers.
     package var digest: FixedBytes<32> { SHA256.hash(der.span.bytes.extracting(tbsRange)) }
 
+    /// The AlgorithmIdentifier beside the signature, DER.
+    package var signatureAlgorithm: ArraySlice<UInt8> { der[algorithmRange] }
+    /// The AlgorithmIdentifier among what is signed, DER; RFC 5280 section 4.1.1.2 wants both to be the same.
+    package var signedSignatureAlgorithm: ArraySlice<UInt8> { der[tbsAlgorithmRange] }
+
     /// Whether both algorithm fields say ecdsa-with-SHA256 without parameters.
     package var isSignedWithP256SHA256Algorithm: Bool {
         der[tbsAlgorithmRange].elementsEqual(ecdsaWithSHA256Algorithm)

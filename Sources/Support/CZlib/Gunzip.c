@@ -1,0 +1,31 @@
+#include "CZlib.h"
+
+#include <limits.h>
+#include <string.h>
+#include <zlib.h>
+
+dstack_gunzip_result dstack_gunzip(
+    const uint8_t *source, size_t length, uint8_t *target, size_t capacity, size_t *written) {
+    *written = 0;
+    if (length > UINT_MAX || capacity > UINT_MAX) return DSTACK_GUNZIP_TOO_LARGE;
+    z_stream stream;
+    memset(&stream, 0, sizeof stream);
+    // 16 asks for gzip and nothing else; 15 is the largest window, which any gzip may need.
+    if (inflateInit2(&stream, 16 + 15) != Z_OK) return DSTACK_GUNZIP_FAILED;
+    stream.next_in = (Bytef *)source;
+    stream.avail_in = (uInt)length;
+    stream.next_out = target;
+    stream.avail_out = (uInt)capacity;
+    int result = inflate(&stream, Z_FINISH);
+    *written = capacity - stream.avail_out;
+    size_t rest = stream.avail_in;
+    size_t room = stream.avail_out;
+    inflateEnd(&stream);
+    switch (result) {
+    case Z_STREAM_END: return rest == 0 ? DSTACK_GUNZIP_DONE : DSTACK_GUNZIP_TRAILING;
+    case Z_OK:
+    case Z_BUF_ERROR: return room == 0 ? DSTACK_GUNZIP_TOO_LARGE : DSTACK_GUNZIP_TRUNCATED;
+    case Z_MEM_ERROR: return DSTACK_GUNZIP_FAILED;
+    default: return DSTACK_GUNZIP_MALFORMED;
+    }
+}
