@@ -4,7 +4,7 @@ internal import DstackEncoding
 /// the configuration that its host gave it. Upstream calls it a versioned attestation.
 ///
 /// Nothing in it is believed for being there. The quote is verified, the runtime events replay to a register of the
-/// quote, and everything else follows from these or is checked against them (``consistencyFindings(with:)``).
+/// quote, and everything else follows from these or is checked against them (``consistency(with:at:)``).
 ///
 /// ```swift
 /// let attestation = try Attestation(decoding: bytes)

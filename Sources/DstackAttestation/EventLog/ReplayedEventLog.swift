@@ -58,9 +58,19 @@ public struct ReplayedEventLog: Sendable, Hashable {
     /// Whether the log has any event of the boot, i.e. of RTMR0 to RTMR2. Small forms of a log leave them out.
     public var hasBootEvents: Bool { counts[0...2].contains { $0 > 0 } }
 
-    /// RTMR3 as it was right after the first event of a name, or nil if there was none.
+    /// RTMR3 as it was after so many of ``runtimeEvents``.
+    func runtimeRegister(afterEvents count: Int) -> Measurement384 {
+        count == 0 ? Measurement384() : runtimeRegisters[count - 1]
+    }
+
+    /// RTMR3 as it was right after the first event of a name, or nil if the boot recorded none. Events after
+    /// `system-ready` do not count: they are the application's.
     public func runtimeRegister(after event: BootEvent) -> Measurement384? {
-        runtimeEvents.firstIndex { $0.name == event.rawValue }.map { runtimeRegisters[$0] }
+        for (index, recorded) in runtimeEvents.enumerated() {
+            if recorded.name == event.rawValue { return runtimeRegisters[index] }
+            if recorded.name == BootEvent.systemReady.rawValue { return nil }
+        }
+        return nil
     }
 
     /// One register's part of a comparison with a quote.

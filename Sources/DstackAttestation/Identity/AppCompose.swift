@@ -1,0 +1,59 @@
+internal import DstackEncoding
+
+/// The file that describes an application: what runs, what it may see, where its keys come from.
+///
+/// Guests, KMS and verifiers know it by the SHA-256 of its bytes, ``composeHash``. The canonical text is a convention of
+/// the tools that write such files, so that the same description gives the same file.
+public struct AppCompose: Sendable {
+    /// The file as it was delivered.
+    public let bytes: [UInt8]
+    private let document: JSONDocument
+
+    /// Reads a file.
+    ///
+    /// - Throws: ``AttestationError/Code/invalidCompose`` for anything but one JSON object without repeated members.
+    public init(parsing bytes: [UInt8]) throws(AttestationError) {
+        document = try AttestationError.decoding(.invalidCompose) { () throws(DecodingFailure) in
+            let document = try JSONDocument(parsing: bytes, subject: "app-compose.json")
+            guard document.root.kind == .object else {
+                throw document.root.failure("an object expected, found \(document.root.kindName)")
+            }
+            return document
+        }
+        self.bytes = bytes
+    }
+
+    /// The hash of the file, as it is measured.
+    public var composeHash: ComposeHash { ComposeHash(ofFile: bytes) }
+
+    /// The id of the application if its deployer gives it no other.
+    public var defaultAppID: AppID { AppID(defaultFor: composeHash) }
+
+    /// The description in the form that upstream's JavaScript SDK writes: members sorted at every level (as JavaScript
+    /// orders them, array indices first), no white space, no escapes that JSON does not need, numbers as JavaScript
+    /// prints them, null for numbers out of range.
+    ///
+    /// - Parameter isNormalized: whether members without effect are dropped: `docker_compose_file` where the runner is
+    ///   `bash`, `bash_script` where it is `docker-compose` or `nerdctl-compose`, and an empty `pre_launch_script`.
+    public func canonicalText(isNormalized: Bool = false) -> String {
+        var leavingOut: Set<String> = []
+        if isNormalized {
+            switch try? document.root["runner"]?.string() {
+            case "bash": leavingOut.insert("docker_compose_file")
+            case "docker-compose", "nerdctl-compose": leavingOut.insert("bash_script")
+            default: break
+            }
+            if let script = document.root["pre_launch_script"], script.isNull || script.equals("") {
+                leavingOut.insert("pre_launch_script")
+            }
+        }
+        // This form has a text for every number, so that nothing can be thrown.
+        let text = try? CanonicalJSON.encode(document.root, as: .ecmaScript, leavingOut: leavingOut)
+        return String(decoding: text ?? [], as: UTF8.self)
+    }
+
+    /// The compose hash that a file with exactly the canonical text would have.
+    public func canonicalHash(isNormalized: Bool = false) -> ComposeHash {
+        ComposeHash(ofFile: Array(canonicalText(isNormalized: isNormalized).utf8))
+    }
+}
