@@ -13,8 +13,8 @@ extension RandomBytes {
     /// Bytes that need not be kept secret: serial numbers, identifiers, nonces.
     package func bytes(_ count: Int) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            fill(UnsafeMutableRawBufferPointer(buffer), secret: false)
-            initialized = buffer.count < count ? buffer.count : count
+            fill(UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: count), secret: false)
+            initialized = count
         }
     }
 
