@@ -47,6 +47,7 @@ let package = Package(
     ],
     targets: [
         // System libraries
+        wrapper("CBuildInfo", links: []),
         wrapper("COpenSSL", links: ["ssl", "crypto"]),
         wrapper("CCurl", links: ["curl", "ssl", "crypto"]),
         wrapper("CCryptoPP", links: ["cryptopp"]),
@@ -60,7 +61,7 @@ let package = Package(
         support("DstackCrypto", ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
         support("DstackSystem", ["DstackEncoding"]),
         support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
-        support("DstackCommandLine", ["DstackEncoding", "DstackSystem"]),
+        support("DstackCommandLine", ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
         support("DstackHTTP"),
         support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
         support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
@@ -79,6 +80,10 @@ let package = Package(
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPServer", "DstackSystem",
             ]),
+
+        // Examples, which use only public API
+        .executableTarget(
+            name: "verify-quote", dependencies: ["DstackAttestation"], path: "Examples/VerifyQuote"),
 
         // Tests
         tests("DstackEncodingTests", ["DstackEncoding"]),

@@ -11,7 +11,8 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
     case rootCRLValidity
     case rootRevocation
     case pckCRLFormat
-    // Quote
+    // Envelope and quote
+    case envelopeFormat
     case quoteFormat
     case qeVendor
     case quoteVersion
@@ -94,7 +95,6 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
     case eventLogReplay
     case applicationIdentity
     case composeHash
-    case applicationID
     case configurationID
     case expectedApplication
     // OS image
@@ -133,6 +133,7 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
         case .rootCRLValidity: Facts("root_crl_validity", "the root revocation list is current")
         case .rootRevocation: Facts("root_revocation", "the root does not list itself as revoked")
         case .pckCRLFormat: Facts("pck_crl_format", "the PCK revocation list is complete and well-formed")
+        case .envelopeFormat: Facts("envelope_format", "the attestation envelope can be read")
         case .quoteFormat: Facts("quote_format", "the quote can be read")
         case .qeVendor: Facts("qe_vendor_id", "the quoting enclave is Intel's")
         case .quoteVersion: Facts("quote_version", "version, TEE type and body belong together")
@@ -213,7 +214,6 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
         case .eventLogReplay: Facts("event_log_replay", "replaying the event log gives the quoted registers")
         case .applicationIdentity: Facts("application_identity", "the event log identifies one application")
         case .composeHash: Facts("compose_hash", "the measured compose file is the given one")
-        case .applicationID: Facts("application_id", "the application identifier belongs to the compose file")
         case .configurationID: Facts("mr_config_id", "the host's launch configuration names this application")
         case .expectedApplication: Facts("expected_application", "the application is the expected one")
         case .osImage: Facts("os_image", "the quoted boot measurements are those of the named OS image")

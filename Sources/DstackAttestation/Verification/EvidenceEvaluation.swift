@@ -1,40 +1,229 @@
+import DstackCrypto
 import DstackEncoding
 
-/// What the evidence beside the quote says, once replayed.
-package struct EvidenceFacts: Sendable {
-    /// What the evidence could have shown and did not.
-    var notChecked: [String] { [] }
-    var textLines: [String] { [] }
-    var trees: [Tree] { [] }
+/// The checks of what comes with a quote: envelope, event log, application, OS image.
+struct EvidenceEvaluation {
+    private(set) var checks = CheckList()
+    private(set) var facts: EvidenceFacts?
+    /// The quote's bytes; nil if there is no way to them.
+    let quote: [UInt8]?
+    private let evidence: Evidence
+    private let attestation: Attestation?
+    private let policy: VerificationPolicy
 
-    func write(to object: inout JSONWriter.Object) {}
-}
-
-/// The checks of what comes with a quote: event log, compose file, VM configuration, envelope.
-enum EvidenceEvaluation {
-    private static let eventLogChecks: [CheckID] = [
-        .eventLogFormat, .eventLogReplay, .applicationIdentity, .composeHash, .applicationID, .configurationID,
-    ]
-
-    /// For a quote that comes alone: nothing to check, unless the policy expects what only an event log can show.
-    static func recordAbsence(_ policy: VerificationPolicy, in checks: inout CheckList) {
-        for check in [.envelopeReportData, .envelopeRuntimeEvents] as [CheckID] {
-            checks.skip(check, "no envelope given")
+    /// Opens the evidence as far as the quote.
+    init(_ evidence: Evidence, policy: VerificationPolicy) {
+        self.evidence = evidence
+        self.policy = policy
+        switch evidence.form {
+        case .quote(let bytes, _, _):
+            quote = bytes
+            attestation = nil
+            checks.skip(.envelopeFormat, "no envelope given")
+        case .envelope(let bytes):
+            do throws(AttestationError) {
+                let attestation = try Attestation(decoding: bytes)
+                self.attestation = attestation
+                quote = attestation.quote
+                if attestation.tdxEvidence != nil, case .tdx = attestation.platform {
+                    checks.pass(.envelopeFormat, found: .text(attestation.platform.variant))
+                } else {
+                    checks.fail(
+                        .envelopeFormat, .unsupported,
+                        "evidence of \(attestation.platform.variant) cannot be verified here; TDX and SGX can",
+                        found: .text(attestation.platform.variant), expected: .literal("dstack-tdx"))
+                }
+            } catch {
+                attestation = nil
+                quote = nil
+                checks.fail(.envelopeFormat, .malformed, error.description)
+            }
         }
-        for check in eventLogChecks { checks.skip(check, "no event log given") }
+    }
+
+    /// Evaluates everything beside the quote, against the quote's registers. Whether the quote is genuine is for others to
+    /// say; the verdict needs both.
+    mutating func evaluate(_ quote: Quote, pck: PCKExtension?) {
+        guard let report = quote.body.tdReport else { return recordAbsence("SGX quote") }
+        switch evidence.form {
+        case .quote(let bytes, let log, let configuration):
+            for check in [.envelopeReportData, .envelopeRuntimeEvents] as [CheckID] {
+                checks.skip(check, "no envelope given")
+            }
+            guard let log else {
+                recordAbsence("no event log given")
+                if !configuration.isEmpty {
+                    checks.fail(
+                        .osImage, .missing, "an OS image can only be verified with the event log; none was given")
+                }
+                return
+            }
+            do throws(AttestationError) {
+                let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
+                let eventLog = isText ? try EventLog(json: log) : try EventLog(ccel: log)
+                evaluate(
+                    try Attestation(quote: bytes, eventLog: eventLog, config: configuration), report, quote, pck)
+            } catch {
+                checks.fail(.eventLogFormat, .malformed, error.description)
+            }
+        case .envelope:
+            guard let attestation else { return }
+            let findings = [attestation.checkReportDataPayload(), attestation.checkReportData(with: report)]
+            record(findings, as: .envelopeReportData, .mismatch)
+            record(
+                [attestation.checkRuntimeEvents(with: report), attestation.checkSameRuntimeEvents()],
+                as: .envelopeRuntimeEvents, .mismatch)
+            evaluate(attestation, report, quote, pck)
+        }
+    }
+
+    private mutating func evaluate(
+        _ attestation: Attestation, _ report: TDReport, _ quote: Quote, _ pck: PCKExtension?
+    ) {
+        let log = attestation.checkEventLog(with: report)
+        record([log.findings[0], attestation.checkEventDigests()], as: .eventLogFormat, .malformed)
+        record(Array(log.findings.dropFirst()), as: .eventLogReplay, .mismatch)
+        guard let replayed = log.replayed else { return }
+        var facts = EvidenceFacts(replayed)
+        if log.findings.contains(where: { if case .skipped = $0.outcome { true } else { false } }) {
+            facts.notChecked.append("the boot events of RTMR0 to RTMR2, which this form of the log leaves out")
+        }
+        do throws(AttestationError) {
+            let identity = try ApplicationIdentity(replayed)
+            checks.pass(.applicationIdentity, found: .text("app \(identity.appID)"))
+            facts.identity = identity
+            facts.measurements = try ApplicationMeasurements(report, replayed)
+            record([attestation.checkMRConfigID(with: report, identity: identity)], as: .configurationID, .mismatch)
+            recordCompose(identity)
+            recordExpected(identity, facts.measurements)
+        } catch {
+            checks.fail(.applicationIdentity, .malformed, error.description)
+        }
+        recordImage(attestation, report, &facts)
+        if let identity = facts.identity, let measurements = facts.measurements, let pck {
+            facts.appInfo = AppInfo(
+                identity, measurements: measurements, deviceID: DeviceID(ppid: pck.ppid.bytes),
+                osImageHash: facts.osImageHash)
+        }
+        self.facts = facts
+    }
+
+    private mutating func record(_ findings: [EvidenceFinding], as check: CheckID, _ code: FailureCode) {
+        var skipped: String?
+        var hasPassed = false
+        for finding in findings {
+            switch finding.outcome {
+            case .passed: hasPassed = true
+            case .skipped(let reason): skipped = skipped ?? reason
+            case .failed(let reason):
+                checks.fail(
+                    check, code, reason, found: finding.found.map(Fact.text) ?? .none,
+                    expected: finding.expected.map(Fact.text) ?? .none)
+            }
+        }
+        if hasPassed {
+            checks.pass(check)
+        } else {
+            checks.skip(check, skipped ?? "nothing to check")
+        }
+    }
+
+    private mutating func recordCompose(_ identity: ApplicationIdentity) {
+        guard let appCompose = evidence.appCompose else {
+            return checks.skip(
+                .composeHash, "no compose file given, so what the application runs is known by hash only")
+        }
+        let hash = ComposeHash(ofFile: appCompose)
+        checks.require(
+            .composeHash, hash == identity.composeHash, .mismatch, "the measured compose file is not the given one",
+            found: .hex(identity.composeHash.bytes), expected: .hex(hash.bytes))
+    }
+
+    private mutating func recordExpected(_ identity: ApplicationIdentity, _ measurements: ApplicationMeasurements?) {
+        let expected = policy.expected
+        guard expected.needsEventLog else { return checks.skip(.expectedApplication, "no application expected") }
+        func compare<let count: Int>(_ name: String, _ found: FixedBytes<count>?, _ value: FixedBytes<count>?) {
+            guard let value else { return }
+            checks.require(
+                .expectedApplication, found == value, .mismatch, "\(name) is not the expected one",
+                found: .text(found?.hex ?? "none"), expected: .hex(value))
+        }
+        compare("compose_hash", identity.composeHash.bytes, expected.composeHash)
+        compare("app_id", identity.appID.bytes, expected.appID)
+        compare("instance_id", identity.instanceID?.bytes, expected.instanceID)
+        compare("mr_system", measurements?.mrSystem, expected.mrSystem)
+        compare("mr_aggregated", measurements?.mrAggregated, expected.mrAggregated)
+    }
+
+    /// The OS image, where a VM configuration comes along. Its legacy form can only be recomputed from the image's files,
+    /// which a verifier of evidence does not have: then the image is not verified, and whether that may pass is the
+    /// policy's decision.
+    private mutating func recordImage(_ attestation: Attestation, _ report: TDReport, _ facts: inout EvidenceFacts) {
+        let text: String
+        do throws(AttestationError) {
+            text = try attestation.configuration().vmConfig
+        } catch {
+            return checks.fail(.osImage, .malformed, error.description)
+        }
+        guard !text.isEmpty else { return recordImageAbsence("no VM configuration given") }
+        let configuration: VMConfiguration
+        do throws(DecodingFailure) {
+            configuration = try VMConfiguration(decoding: Array(text.utf8))
+        } catch {
+            return checks.fail(.osImage, .malformed, error.description)
+        }
+        if configuration.attestationVariant == .legacy, !policy.requiresOSImage, policy.expected.osImageHash == nil {
+            return checks.skip(
+                .osImage,
+                "not verified: this form needs recomputation from the image's files, and the \(policy.name) policy does "
+                    + "not ask for it")
+        }
+        let result = LiteImageVerifier.verify(
+            configuration, eventLog: facts.replayed.log, quoted: ImageRegisters(report))
+        guard result.isVerified, let hash = result.osImageHash else {
+            let finding = result.findings.first { if case .failed = $0.outcome { true } else { false } }
+            return checks.fail(
+                .osImage, configuration.attestationVariant == .legacy ? .unsupported : .mismatch,
+                result.failureReason ?? "the OS image was not verified", found: finding?.found.map(Fact.text) ?? .none,
+                expected: finding?.expected.map(Fact.text) ?? .none)
+        }
+        facts.osImageHash = hash
+        facts.areACPITablesVerified = result.areACPITablesVerified
+        facts.notChecked += result.notVerified
+        if let expected = policy.expected.osImageHash, expected != hash {
+            return checks.fail(
+                .osImage, .mismatch, "the OS image is not the expected one", found: .hex(hash), expected: .hex(expected)
+            )
+        }
+        checks.pass(.osImage, found: .hex(hash))
+    }
+
+    private mutating func recordImageAbsence(_ reason: String) {
+        if policy.expected.osImageHash != nil {
+            checks.fail(.osImage, .missing, "the policy expects an OS image: \(reason)")
+        } else {
+            checks.skip(.osImage, reason)
+        }
+    }
+
+    /// For a quote that comes alone: nothing to check, unless something is expected that only an event log can show.
+    private mutating func recordAbsence(_ reason: String) {
+        for check in [
+            .envelopeReportData, .envelopeRuntimeEvents, .eventLogFormat, .eventLogReplay, .applicationIdentity,
+            .configurationID,
+        ] as [CheckID] { checks.skip(check, reason) }
+        if evidence.appCompose != nil {
+            checks.fail(.composeHash, .missing, "a compose file can only be compared with an event log: \(reason)")
+        } else {
+            checks.skip(.composeHash, reason)
+        }
         if policy.expected.needsEventLog {
             checks.fail(
                 .expectedApplication, .missing,
-                "the policy expects an application, which only an event log can show; none was given")
+                "the policy expects an application, which only an event log can show: \(reason)")
         } else {
             checks.skip(.expectedApplication, "no application expected")
         }
-        if policy.expected.osImageHash != nil {
-            checks.fail(
-                .osImage, .missing,
-                "the policy expects an OS image, which only a VM configuration can show; none was given")
-        } else {
-            checks.skip(.osImage, "no VM configuration given")
-        }
+        recordImageAbsence(reason)
     }
 }

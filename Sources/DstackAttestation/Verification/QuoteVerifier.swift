@@ -38,8 +38,22 @@ public struct QuoteVerifier: Sendable {
     public func verify(
         _ quote: [UInt8], collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64
     ) -> VerificationReport {
+        verify(Evidence(quote: quote), collateral: collateral, policy: policy, at: time)
+    }
+
+    /// Verifies evidence: a quote and what explains it.
+    ///
+    /// - Parameters:
+    ///   - evidence: quote, event log, compose file, configuration; or an attestation envelope.
+    ///   - collateral: Intel's statements and revocation lists for the quote's platform.
+    ///   - policy: what is accepted beyond authenticity.
+    ///   - time: the time to verify at, Unix seconds.
+    /// - Returns: the report; ``VerificationReport/verdict`` is the answer.
+    public func verify(
+        _ evidence: Evidence, collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64
+    ) -> VerificationReport {
         let decoded = DecodedCollateral(collateral)
-        let verification = QuoteVerification(quote, policy: policy, time: time)
+        let verification = QuoteVerification(evidence, policy: policy, time: time)
         let chain = verification.pckChain(collateral)
         // The inverses of all signatures, found with one division instead of ten.
         let batch = SignatureBatch(
@@ -82,7 +96,14 @@ public final class PreparedCollateral: Sendable {
     public func verify(
         _ quote: [UInt8], policy: VerificationPolicy = .standard, at time: Int64
     ) -> VerificationReport {
-        let verification = QuoteVerification(quote, policy: policy, time: time)
+        verify(Evidence(quote: quote), policy: policy, at: time)
+    }
+
+    /// Verifies evidence; the same answer as ``QuoteVerifier/verify(_:collateral:policy:at:)`` with the same collateral.
+    public func verify(
+        _ evidence: Evidence, policy: VerificationPolicy = .standard, at time: Int64
+    ) -> VerificationReport {
+        let verification = QuoteVerification(evidence, policy: policy, time: time)
         if let known = knownPlatform(verification) {
             let batch = SignatureBatch(verification.signatures)
             return verification.report(evaluation, known.evaluation, cache: known, tables: tables, batch)
@@ -117,15 +138,17 @@ public final class PreparedCollateral: Sendable {
 
 /// One verification on its way from bytes to a report.
 struct QuoteVerification {
-    let bytes: [UInt8]
+    private let evidence: EvidenceEvaluation
+    private let bytes: [UInt8]
     let quote: Result<Quote, AttestationError>
     let policy: VerificationPolicy
     /// Unix seconds, clamped to the years 1970 to 9999, in which dates can be added without overflow.
     let now: Int64
     private var checks = CheckList()
 
-    init(_ bytes: [UInt8], policy: VerificationPolicy, time: Int64) {
-        self.bytes = bytes
+    init(_ evidence: Evidence, policy: VerificationPolicy, time: Int64) {
+        self.evidence = EvidenceEvaluation(evidence, policy: policy)
+        bytes = self.evidence.quote ?? []
         self.policy = policy
         now = min(max(time, 0), 253_402_300_799)
         do throws(AttestationError) {
@@ -134,6 +157,7 @@ struct QuoteVerification {
             quote = .failure(error)
             checks.fail(.quoteFormat, .malformed, error.description)
         }
+        checks.merge(self.evidence.checks)
     }
 
     var signatures: [P256Signature] {
@@ -167,6 +191,7 @@ struct QuoteVerification {
         for window in collateral.windows { window.record(at: now, in: &checks) }
         var keys = collateral.keys + platform.keys
         var facts = VerificationFacts(collateral, now: now)
+        var evidenceFacts: EvidenceFacts?
         if case .success(let quote) = quote {
             switch PlatformEvaluation.chainText(quote, collateral.decoded.source) {
             case .success:
@@ -194,10 +219,14 @@ struct QuoteVerification {
             AttributeEvaluation.record(quote.body, policy: policy, in: &checks)
             if let policyFacts = facts.policyFacts { PolicyEvaluation.record(policy, policyFacts, in: &checks) }
             PolicyEvaluation.recordExpected(policy.expected, quote.body, in: &checks)
+            var evidence = self.evidence
+            evidence.evaluate(quote, pck: platform.pck)
+            checks.merge(evidence.checks)
+            evidenceFacts = evidence.facts
         }
-        EvidenceEvaluation.recordAbsence(policy, in: &checks)
         if checks.isAuthentic { tables.recordSuccess(of: keys) }
         return VerificationReport(
-            checks: checks, facts: facts, policy: policy, trustAnchor: collateral.anchor, time: now)
+            checks: checks, facts: facts, policy: policy, trustAnchor: collateral.anchor, time: now,
+            evidence: evidenceFacts)
     }
 }

@@ -5,6 +5,7 @@ extension VerificationPolicy {
         "allowed_statuses", "rejected_advisory_ids", "allowed_advisory_ids", "platform_grace_period_secs",
         "qe_grace_period_secs", "min_tcb_eval_data_number", "allow_dynamic_platform", "allow_cached_keys", "allow_smt",
         "accepted_sgx_types", "allow_debug", "allow_service_td", "max_collateral_age_secs", "accepted_ppids",
+        "require_os_image",
         "expected_report_data", "expected_mr_td", "expected_rt_mr0", "expected_rt_mr1", "expected_rt_mr2",
         "expected_rt_mr3", "expected_mr_config_id", "expected_mr_owner", "expected_mr_owner_config", "expected_mr_seam",
         "expected_mr_enclave", "expected_mr_signer", "expected_isv_prod_id", "min_isv_svn", "expected_compose_hash",
@@ -51,6 +52,7 @@ extension VerificationPolicy {
         allowsSMT = try root.optionalMember("allow_smt")?.bool() ?? false
         allowsDebug = try root.optionalMember("allow_debug")?.bool() ?? false
         allowsServiceTD = try root.optionalMember("allow_service_td")?.bool() ?? false
+        requiresOSImage = try root.optionalMember("require_os_image")?.bool() ?? true
         maximumCollateralAge = try root.seconds("max_collateral_age_secs")
         if let node = try root.optionalMember("accepted_sgx_types") {
             var types: [UInt8] = []
@@ -103,6 +105,7 @@ extension VerificationPolicy {
         object.member("allow_debug", allowsDebug)
         object.member("allow_service_td", allowsServiceTD)
         object.member("max_collateral_age_secs", maximumCollateralAge)
+        object.member("require_os_image", requiresOSImage)
         if let acceptedSGXTypes {
             object.array("accepted_sgx_types") { array in for type in acceptedSGXTypes { array.element(type) } }
         } else {

@@ -36,6 +36,9 @@ public struct VerificationPolicy: Hashable, Sendable {
     public var maximumCollateralAge: Int64?
     /// PPIDs of the platforms that are accepted; nil for any. The only software answer to a stolen platform key.
     public var acceptedPlatforms: [FixedBytes<16>]?
+    /// Whether the OS image must be verified where evidence comes with a VM configuration. Its legacy form, which can only
+    /// be recomputed from the image's files, is then refused.
+    public var requiresOSImage = true
     /// What the quote must say.
     public var expected = ExpectedValues()
 
@@ -51,6 +54,7 @@ public struct VerificationPolicy: Hashable, Sendable {
             name: "authentic", allowedStatuses: Set(TCBStatus.allCases).subtracting([.revoked]))
         policy.platformGracePeriod = nil
         policy.qeGracePeriod = nil
+        policy.requiresOSImage = false
         policy.allowsDynamicPlatform = true
         policy.allowsCachedKeys = true
         policy.allowsSMT = true

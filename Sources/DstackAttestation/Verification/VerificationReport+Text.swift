@@ -26,10 +26,6 @@ extension VerificationReport {
             page.line(page.bold("Chain of trust"))
             for line in chainOfTrust(quote).lines() { page.line("  " + line) }
         }
-        if let evidence {
-            page.blank()
-            for line in evidence.textLines { page.line(line) }
-        }
         let shown = style.listsChecks ? checks : checks.filter { if case .failed = $0.outcome { true } else { false } }
         if !shown.isEmpty {
             page.blank()

@@ -41,7 +41,7 @@ public struct VerificationReport: Sendable {
     public let time: Int64
     let facts: VerificationFacts
     /// What the evidence beside the quote says; nil if there was none.
-    package internal(set) var evidence: EvidenceFacts?
+    public let evidence: EvidenceFacts?
 
     init(
         checks: CheckList, facts: VerificationFacts, policy: VerificationPolicy, trustAnchor: TrustAnchor, time: Int64,

@@ -1,0 +1,55 @@
+# make demo    set up, build, and run the main job from end to end
+# make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form)
+# make lint    formatting and the rules of the house
+# make fuzz    the full number of mutations and the full differential run
+# make bench   verification speed beside dcap-qvl, in one run on this machine
+# make build   release builds of all programs, into .build/release
+
+SWIFT ?= swift
+# CI sets STRICT=1: warnings are errors.
+STRICT ?=
+FLAGS := $(if $(STRICT),-Xswiftc -warnings-as-errors -Xcc -Werror -Xcxx -Werror)
+SEED ?= 1
+COUNT ?= 100000
+
+.PHONY: demo test lint fuzz bench build setup setup-test commit clean
+
+setup:
+	@Scripts/setup build
+
+setup-test:
+	@Scripts/setup test
+
+# The commit goes into --version; the file changes only when the commit does.
+commit:
+	@new='#define DSTACK_COMMIT "'$$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)'"'; \
+	file=Sources/Support/CBuildInfo/commit.h; \
+	[ "$$(cat $$file 2>/dev/null)" = "$$new" ] || echo "$$new" > $$file
+
+build: setup commit
+	$(SWIFT) build -c release $(FLAGS)
+
+test: setup-test commit
+	$(SWIFT) build --build-tests $(FLAGS)
+	Scripts/check-products
+	$(SWIFT) test --skip-build $(FLAGS)
+
+lint:
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Examples
+	Scripts/check-products
+
+demo: setup commit
+	$(SWIFT) build -c release --product dstack $(FLAGS)
+	$(SWIFT) build -c release --product dstack-verifier $(FLAGS)
+	Scripts/demo
+
+fuzz: setup-test commit
+	$(SWIFT) build -c release --product dstack-fuzz $(FLAGS)
+	.build/release/dstack-fuzz --seed $(SEED) --count $(COUNT)
+	Scripts/differential --seed $(SEED)
+
+bench: setup-test commit
+	Benchmarks/verification
+
+clean:
+	rm -rf .build .venv

@@ -1,0 +1,67 @@
+public import DstackEncoding
+
+/// What the evidence beside the quote says, once replayed. To be believed only under an accepted verdict.
+public struct EvidenceFacts: Sendable {
+    /// The event log.
+    public let replayed: ReplayedEventLog
+    /// Who the application is; nil if its events do not say so.
+    public internal(set) var identity: ApplicationIdentity?
+    /// What authorizers know it by; nil without an identity.
+    public internal(set) var measurements: ApplicationMeasurements?
+    /// All of it in the form that agents and certificates use; nil without an identity.
+    public internal(set) var appInfo: AppInfo?
+    /// The OS image, if its measurements were found in the quote.
+    public internal(set) var osImageHash: FixedBytes<32>?
+    /// Whether the content of the ACPI tables was verified, and not only their digests.
+    public internal(set) var areACPITablesVerified = false
+    /// What this evidence could not show.
+    public internal(set) var notChecked: [String] = []
+
+    init(_ replayed: ReplayedEventLog) { self.replayed = replayed }
+
+    func write(to object: inout JSONWriter.Object) {
+        if let appInfo {
+            object.raw("app_info", Array(appInfo.json.utf8))
+        } else {
+            object.null("app_info")
+        }
+        if let provider = identity?.keyProvider {
+            object.object("key_provider") { item in
+                item.member("name", provider.kind.rawValue)
+                item.member("id", Hex.encode(provider.id))
+            }
+        } else {
+            object.null("key_provider")
+        }
+        object.object("event_log") { log in
+            for register in RTMR.allCases {
+                log.member("rtmr\(register.rawValue)", replayed.registers[register].hex)
+            }
+            log.member("events", replayed.log.events.count)
+            log.array("runtime_events") { array in
+                for event in replayed.runtimeEvents {
+                    array.object { item in
+                        item.member("event", event.name)
+                        item.member("payload", Hex.encode(event.payload))
+                    }
+                }
+            }
+        }
+        object.member("os_image_hash_verified", osImageHash != nil)
+        object.member("acpi_tables_verified", areACPITablesVerified)
+    }
+
+    /// Lines for a person about the application.
+    var trees: [Tree] {
+        guard let identity else { return [] }
+        var application = Tree("application \(identity.appID), by replay of \(replayed.runtimeEvents.count) events")
+        application.children.append(Tree("compose_hash \(identity.composeHash)"))
+        if let instance = identity.instanceID { application.children.append(Tree("instance_id  \(instance)")) }
+        if let provider = identity.keyProvider {
+            application.children.append(
+                Tree("key provider \(provider.kind.rawValue) \(Hex.encode(provider.id.prefix(16)))"))
+        }
+        if let osImageHash { application.children.append(Tree("os_image     \(osImageHash)")) }
+        return [application]
+    }
+}

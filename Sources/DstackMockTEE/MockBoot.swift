@@ -1,0 +1,78 @@
+public import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+
+/// A dstack guest that has booted in a simulated trust domain: boot events in RTMR0 to RTMR2, the application's identity in
+/// RTMR3, and the event log that replays to exactly these registers.
+public struct MockBoot: Sendable {
+    /// The trust domain with its registers extended.
+    public private(set) var domain: MockTrustDomain
+    /// All events, in order.
+    public private(set) var eventLog: EventLog
+    /// The application.
+    public let appID: AppID
+    /// This instance.
+    public let instanceID: InstanceID
+
+    /// Boots an application.
+    ///
+    /// - Parameters:
+    ///   - platform: the machine.
+    ///   - appCompose: the bytes of app-compose.json; their hash is measured.
+    ///   - appID: nil for the default, the first 20 bytes of the compose hash.
+    ///   - seed: what the instance identifier is made from.
+    ///   - keyProvider: who gave the application its keys.
+    public init(
+        _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20> = FixedBytes(),
+        keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: [])
+    ) throws(MockTEEError) {
+        let composeHash = ComposeHash(ofFile: appCompose)
+        let appID = appID ?? AppID(defaultFor: composeHash)
+        self.appID = appID
+        instanceID = InstanceID(seed: seed, appID: appID)
+        domain = MockTrustDomain(on: platform)
+        domain.mrConfigId = MRConfigID.composeHash(composeHash).register
+        eventLog = EventLog()
+        // What firmware and kernel would measure; the digests are of these words, so that nobody takes them for real.
+        for (register, text) in [
+            (RTMR.rtmr0, "simulated TD HOB"), (.rtmr0, "simulated ACPI tables"), (.rtmr1, "simulated kernel"),
+            (.rtmr2, "simulated command line"), (.rtmr2, "simulated initial RAM disk"),
+        ] {
+            try append(
+                LoggedEvent(
+                    register: register, type: .eventTag, digest: SHA384.hash(Array(text.utf8)), name: "",
+                    payload: Array(text.utf8)))
+        }
+        try emit("system-preparing", [])
+        try emit("app-id", appID.bytes.bytes)
+        try emit("compose-hash", composeHash.bytes.bytes)
+        try emit("instance-id", instanceID.bytes.bytes)
+        try emit("boot-mr-done", [])
+        try emit("key-provider", keyProvider.payload)
+        try emit("storage-fs", Array("ext4".utf8))
+        try emit("system-ready", [])
+    }
+
+    /// Extends RTMR3 with an event and logs it, as the guest agent does for applications.
+    public mutating func emit(_ name: String, _ payload: [UInt8]) throws(MockTEEError) {
+        let event: RuntimeEvent
+        do throws(AttestationError) {
+            event = try RuntimeEvent(emitting: name, payload: payload)
+        } catch {
+            throw MockTEEError(.register, "event", error.description)
+        }
+        try append(LoggedEvent(event))
+    }
+
+    private mutating func append(_ event: LoggedEvent) throws(MockTEEError) {
+        if let digest = event.digest ?? event.runtimeEvent?.digest {
+            try domain.extend(Int(event.register.rawValue), with: digest)
+        }
+        eventLog.events.append(event)
+    }
+
+    /// A quote of the domain as it is now.
+    public func quote(reportData: [UInt8]) throws(MockTEEError) -> [UInt8] {
+        try domain.quote(reportData: reportData)
+    }
+}

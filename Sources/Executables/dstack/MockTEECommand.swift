@@ -1,0 +1,53 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackMockTEE
+import DstackSystem
+import Glibc
+
+/// `mock-tee`: a simulated trust domain's evidence, to develop and test verifiers with.
+enum MockTEECommand {
+    private static let directory = Positional(required: ArgumentType<String>.directory, "where to write the files")
+    private static let appCompose = Option(
+        "app-compose", .file, "the app-compose.json to measure; a small example if left out")
+    private static let reportData = Option(
+        "report-data", .hex("HEX"), "up to 64 bytes to have signed; zeros if left out")
+
+    static let command = Command(
+        "mock-tee", "writes evidence of a simulated TEE: root, quote, collateral, event log, compose file",
+        examples: [
+            "dstack mock-tee evidence",
+            "dstack-verifier verify --quote evidence/quote.bin --collateral evidence/collateral.json "
+                + "--event-log evidence/event-log.json --app-compose evidence/app-compose.json "
+                + "--trust-root evidence/root.pem",
+        ],
+        notes: [
+            "The quote chains to a root that is made in the directory, never to Intel's, and every report under that root "
+                + "says so. A directory that has a platform keeps it."
+        ],
+        arguments: [directory, appCompose, reportData]
+    ) { arguments, console in
+        let path = arguments[directory]
+        do {
+            let compose = try arguments[appCompose].map { try File.read($0, limit: 1 << 20) } ?? Array(example.utf8)
+            let platform = try MockPlatform.loadOrCreate(in: path)
+            let boot = try MockBoot(platform, appCompose: compose)
+            let quote = try boot.quote(reportData: arguments[reportData] ?? [])
+            let collateral = try platform.collateral(for: .tdx, at: SystemWallClock().unixSeconds)
+            for (name, bytes) in [
+                ("app-compose.json", compose), ("quote.bin", quote), ("collateral.json", collateral.json),
+                ("event-log.json", Array(boot.eventLog.json.utf8)),
+            ] {
+                try AtomicFile.write(bytes, to: path + "/" + name, mode: .readable)
+                console.print(path + "/" + name)
+            }
+            console.print(path + "/root.pem")
+            return .done
+        } catch let error as SystemError {
+            throw CommandFailure(.worldFailed, error.description)
+        }
+    }
+
+    private static let example = """
+        {"manifest_version":2,"name":"example","runner":"docker-compose","docker_compose_file":"services:\\n  web:\\n    image: nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000\\n","kms_enabled":false,"gateway_enabled":false,"public_logs":true,"public_sysinfo":true}
+        """
+}
