@@ -86,6 +86,8 @@ static CURLcode install(CURL *easy, void *ssl_ctx, void *argument) {
     }
     // A peer must not be able to change its certificate in the middle of a connection.
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+    // A client certificate goes out as it was given, not with whatever the trusted authorities can add to it.
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_cert_verify_callback(ctx, verify_certificates, copy);
     if (copy->configure && !copy->configure(copy->context, ctx)) return CURLE_ABORTED_BY_CALLBACK;
     return CURLE_OK;

@@ -94,7 +94,7 @@ SSL_CTX *dstack_tls_server_new(const void *chain, size_t chain_count, const void
     }
     SSL_CTX_set_options(server, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(server, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-                                 SSL_MODE_RELEASE_BUFFERS);
+                                 SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
     SSL_CTX_set_alpn_select_cb(server, choose_protocol, NULL);
     // Tickets carry the sessions; a store of them here would only take memory.
     SSL_CTX_set_session_cache_mode(server, SSL_SESS_CACHE_OFF);
