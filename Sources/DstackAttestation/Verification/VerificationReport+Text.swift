@@ -9,11 +9,14 @@ extension VerificationReport {
         public var isColored: Bool
         /// Whether to list every check, not only those that failed.
         public var listsChecks: Bool
+        /// Whether long hashes are cut to their first 16 digits in the chain of trust; for terminals.
+        public var shortensHashes: Bool
 
         /// A style; plain and short unless said otherwise.
-        public init(isColored: Bool = false, listsChecks: Bool = false) {
+        public init(isColored: Bool = false, listsChecks: Bool = false, shortensHashes: Bool = false) {
             self.isColored = isColored
             self.listsChecks = listsChecks
+            self.shortensHashes = shortensHashes
         }
     }
 
@@ -24,7 +27,9 @@ extension VerificationReport {
         if let quote {
             page.blank()
             page.line(page.bold("Chain of trust"))
-            for line in chainOfTrust(quote).lines() { page.line("  " + line) }
+            for line in chainOfTrust(quote).lines() {
+                page.line("  " + (style.shortensHashes ? line.withShortHashes : line))
+            }
         }
         let shown = style.listsChecks ? checks : checks.filter { if case .failed = $0.outcome { true } else { false } }
         if !shown.isEmpty {
@@ -176,6 +181,13 @@ struct Tree: Sendable {
 }
 
 extension String {
+    /// Runs of more than 40 hexadecimal digits cut to 16 and an ellipsis.
+    var withShortHashes: String {
+        split(separator: " ", omittingEmptySubsequences: false).map { word in
+            word.count > 40 && word.allSatisfy(\.isHexDigit) ? word.prefix(16) + "…" : word
+        }.joined(separator: " ")
+    }
+
     func padded(to width: Int) -> String {
         self + String(repeating: " ", count: max(0, width - count))
     }

@@ -85,7 +85,8 @@ enum VerifyCommand {
             answer(String(decoding: report.json(), as: UTF8.self), console)
         } else {
             let style = VerificationReport.TextStyle(
-                isColored: console.outputTerminal.usesColor, listsChecks: arguments[checks])
+                isColored: console.outputTerminal.usesColor, listsChecks: arguments[checks],
+                shortensHashes: console.outputTerminal.isInteractive)
             answer(String(report.text(style: style).dropLast()), console)
         }
         return report.verdict == .accepted ? .yes : .no
