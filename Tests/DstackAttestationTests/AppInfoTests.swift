@@ -69,7 +69,7 @@ struct AppInfoTests {
             #expect(throws: AttestationError.self) { try AppInfo(messagePack: [0x90 | count] + good[1...] + [0xC0]) }
         }
         var random = EvidenceRandom(seed: 0x9)
-        for _ in 0..<5000 {
+        for _ in EvidenceRandom.rounds(3000) {
             guard let info = try? AppInfo(messagePack: random.mutate(good)) else { continue }
             #expect(try AppInfo(messagePack: info.messagePack) == info)
         }

@@ -359,7 +359,7 @@ struct ApplicationIdentityTests {
         let seed = Array(Self.boot.map(\.logLine).joined(separator: "\n").utf8)
         var random = EvidenceRandom(seed: 0x1D)
         var read = 0
-        for _ in 0..<3000 {
+        for _ in EvidenceRandom.rounds(2000) {
             guard let events = try? RuntimeEvent.parse(log: random.mutate(seed)) else { continue }
             for moment in MeasurementMoment.allCases where (try? Self.identity(events, at: moment)) != nil { read += 1 }
         }

@@ -306,7 +306,7 @@ struct AttestationTests {
     func mutations(form: Attestation.WireForm) throws {
         var random = EvidenceRandom(seed: form == .v0 ? 0xA0 : 0xA1)
         var accepted = 0
-        for _ in 0..<10_000 {
+        for _ in EvidenceRandom.rounds(2500) {
             let seed = try #require(Self.everyPlatform.randomElement(using: &random)).encoded(as: form)
             let bytes = random.mutate(seed)
             guard let attestation = try? Attestation(decoding: bytes) else { continue }
@@ -320,6 +320,6 @@ struct AttestationTests {
             }
             _ = try? attestation.eventLog?.replay()
         }
-        #expect(accepted > 500)
+        #expect(accepted > 100)
     }
 }

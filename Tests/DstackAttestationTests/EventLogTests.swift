@@ -283,7 +283,7 @@ struct EventLogTests {
         var random = EvidenceRandom(seed: 0x1095)
         let registers = try Self.sample().replay().registers
         var accepted = 0
-        for _ in 0..<10_000 {
+        for _ in EvidenceRandom.rounds(3000) {
             let bytes = random.mutate(seed)
             guard let log = try? EventLog(json: bytes) else { continue }
             accepted += 1

@@ -144,13 +144,13 @@ struct TCGEventLogTests {
         let seed = try Self.sample().encoded
         var random = EvidenceRandom(seed: 0xCCE1)
         var accepted = 0
-        for _ in 0..<20_000 {
+        for _ in EvidenceRandom.rounds(5000) {
             let bytes = random.mutate(seed)
             guard let log = try? TCGEventLog(parsing: bytes) else { continue }
             accepted += 1
             if log.encoded != bytes { Issue.record("not the same bytes: \(Hex.encode(bytes))") }
             _ = try? EventLog(log).replay()
         }
-        #expect(accepted > 1000)
+        #expect(accepted > 400)
     }
 }

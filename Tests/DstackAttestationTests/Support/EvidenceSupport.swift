@@ -1,4 +1,5 @@
 import DstackEncoding
+import Foundation
 
 extension Vectors {
     /// A file as JSON.
@@ -21,6 +22,11 @@ struct EvidenceRandom: RandomNumberGenerator {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed }
+
+    /// How many mutations a test makes: the given number, times DSTACK_FUZZ where that is set.
+    static func rounds(_ count: Int) -> Range<Int> {
+        0..<count * (ProcessInfo.processInfo.environment["DSTACK_FUZZ"].flatMap { Int($0) } ?? 1)
+    }
 
     mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
