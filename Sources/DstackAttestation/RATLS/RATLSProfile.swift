@@ -125,3 +125,9 @@ extension Certificate {
     /// Whether the signature's algorithm is named alike inside and outside of what is signed (RFC 5280, 4.1.1.2).
     fileprivate var hasOneAlgorithm: Bool { signatureAlgorithm == signedSignatureAlgorithm }
 }
+extension RATLSCertificate {
+    /// Checks the certificate as one that nobody else vouches for.
+    ///
+    /// - Parameter time: Unix seconds.
+    public func profile(at time: Int64) -> RATLSProfile { RATLSProfile(certificate, at: time) }
+}

@@ -1,0 +1,189 @@
+internal import DstackEncoding
+
+/// Answers whether the evidence of a dstack VM is to be believed: upstream's verifier service without its network.
+///
+/// ```swift
+/// let service = VerifierService(collateral: provider, clock: { now() })
+/// let response = await service.verify(try VerifierRequest(parsingJSON: body))
+/// ```
+///
+/// A "yes" means: the quote is genuine, the event log replays to its registers, the application in it is the one that the
+/// host pinned, the quoted boot is that of the OS image which the configuration names, and the policy accepts platform and
+/// expectations. Unlike upstream's, the answer depends on the TCB status, by the policy (``VerificationPolicy/standard``
+/// unless another is given).
+///
+/// Images are neither downloaded nor measured: evidence in the `legacy` form is answered as not valid, as is evidence of
+/// other platforms than TDX.
+public struct VerifierService: Sendable {
+    /// What requests are judged by that name no policy.
+    public let policy: VerificationPolicy
+    /// The root that evidence must lead back to.
+    public let trustAnchor: TrustAnchor
+    private let collateral: any CollateralProvider
+    private let prepared: PreparedCollateralCache
+    private let clock: @Sendable () -> Int64
+
+    /// A service.
+    ///
+    /// - Parameters:
+    ///   - collateral: where Intel's statements come from.
+    ///   - verifier: checks quotes under its trust anchor.
+    ///   - policy: what requests are judged by that name no policy. What it expects holds for all requests.
+    ///   - clock: the time, Unix seconds.
+    public init(
+        collateral: any CollateralProvider, verifier: QuoteVerifier = QuoteVerifier(),
+        policy: VerificationPolicy = .standard, clock: @escaping @Sendable () -> Int64
+    ) {
+        self.policy = policy
+        trustAnchor = verifier.trustAnchor
+        self.collateral = collateral
+        prepared = PreparedCollateralCache(verifier)
+        self.clock = clock
+    }
+
+    /// Verifies what a request brings. There is no request that cannot be answered.
+    public func verify(_ request: VerifierRequest) async -> VerifierResponse {
+        var response: VerifierResponse
+        do throws(Refusal) {
+            let opened = try OpenedEvidence(request.evidence)
+            let report = try await report(on: opened, policy: policy(for: request))
+            response = judge(report, opened.attestation, request)
+        } catch {
+            response = .invalid(error.reason)
+        }
+        // What was not reached is not fulfilled.
+        if response.expectations.isEmpty { response.expectations = request.expectedNames.map { ($0, false) } }
+        if response.policy == nil, let policy = request.policy { response.policy = (policy.name, false) }
+        return response
+    }
+
+    private func policy(for request: VerifierRequest) throws(Refusal) -> VerificationPolicy {
+        var policy = request.policy ?? self.policy
+        do throws(AttestationError) {
+            policy.expected = try self.policy.expected.merged(with: request.expected)
+        } catch {
+            throw Refusal(.policy, "\(error)")
+        }
+        return policy
+    }
+
+    private func report(
+        on opened: OpenedEvidence, policy: VerificationPolicy
+    ) async throws(Refusal) -> VerificationReport {
+        guard case .tdx = opened.attestation.platform else {
+            throw Refusal(
+                .quote, "evidence of \(opened.attestation.platform.variant) cannot be verified here, only of dstack-tdx"
+            )
+        }
+        let collateral: QuoteCollateral
+        do {
+            collateral = try await self.collateral.collateral(for: opened.attestation.parsedQuote())
+        } catch {
+            throw Refusal(.quote, "\(error)")
+        }
+        return prepared.prepare(collateral).verify(opened.evidence, policy: policy, at: clock())
+    }
+
+    /// Makes an answer of a report, step by step; the first step that fails is the reason.
+    private func judge(
+        _ report: VerificationReport, _ attestation: Attestation, _ request: VerifierRequest
+    ) -> VerifierResponse {
+        var details = VerifierResponse.Details()
+        details.isSimulated = trustAnchor.isSimulated
+        let failure = Self.record(report, attestation, in: &details)
+        if case .osImage? = failure?.stage, request.isDebug, let report = report.quote?.body.tdReport {
+            let mismatches = RegisterMismatch.all(attestation, report)
+            if !mismatches.isEmpty { details.registerMismatches = mismatches }
+        }
+        var response = VerifierResponse(
+            isValid: failure == nil, reason: failure.map { "\($0.stage.failurePrefix): \($0.reason)" },
+            details: details)
+        // What a quote says counts only once it is known to be genuine.
+        if details.isQuoteVerified, let body = report.quote?.body {
+            response.expectations = request.expectedNames.map { name in
+                (name, request.expected.isMet(name, by: body, report.evidence))
+            }
+        }
+        if let policy = request.policy {
+            response.policy = (policy.name, VerifierStage.policy.failure(in: report) == nil)
+        }
+        if request.wantsReport { response.report = report }
+        return response
+    }
+
+    /// Fills in what each step brings, up to the first that fails.
+    private static func record(
+        _ report: VerificationReport, _ attestation: Attestation, in details: inout VerifierResponse.Details
+    ) -> (stage: VerifierStage, reason: String)? {
+        if let reason = VerifierStage.quote.failure(in: report) { return (.quote, reason) }
+        details.isQuoteVerified = true
+        details.teeVariant = attestation.platform.variant
+        details.tcbStatus = report.status
+        details.advisoryIDs = report.advisoryIDs
+        details.reportData = report.quote?.body.reportData
+
+        // Asked of the facts, not of the check: a policy may let an image pass that was not verified, and a check fails
+        // also where the image is verified and another one was expected.
+        guard let osImageHash = report.evidence?.osImageHash else {
+            return (.osImage, Self.osImageReason(report))
+        }
+        details.isOSImageVerified = true
+        details.osImageHash = osImageHash
+        details.areACPITablesVerified = report.evidence?.areACPITablesVerified ?? false
+
+        if let reason = VerifierStage.eventLog.failure(in: report) { return (.eventLog, reason) }
+        guard let info = report.evidence?.appInfo else { return (.eventLog, "the event log identifies no application") }
+        details.isEventLogVerified = true
+        details.appInfo = info
+        details.keyProvider = report.evidence?.identity?.keyProvider
+
+        if let reason = VerifierStage.policy.failure(in: report) { return (.policy, reason) }
+        if let reason = VerifierStage.osImage.failure(in: report) { return (.policy, reason) }
+        // Every check belongs to a step. Should one not, the report's own verdict still holds.
+        return report.failure.map { (.policy, $0.description) }
+    }
+
+    private static func osImageReason(_ report: VerificationReport) -> String {
+        guard let check = report.checks.first(where: { $0.id == .osImage }) else { return "was not checked" }
+        return switch check.outcome {
+        case .failed, .passed: check.message
+        case .notApplicable(let reason): reason
+        case .notReached: "was not checked"
+        }
+    }
+}
+
+/// Why a request ends before there is a report.
+private struct Refusal: Error {
+    let reason: String
+
+    init(_ stage: VerifierStage, _ reason: String) { self.reason = "\(stage.failurePrefix): \(reason)" }
+
+    /// For what cannot be decoded; the phrase is upstream's.
+    init(undecodable reason: String) { self.reason = "Internal error: \(reason)" }
+}
+
+/// What a request brings, decoded as far as its parts.
+private struct OpenedEvidence {
+    let attestation: Attestation
+    let evidence: Evidence
+
+    init(_ request: VerifierRequest.Evidence) throws(Refusal) {
+        do throws(AttestationError) {
+            switch request {
+            case .attestation(let bytes):
+                attestation = try Attestation(decoding: bytes)
+                evidence = Evidence(attestation: bytes)
+                return
+            case .quote(let quote, let eventLog?, let vmConfig):
+                attestation = try Attestation(quote: quote, eventLog: EventLog(json: eventLog), config: vmConfig)
+                evidence = Evidence(quote: quote, eventLog: Array(eventLog.utf8), configuration: vmConfig)
+                return
+            case .quote(_, nil, _), .none: break
+            }
+        } catch {
+            throw Refusal(undecodable: "\(error)")
+        }
+        throw Refusal(undecodable: request == .none ? "Quote is required" : "Event log is required")
+    }
+}
