@@ -1,3 +1,5 @@
+import DstackSystem
+
 /// The values of a command line, read with the declarations as keys: `arguments[quote]`.
 package struct Arguments: Sendable {
     private let values: [String: any Sendable]
@@ -27,5 +29,37 @@ package struct Arguments: Sendable {
             preconditionFailure("\(declaration.specification.label) is not declared by the command that asks for it")
         }
         return value
+    }
+}
+
+extension Arguments {
+    /// The bytes of a file that the command line names.
+    ///
+    /// - Parameter limit: the most bytes that are accepted.
+    /// - Throws: a wrong request that names the option: a file that cannot be read is a mistake in the command line.
+    package func read(_ option: Option<String>, limit: Int) throws(CommandFailure) -> [UInt8] {
+        try read(self[option], option.specification, limit)
+    }
+
+    /// The same for an option that may be left out.
+    package func read(_ option: Option<String?>, limit: Int) throws(CommandFailure) -> [UInt8]? {
+        guard let path = self[option] else { return nil }
+        return try read(path, option.specification, limit)
+    }
+
+    /// The same for an argument without a name.
+    package func read(_ positional: Positional<String>, limit: Int) throws(CommandFailure) -> [UInt8] {
+        try read(self[positional], positional.specification, limit)
+    }
+
+    private func read(
+        _ path: String, _ specification: ArgumentSpecification, _ limit: Int
+    ) throws(CommandFailure) -> [UInt8] {
+        do throws(SystemError) {
+            return try File.read(path, limit: limit)
+        } catch {
+            throw CommandFailure(
+                .wrongRequest, "\(specification.label): \(error)", hint: "check the path and who may read it")
+        }
     }
 }

@@ -1,3 +1,5 @@
+package import DstackSystem
+
 /// A command of a shell, or the shell itself: what it is called, what it takes, what it does.
 ///
 /// ```swift

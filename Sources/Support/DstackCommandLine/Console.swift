@@ -9,7 +9,12 @@ package final class Console: Sendable {
     package let errorTerminal: Terminal
     private let output: any ByteSink
     private let errors: any ByteSink
-    private let failure = Mutex<SystemError?>(nil)
+    private struct State {
+        var hasPrinted = false
+        var failure: SystemError?
+    }
+
+    private let state = Mutex(State())
 
     package init(
         output: any ByteSink, errors: any ByteSink, outputTerminal: Terminal = .plain, errorTerminal: Terminal = .plain
@@ -40,14 +45,18 @@ package final class Console: Sendable {
 
     /// Bytes of the result as they are.
     package func write(_ bytes: [UInt8]) {
-        failure.withLock { failure in
-            guard failure == nil else { return }
-            do throws(SystemError) { try output.write(bytes) } catch { failure = error }
+        state.withLock { state in
+            guard state.failure == nil else { return }
+            state.hasPrinted = true
+            do throws(SystemError) { try output.write(bytes) } catch { state.failure = error }
         }
     }
 
     /// The first failure to write a result; what is printed after it is dropped. A stream of results should end then.
-    package var outputFailure: SystemError? { failure.withLock { $0 } }
+    package var outputFailure: SystemError? { state.withLock { $0.failure } }
+
+    /// Whether any result was printed.
+    package var hasPrinted: Bool { state.withLock { $0.hasPrinted } }
 
     // MARK: Everything else
 

@@ -25,18 +25,25 @@ package struct BuildInfo: Sendable, Equatable {
 /// }
 /// ```
 package struct Shell: Sendable {
+    /// Answers an error on standard output where the caller asked for machine-readable results (`--json`); by then
+    /// nothing was printed there. It gets the arguments without the program's name, which may be any nonsense.
+    package typealias FailureAnswer = @Sendable (_ failure: any Error, _ words: [String], Console) -> Void
+
     private let root: Command
     private let build: BuildInfo
     private let console: Console
     private let environment: Environment
+    private let answerFailure: FailureAnswer?
 
     package init(
-        _ root: Command, build: BuildInfo, console: Console? = nil, environment: Environment = .process
+        _ root: Command, build: BuildInfo, console: Console? = nil, environment: Environment = .process,
+        answeringFailures answerFailure: FailureAnswer? = nil
     ) {
         self.root = root
         self.build = build
         self.console = console ?? .standard(environment: environment)
         self.environment = environment
+        self.answerFailure = answerFailure
     }
 
     /// Runs with the arguments of this process and ends it.
@@ -54,6 +61,7 @@ package struct Shell: Sendable {
             status = try await perform(
                 CommandLineParser.parse(words, as: root, environment: environment))
         } catch {
+            if !console.hasPrinted { answerFailure?(error, words, console) }
             let explained = error as? any ExplainedFailure
             console.fail("\(error)", hint: explained?.hint)
             status = explained?.exitStatus ?? .worldFailed

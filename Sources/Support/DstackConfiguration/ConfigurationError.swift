@@ -1,10 +1,16 @@
+package import DstackSystem
+
 /// Why a configuration cannot be used: everything that is wrong with it, in the order of the files.
 ///
 /// The texts repeat names and, to a bounded length, values, but never those that were read as secrets.
-package struct ConfigurationError: Error, Equatable, CustomStringConvertible {
+package struct ConfigurationError: ExplainedFailure, Equatable, CustomStringConvertible {
     package let problems: [ConfigurationProblem]
 
     package init(_ problems: [ConfigurationProblem]) { self.problems = problems }
+
+    package var exitStatus: ExitStatus { .wrongRequest }
+
+    package var hint: String? { "correct the configuration and try again" }
 
     /// One line for one problem; else a first line with their number and a line for each.
     package var description: String {

@@ -169,6 +169,91 @@ struct CommandLineTests {
         #expect(gone.errors == "")
     }
 
+    @Test("a file that cannot be read is a wrong request that names its option")
+    func unreadableFile() async throws {
+        let quote = Option(required: "quote", .file, "")
+        let log = Option("event-log", .file, "")
+        let file = Positional(required: .file, "")
+        let directory = try TemporaryDirectory()
+        let path = try directory.file("q", "abc")
+        func run(_ words: String...) async -> (DstackSystem.ExitStatus, String, String) {
+            let (output, errors) = (MemorySink(), MemorySink())
+            let command = Command("read", "", examples: [""], arguments: [quote, log, file]) { arguments, console in
+                let log = try arguments.read(log, limit: 3)?.count ?? 0
+                console.print(
+                    "\(try arguments.read(quote, limit: 3).count) \(log) \(try arguments.read(file, limit: 3).count)")
+                return .done
+            }
+            let console = Console(output: output, errors: errors)
+            let shell = Shell(
+                command, build: BuildInfo(version: "1", commit: nil), console: console, environment: Environment([:]),
+                answeringFailures: { failure, words, console in console.print("{\(words.count): \(failure)}") })
+            return (await shell.run(words), output.text, errors.text)
+        }
+        #expect(await run("--quote", path, path) == (.done, "3 0 3\n", ""))
+        #expect(await run("--quote", path, "--event-log", path, path) == (.done, "3 3 3\n", ""))
+        let message = "FILE: cannot open /nonexistent: No such file or directory"
+        #expect(
+            await run("--quote", path, "/nonexistent") == (
+                .wrongRequest, "{3: \(message)}\n", "error: \(message)\nhint: check the path and who may read it\n"
+            ))
+        #expect(await run("--quote", "/dev/zero", path).1.hasPrefix("{3: --quote: cannot read /dev/zero: it is larger"))
+        #expect(await run("--quote").1 == "{1: --quote needs a value: --quote FILE}\n")
+    }
+
+    @Test("a secret is never repeated, wherever it was given")
+    func secrets() async {
+        let token = Option("token", .secret("TOKEN"), environment: "T_TOKEN", "")
+        let pin = Option(
+            "pin", ArgumentType<Int>("PIN", expecting: "four digits", isSecret: true) { Int($0) }, environment: "T_PIN",
+            "")
+        let command = Command("log-in", "", examples: [""], arguments: [token, pin]) { _, _ in .done }
+        for (words, variables) in [
+            (["--pin", "hunter2"], [:]), (["--pin=hunter2"], [:]), ([], ["T_PIN": "hunter2"]),
+        ] as [([String], [String: String])] {
+            let errors = MemorySink()
+            let shell = Shell(
+                command, build: BuildInfo(version: "1", commit: nil),
+                console: Console(output: MemorySink(), errors: errors), environment: Environment(variables))
+            #expect(await shell.run(words) == .wrongRequest)
+            #expect(errors.text.contains("needs four digits\n") && !errors.text.contains("hunter2"))
+        }
+    }
+
+    @Test("words of an enumeration are completed, checked and typed")
+    func enumeration() async {
+        enum Shape: String, CaseIterable { case round, square }
+        let shape = Option("shape", .choice, default: Shape.round, shown: "round", "")
+        let output = MemorySink()
+        let command = Command("draw", "", examples: [""], arguments: [shape]) { arguments, console in
+            console.print("\(arguments[shape]) \(arguments.has(shape))")
+            return .done
+        }
+        let shell = Shell(
+            command, build: BuildInfo(version: "1", commit: nil),
+            console: Console(output: output, errors: MemorySink()),
+            environment: Environment([:]))
+        #expect(await shell.run(["--shape", "square"]) == .done)
+        #expect(await shell.run([]) == .done)
+        #expect(await shell.run(["--shape", "flat"]) == .wrongRequest)
+        #expect(output.text == "square true\nround false\n")
+        #expect(shape.specification.completion == .words(["round", "square"]))
+    }
+
+    @Test("colour marks errors, warnings and headings, only where it is welcome")
+    func color() async {
+        let terminal = Terminal(isInteractive: true, usesColor: true)
+        #expect(
+            await SampleShell.run("verfy", terminal: terminal).errors
+                == "\u{1b}[31merror:\u{1b}[0m unknown command `verfy`\n"
+                + "\u{1b}[36mhint:\u{1b}[0m did you mean `dstack-verifier verify`?\n")
+        #expect(await SampleShell.run("--help", terminal: terminal).output.contains("\u{1b}[1mUsage\u{1b}[0m\n"))
+        let errors = MemorySink()
+        Console(output: MemorySink(), errors: errors, errorTerminal: terminal).warn("slow\u{7}")
+        #expect(errors.text == "\u{1b}[33mwarning:\u{1b}[0m slow\\u{7}\n")
+        #expect(await SampleShell.run("--help").output.contains("\u{1b}") == false)
+    }
+
     @Test("--version names version and commit, wherever it stands")
     func version() async {
         #expect(await SampleShell.run("--version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")

@@ -15,25 +15,9 @@ package enum ExitStatus: Int32, Sendable, Equatable {
 
 /// An error that knows how the shell should end and what the person can do about it.
 ///
-/// Shells make their libraries' errors conform; any other error ends with ``ExitStatus/worldFailed`` and no hint.
+/// Any other error ends a shell with ``ExitStatus/worldFailed`` and no hint.
 package protocol ExplainedFailure: Error {
     var exitStatus: ExitStatus { get }
     /// What to do next, as one sentence; nil where nothing can be done.
     var hint: String? { get }
-}
-
-/// Ends a command with a message.
-package struct CommandFailure: ExplainedFailure, Equatable, CustomStringConvertible {
-    package let exitStatus: ExitStatus
-    /// What was wrong, lower-case, without a full stop.
-    package let message: String
-    package let hint: String?
-
-    package init(_ exitStatus: ExitStatus, _ message: String, hint: String? = nil) {
-        self.exitStatus = exitStatus
-        self.message = message
-        self.hint = hint
-    }
-
-    package var description: String { message }
 }
