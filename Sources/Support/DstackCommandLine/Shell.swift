@@ -69,7 +69,8 @@ package struct Shell: Sendable {
         // `… | head` is no failure. Anything else that kept the result from being written is: the caller would take a
         // part for the whole.
         if let failure = console.outputFailure, failure.code != EPIPE {
-            console.fail(failure.description)
+            console.fail(
+                failure.description, hint: "the result is incomplete: make room or write elsewhere, and run it again")
             status = .worldFailed
         }
         return status

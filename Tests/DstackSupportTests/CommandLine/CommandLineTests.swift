@@ -163,7 +163,13 @@ struct CommandLineTests {
     func lostOutput() async {
         let full = await SampleShell.run("fetch-collateral a", output: FailingSink(code: ENOSPC))
         #expect(full.status == .worldFailed)
-        #expect(full.errors.hasSuffix("error: cannot write to standard output: No space left on device\n"))
+        #expect(
+            full.errors.hasSuffix(
+                """
+                error: cannot write to standard output: No space left on device
+                hint: the result is incomplete: make room or write elsewhere, and run it again
+
+                """))
         let gone = await SampleShell.run("verify --quote q --collateral c", output: FailingSink(code: EPIPE))
         #expect(gone.status == .no)
         #expect(gone.errors == "")
