@@ -9,13 +9,13 @@ enum InspectCommands {
 
     // MARK: parse
 
-    private static let quoteFile = Positional(required: ArgumentType<String>.file, "the quote, binary or hexadecimal")
+    private static let quoteFile = Positional(required: .file, "the quote, binary or hexadecimal")
 
     static let parse = Command(
         "parse", "shows the fields of a quote, unverified",
         examples: ["dstack-verifier parse q.bin"], arguments: [quoteFile]
     ) { arguments, console in
-        let bytes = Evidence.binary(from: try read(arguments[quoteFile]))
+        let bytes = Evidence.binary(from: try arguments.read(quoteFile, limit: limit))
         do throws(AttestationError) {
             console.print(String(decoding: try Quote(parsing: bytes).json, as: UTF8.self))
             return .done
@@ -27,7 +27,7 @@ enum InspectCommands {
     // MARK: replay
 
     private static let logFile = Positional(
-        required: ArgumentType<String>.file, "the event log, dstack's JSON or binary (CCEL)")
+        required: .file, "the event log, dstack's JSON or binary (CCEL)")
     private static let replayQuote = Option("quote", .file, "a quote to compare the registers with")
 
     static let replay = Command(
@@ -35,20 +35,18 @@ enum InspectCommands {
         examples: ["dstack-verifier replay event-log.json", "dstack-verifier replay event-log.json --quote q.bin"],
         arguments: [logFile, replayQuote]
     ) { arguments, console in
-        let log = try read(arguments[logFile])
+        let log = try arguments.read(logFile, limit: limit)
+        let quote = try arguments.read(replayQuote, limit: limit)
         do throws(AttestationError) {
             let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
             let replayed = try (isText ? EventLog(json: log) : EventLog(ccel: log)).replay()
             for register in RTMR.allCases {
                 console.print("rtmr\(register.rawValue) \(replayed.registers[register].hex)")
             }
-            guard let path = arguments[replayQuote] else { return .done }
-            let bytes: [UInt8]
-            do { bytes = try read(path) } catch {
-                throw AttestationError(.invalidQuote, subject: path, reason: "\(error)")
-            }
+            guard let bytes = quote else { return .done }
             guard let report = try Quote(parsing: Evidence.binary(from: bytes)).body.tdReport else {
-                throw AttestationError(.invalidQuote, subject: path, reason: "an SGX quote has no runtime registers")
+                throw AttestationError(
+                    .invalidQuote, subject: "--quote", reason: "an SGX quote has no runtime registers")
             }
             let differences = replayed.compare(with: report.rtmrs).filter { !$0.matches }
             for difference in differences {
@@ -63,7 +61,7 @@ enum InspectCommands {
 
     // MARK: compose-hash
 
-    private static let composeFile = Positional(required: ArgumentType<String>.file, "app-compose.json")
+    private static let composeFile = Positional(required: .file, "app-compose.json")
     private static let normalized = Flag(
         "normalized", "hash the normalised form that deploy tools write instead of the file's own bytes")
 
@@ -71,7 +69,7 @@ enum InspectCommands {
         "compose-hash", "prints the compose hash and the default application id of an app-compose.json",
         examples: ["dstack-verifier compose-hash app-compose.json"], arguments: [composeFile, normalized]
     ) { arguments, console in
-        let bytes = try read(arguments[composeFile])
+        let bytes = try arguments.read(composeFile, limit: limit)
         do throws(AttestationError) {
             let compose = try AppCompose(parsing: bytes)
             let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
@@ -80,14 +78,6 @@ enum InspectCommands {
             return .done
         } catch {
             throw CommandFailure(.no, error.description)
-        }
-    }
-
-    private static func read(_ path: String) throws -> [UInt8] {
-        do throws(SystemError) {
-            return try File.read(path, limit: limit)
-        } catch {
-            throw CommandFailure(.wrongRequest, error.description)
         }
     }
 }

@@ -1,6 +1,4 @@
 import DstackCommandLine
-import DstackSystem
-import Glibc
 
 /// `dstack-verifier`: decides offline whether evidence is genuine and what it proves.
 @main
@@ -19,14 +17,6 @@ enum Main {
         ])
 
     static func main() async {
-        signal(SIGPIPE, SIG_IGN)
-        let words = Array(CommandLine.arguments.dropFirst())
-        let status = await Shell(root, build: .current).run(words)
-        // A program that asked for JSON gets an object for every outcome, wrong arguments included.
-        if status == .wrongRequest, words.first == "verify", words.contains("--json"), !VerifyCommand.hasAnswered {
-            Console.standard().print(
-                VerifyCommand.refusal(check: "arguments", code: "wrong_request", "see standard error"))
-        }
-        exit(status.rawValue)
+        await Shell(root, build: .current, answeringFailures: VerifyCommand.answerFailure).main()
     }
 }

@@ -2,7 +2,6 @@ import DstackAttestation
 import DstackCommandLine
 import DstackEncoding
 import DstackSystem
-import Synchronization
 
 /// `verify`: evidence in, report out.
 enum VerifyCommand {
@@ -43,76 +42,76 @@ enum VerifyCommand {
         ],
         run: run)
 
-    private static let answered = Mutex(false)
-    /// Whether the result has been printed.
-    static var hasAnswered: Bool { answered.withLock { $0 } }
-
     /// The most bytes read of any file.
     private static let limit = 16 << 20
 
     private static func run(_ arguments: Arguments, _ console: Console) throws -> ExitStatus {
-        let anchor: TrustAnchor
-        let evidence: Evidence
-        let collateralBytes: [UInt8]
-        let chosenPolicy: VerificationPolicy
-        do {
-            anchor =
-                try arguments[trustRoot].map { try TrustAnchor(certificate: File.read($0, limit: limit)) } ?? .intel
-            chosenPolicy = try policy(named: arguments[policy])
-            collateralBytes = try File.read(arguments[collateral], limit: limit)
-            evidence = try readEvidence(arguments)
-        } catch let error as AttestationError {
-            throw CommandFailure(.wrongRequest, error.description, hint: error.hint.isEmpty ? nil : error.hint)
-        } catch let error as SystemError {
-            throw CommandFailure(.wrongRequest, error.description)
+        let anchor = try arguments.read(trustRoot, limit: limit).map { bytes throws(CommandFailure) in
+            try wrongRequest { () throws(AttestationError) in try TrustAnchor(certificate: bytes) }
         }
+        let chosenPolicy = try policy(arguments)
+        let collateralBytes = try arguments.read(collateral, limit: limit)
+        let evidence = try readEvidence(arguments)
         let parsed: QuoteCollateral
         do throws(AttestationError) {
             parsed = try QuoteCollateral(parsingJSON: collateralBytes)
         } catch {
             if arguments[json] {
-                answer(refusal(check: "collateral_format", code: "malformed", error.description), console)
+                console.print(refusal(check: "collateral_format", code: "malformed", error.description))
             } else {
-                answer(
-                    "REJECTED collateral that cannot be read\n  because \(SafeText.line(error.description))", console)
+                console.print(
+                    "REJECTED collateral that cannot be read\n  because \(SafeText.line(error.description))")
             }
             if !error.hint.isEmpty { console.note("hint: \(error.hint)") }
             return .no
         }
-        let report = QuoteVerifier(trustAnchor: anchor).verify(
+        let report = QuoteVerifier(trustAnchor: anchor ?? .intel).verify(
             evidence, collateral: parsed, policy: chosenPolicy, at: arguments[at] ?? SystemWallClock().unixSeconds)
         if arguments[json] {
-            answer(String(decoding: report.json(), as: UTF8.self), console)
+            console.print(String(decoding: report.json(), as: UTF8.self))
         } else {
             let style = VerificationReport.TextStyle(
                 isColored: console.outputTerminal.usesColor, listsChecks: arguments[checks],
                 shortensHashes: console.outputTerminal.isInteractive)
-            answer(String(report.text(style: style).dropLast()), console)
+            console.print(String(report.text(style: style).dropLast()))
         }
         return report.verdict == .accepted ? .yes : .no
     }
 
-    private static func answer(_ text: String, _ console: Console) {
-        answered.withLock { $0 = true }
-        console.print(text)
-    }
-
     private static func readEvidence(_ arguments: Arguments) throws -> Evidence {
-        let compose = try arguments[appCompose].map { try File.read($0, limit: limit) }
-        if let path = arguments[attestation] {
-            return Evidence(attestation: Evidence.binary(from: try File.read(path, limit: limit)), appCompose: compose)
+        let compose = try arguments.read(appCompose, limit: limit)
+        if let bytes = try arguments.read(attestation, limit: limit) {
+            return Evidence(attestation: Evidence.binary(from: bytes), appCompose: compose)
         }
-        guard let path = arguments[quote] else { throw CommandFailure(.wrongRequest, "--quote is needed") }
         return Evidence(
-            quote: Evidence.binary(from: try File.read(path, limit: limit)),
-            eventLog: try arguments[eventLog].map { try File.read($0, limit: limit) },
-            configuration: try arguments[vmConfig].map { try File.readText($0, limit: limit) } ?? "",
+            quote: Evidence.binary(from: try arguments.read(quote, limit: limit) ?? []),
+            eventLog: try arguments.read(eventLog, limit: limit),
+            configuration: try arguments.read(vmConfig, limit: limit).map { String(decoding: $0, as: UTF8.self) } ?? "",
             appCompose: compose)
     }
 
-    private static func policy(named name: String) throws -> VerificationPolicy {
-        if let preset = VerificationPolicy.preset(named: name) { return preset }
-        return try VerificationPolicy(parsingJSON: File.read(name, limit: 1 << 20))
+    private static func policy(_ arguments: Arguments) throws -> VerificationPolicy {
+        if let preset = VerificationPolicy.preset(named: arguments[policy]) { return preset }
+        let bytes = try arguments.read(policy, limit: 1 << 20)
+        return try wrongRequest { () throws(AttestationError) in try VerificationPolicy(parsingJSON: bytes) }
+    }
+
+    /// A root or a policy that makes no sense is a mistake in the request, not a verdict on evidence.
+    private static func wrongRequest<Value>(
+        _ body: () throws(AttestationError) -> Value
+    ) throws(CommandFailure) -> Value {
+        do throws(AttestationError) {
+            return try body()
+        } catch {
+            throw CommandFailure(.wrongRequest, error.description, hint: error.hint.isEmpty ? nil : error.hint)
+        }
+    }
+
+    /// A program that asked for JSON gets an object for every outcome, wrong arguments included.
+    @Sendable
+    static func answerFailure(_ error: any Error, _ words: [String], _ console: Console) {
+        guard words.first == "verify", words.contains("--json") else { return }
+        console.print(refusal(check: "request", code: "wrong_request", "\(error)"))
     }
 
     /// The JSON object for what never came to a verification; the members of a report that a program looks at first.

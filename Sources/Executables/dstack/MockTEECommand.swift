@@ -6,7 +6,7 @@ import Glibc
 
 /// `mock-tee`: a simulated trust domain's evidence, to develop and test verifiers with.
 enum MockTEECommand {
-    private static let directory = Positional(required: ArgumentType<String>.directory, "where to write the files")
+    private static let directory = Positional(required: .directory, "where to write the files")
     private static let appCompose = Option(
         "app-compose", .file, "the app-compose.json to measure; a small example if left out")
     private static let reportData = Option(
