@@ -26,6 +26,11 @@ func shell(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: house)
 }
 
+func benchmark(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: "Benchmarks/\(path)", swiftSettings: house)
+}
+
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, path: "Tests/\(name)", swiftSettings: house)
 }
@@ -84,6 +89,11 @@ let package = Package(
         // Examples, which use only public API
         .executableTarget(
             name: "verify-quote", dependencies: ["DstackAttestation"], path: "Examples/VerifyQuote"),
+
+        // Benchmarks
+        benchmark(
+            "VerificationBenchmark", path: "Verification",
+            ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Tests
         tests("DstackEncodingTests", ["DstackEncoding"]),

@@ -1,4 +1,4 @@
-import DstackCrypto
+package import DstackCrypto
 import DstackEncoding
 import Synchronization
 
@@ -22,7 +22,7 @@ public struct QuoteVerifier: Sendable {
         self.init(trustAnchor: trustAnchor, tables: .shared)
     }
 
-    init(trustAnchor: TrustAnchor, tables: P256KeyTables) {
+    package init(trustAnchor: TrustAnchor, tables: P256KeyTables) {
         self.trustAnchor = trustAnchor
         self.tables = tables
     }
@@ -122,6 +122,9 @@ public final class PreparedCollateral: Sendable {
         }
         return report
     }
+
+    /// Lets go of all platforms, as if none had been seen.
+    package func forgetPlatforms() { platforms.withLock { $0.removeAll() } }
 
     private func chainDigest(_ verification: QuoteVerification) -> FixedBytes<32>? {
         guard case .success(let quote) = verification.quote,
