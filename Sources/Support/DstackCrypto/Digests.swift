@@ -42,6 +42,7 @@ package enum SHA512 {
 
 extension FixedBytes {
     /// Lets a C function write all `count` bytes.
+    @inline(__always)
     package init(filling body: (UnsafeMutablePointer<UInt8>) -> Void) {
         self.init()
         withUnsafeMutableBytes { body($0) }

@@ -75,6 +75,7 @@ package struct ByteReader: ~Escapable {
     }
 
     @inlinable
+    @inline(__always)
     package mutating func fixed<let count: Int>(_ subject: StaticString) throws(DecodingFailure) -> FixedBytes<count> {
         guard count <= remaining, let value = FixedBytes<count>(copying: span.extracting(position..<(position + count)))
         else { throw truncated(subject, count) }

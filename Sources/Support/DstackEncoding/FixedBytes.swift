@@ -8,6 +8,7 @@ public struct FixedBytes<let count: Int>: Sendable {
 
     /// All zeros.
     @inlinable
+    @inline(__always)
     public init() {
         storage = InlineArray(repeating: 0)
     }
@@ -24,11 +25,18 @@ public struct FixedBytes<let count: Int>: Sendable {
         }
     }
 
+    // Where quotes are parsed and hashed in the tens of thousands a second, these members must not go through generic
+    // code with the count as a run-time value: hence inlined everywhere.
+
     /// Copies a span. Nil if it does not have exactly `count` bytes.
     @inlinable
+    @inline(__always)
     package init?(copying span: RawSpan) {
         guard span.byteCount == count else { return nil }
-        storage = InlineArray { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+        self.init()
+        withUnsafeMutableBytes { target in
+            span.withUnsafeBytes { UnsafeMutableRawBufferPointer(start: target, count: count).copyMemory(from: $0) }
+        }
     }
 
     /// `count` times the same byte.
@@ -39,14 +47,12 @@ public struct FixedBytes<let count: Int>: Sendable {
 
     /// The bytes as an array.
     @inlinable
-    public var bytes: [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            for index in 0..<count { buffer[index] = storage[index] }
-            initialized = count
-        }
-    }
+    @inline(__always)
+    public var bytes: [UInt8] { withUnsafeBytes { [UInt8]($0) } }
 
     /// Calls `body` with the bytes in place.
+    @inlinable
+    @inline(__always)
     package mutating func withUnsafeMutableBytes(_ body: (UnsafeMutablePointer<UInt8>) -> Void) {
         var span = storage.mutableSpan
         span.withUnsafeMutableBufferPointer { buffer in
@@ -55,6 +61,8 @@ public struct FixedBytes<let count: Int>: Sendable {
     }
 
     /// Calls `body` with the bytes in place.
+    @inlinable
+    @inline(__always)
     package func withUnsafeBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
         storage.span.withUnsafeBufferPointer { body($0) }
     }
@@ -68,6 +76,7 @@ public struct FixedBytes<let count: Int>: Sendable {
 
     /// Whether every byte is zero.
     @inlinable
+    @inline(__always)
     public var isZero: Bool {
         var combined: UInt8 = 0
         for index in 0..<count { combined |= storage[index] }
@@ -81,6 +90,7 @@ public struct FixedBytes<let count: Int>: Sendable {
 extension FixedBytes: Hashable {
     /// Whether all bytes are equal.
     @inlinable
+    @inline(__always)
     public static func == (left: Self, right: Self) -> Bool {
         var difference: UInt8 = 0
         for index in 0..<count { difference |= left.storage[index] ^ right.storage[index] }
@@ -89,8 +99,9 @@ extension FixedBytes: Hashable {
 
     /// Feeds all bytes to the hasher.
     @inlinable
+    @inline(__always)
     public func hash(into hasher: inout Hasher) {
-        for index in 0..<count { hasher.combine(storage[index]) }
+        withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 }
 
