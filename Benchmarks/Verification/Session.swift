@@ -19,7 +19,8 @@ final class Session {
             for tee in ["tdx", "sgx"] {
                 all.append(
                     try .real(
-                        tee, quote: "\(directory)/\(tee)_quote", collateral: "\(directory)/\(tee)_quote_collateral.json",
+                        tee, quote: "\(directory)/\(tee)_quote",
+                        collateral: "\(directory)/\(tee)_quote_collateral.json",
                         at: now))
             }
         }

@@ -41,7 +41,7 @@ public struct PCKExtension: Hashable, Sendable {
         var instance: FixedBytes<16>?
         var tcb: TCB?
         var configuration: Configuration?
-        var seen: Set<UInt8> = []
+        var seen = SeenNumbers()
         while !entries.isAtEnd {
             var entry = try entries.constructed(.sequence, "SGX extension")
             guard let number = try Self.number(&entry, under: Self.identifier, &seen) else { continue }
@@ -76,17 +76,28 @@ public struct PCKExtension: Hashable, Sendable {
     /// The last arc of an entry's identifier if it stands directly under `parent`; nil for one that stands elsewhere.
     /// An identifier may occur once.
     private static func number(
-        _ entry: inout DERReader, under parent: ObjectIdentifier, _ seen: inout Set<UInt8>
+        _ entry: inout DERReader, under parent: ObjectIdentifier, _ seen: inout SeenNumbers
     ) throws(DecodingFailure) -> UInt8? {
         let start = entry.offset
         let identifier = try entry.objectIdentifier("SGX extension")
-        guard identifier.content.count == parent.content.count + 1, identifier.content.starts(with: parent.content),
-            let number = identifier.content.last
-        else { return nil }
-        guard seen.insert(number).inserted else {
+        guard let number = identifier.lastArc(under: parent) else { return nil }
+        guard seen.insert(number) else {
             throw DecodingFailure(.malformed, "SGX extension", at: start, "\(identifier) appears more than once")
         }
         return number
+    }
+
+    /// Numbers under 128 that have been met.
+    private struct SeenNumbers {
+        private var bits = (low: UInt64(0), high: UInt64(0))
+
+        /// False if it is there already.
+        mutating func insert(_ number: UInt8) -> Bool {
+            let bit = UInt64(1) << UInt64(number & 63)
+            let isNew = (number < 64 ? bits.low : bits.high) & bit == 0
+            if number < 64 { bits.low |= bit } else { bits.high |= bit }
+            return isNew
+        }
     }
 
     private static func fixed<let count: Int>(
@@ -111,7 +122,7 @@ public struct PCKExtension: Hashable, Sendable {
             var list = try entry.constructed(.sequence, "TCB")
             var cpuSvn: FixedBytes<16>?
             var pceSvn: UInt16?
-            var seen: Set<UInt8> = []
+            var seen = SeenNumbers()
             while !list.isAtEnd {
                 var item = try list.constructed(.sequence, "TCB entry")
                 guard let number = try PCKExtension.number(&item, under: Self.identifier, &seen) else { continue }
@@ -142,7 +153,7 @@ public struct PCKExtension: Hashable, Sendable {
 
         init(_ entry: inout DERReader) throws(DecodingFailure) {
             var list = try entry.constructed(.sequence, "platform configuration")
-            var seen: Set<UInt8> = []
+            var seen = SeenNumbers()
             while !list.isAtEnd {
                 var item = try list.constructed(.sequence, "platform configuration entry")
                 guard let number = try PCKExtension.number(&item, under: Self.identifier, &seen) else { continue }

@@ -26,6 +26,9 @@ package struct Certificate: Sendable {
         package let pathLength: Int?
     }
 
+    /// The most extensions read, ten times what certificates have: each is compared with all before it.
+    static let maximumExtensions = 128
+
     package let der: [UInt8]
     /// Two's complement content of the serial number, minimal, positive.
     package let serialNumber: [UInt8]
@@ -102,10 +105,9 @@ package struct Certificate: Sendable {
 
     private static func p256Point(_ encoding: RawSpan) -> FixedBytes<64>? {
         let prefix = p256SubjectPublicKeyInfoPrefix
-        guard encoding.byteCount == prefix.count + 64 else { return nil }
-        for index in prefix.indices where encoding.unsafeLoad(fromByteOffset: index, as: UInt8.self) != prefix[index] {
-            return nil
-        }
+        guard encoding.byteCount == prefix.count + 64,
+            encoding.extracting(0..<prefix.count).hasSameBytes(as: prefix.span.bytes)
+        else { return nil }
         return FixedBytes(copying: encoding.extracting(prefix.count..<encoding.byteCount))
     }
 }
@@ -136,8 +138,9 @@ extension Certificate {
 
     /// Whether both algorithm fields say ecdsa-with-SHA256 without parameters.
     package var isSignedWithP256SHA256Algorithm: Bool {
-        der[tbsAlgorithmRange].elementsEqual(ecdsaWithSHA256Algorithm)
-            && der[algorithmRange].elementsEqual(ecdsaWithSHA256Algorithm)
+        let expected = ecdsaWithSHA256Algorithm
+        return der.span.bytes.extracting(tbsAlgorithmRange).hasSameBytes(as: expected.span.bytes)
+            && der.span.bytes.extracting(algorithmRange).hasSameBytes(as: expected.span.bytes)
     }
 
     /// The signature as numbers.
@@ -178,6 +181,10 @@ private struct ParsedExtensions {
         }
         let value = try fields.content(.octetString, "certificate extension value")
         try fields.expectEnd(of: "certificate extension")
+        guard extensions.count < Certificate.maximumExtensions else {
+            throw DecodingFailure(
+                .tooLarge, "certificate extensions", at: start, "more than \(Certificate.maximumExtensions) extensions")
+        }
         guard !extensions.contains(where: { $0.identifier == identifier }) else {
             throw DecodingFailure(
                 .malformed, "certificate extension", at: start, "extension \(identifier) appears more than once")

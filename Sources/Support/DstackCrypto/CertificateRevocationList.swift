@@ -17,8 +17,7 @@ package struct CertificateRevocationList: Sendable {
     package let nextUpdate: Int64?
     /// Big-endian magnitude of the CRL number; nil if the list has none.
     package let number: [UInt8]?
-    /// Contents of the revoked serial numbers, minimal two's complement.
-    private let revoked: Set<[UInt8]>
+    private let revoked: RevokedSerialNumbers
 
     package init(der: [UInt8]) throws(DecodingFailure) {
         var outer = DERReader(der.span.bytes)
@@ -40,10 +39,11 @@ package struct CertificateRevocationList: Sendable {
         let hasNext = fields.nextTag == .utcTime || fields.nextTag == .generalizedTime
         nextUpdate = hasNext ? try X509Time.read(&fields, "CRL nextUpdate") : nil
 
-        var revoked: Set<[UInt8]> = []
+        var revoked = RevokedSerialNumbers()
         if let entries = try fields.optional(.sequence, "CRL revoked certificates") {
             var reader = entries.reader
-            while !reader.isAtEnd { revoked.insert(try Self.entry(&reader)) }
+            revoked.reserve(entries.span.byteCount)
+            while !reader.isAtEnd { try Self.entry(&reader, to: &revoked) }
         }
         self.revoked = revoked
 
@@ -52,10 +52,15 @@ package struct CertificateRevocationList: Sendable {
             var wrapper = wrapped.reader
             var extensions = try wrapper.constructed(.sequence, "CRL extensions")
             try wrapper.expectEnd(of: "CRL extensions")
-            var seen: Set<ObjectIdentifier> = []
+            var seen: [ObjectIdentifier] = []
             while !extensions.isAtEnd {
                 let identifier = try Self.extensionOfList(&extensions, number: &number)
-                guard seen.insert(identifier).inserted else {
+                seen.append(identifier)
+                guard seen.count <= Certificate.maximumExtensions else {
+                    throw DecodingFailure(
+                        .tooLarge, "CRL extensions", "more than \(Certificate.maximumExtensions) extensions")
+                }
+                guard !seen.dropLast().contains(identifier) else {
                     throw DecodingFailure(.malformed, "CRL extension", "extension \(identifier) appears more than once")
                 }
             }
@@ -65,9 +70,11 @@ package struct CertificateRevocationList: Sendable {
         self.der = der
     }
 
-    private static func entry(_ reader: inout DERReader) throws(DecodingFailure) -> [UInt8] {
+    private static func entry(
+        _ reader: inout DERReader, to revoked: inout RevokedSerialNumbers
+    ) throws(DecodingFailure) {
         var fields = try reader.constructed(.sequence, "CRL entry")
-        let serial = try fields.integer(.integer, "CRL entry serial number").bytes
+        revoked.append(try fields.integer(.integer, "CRL entry serial number"))
         _ = try X509Time.read(&fields, "CRL entry date")
         if let extensions = try fields.optional(.sequence, "CRL entry extensions") {
             var list = extensions.reader
@@ -94,7 +101,6 @@ package struct CertificateRevocationList: Sendable {
             }
         }
         try fields.expectEnd(of: "CRL entry")
-        return serial
     }
 
     private static func extensionOfList(
@@ -151,8 +157,9 @@ extension CertificateRevocationList {
 
     /// Whether both algorithm fields say ecdsa-with-SHA256 without parameters.
     package var isSignedWithP256SHA256Algorithm: Bool {
-        der[tbsAlgorithmRange].elementsEqual(ecdsaWithSHA256Algorithm)
-            && der[algorithmRange].elementsEqual(ecdsaWithSHA256Algorithm)
+        let expected = ecdsaWithSHA256Algorithm
+        return der.span.bytes.extracting(tbsAlgorithmRange).hasSameBytes(as: expected.span.bytes)
+            && der.span.bytes.extracting(algorithmRange).hasSameBytes(as: expected.span.bytes)
     }
 
     /// The signature as numbers.
@@ -164,11 +171,52 @@ extension CertificateRevocationList {
     package var revokedCount: Int { revoked.count }
 
     /// Whether the list has a serial number, given as ``Certificate/serialNumber`` gives it.
-    package func revokes(serialNumber: [UInt8]) -> Bool { revoked.contains(serialNumber) }
+    package func revokes(serialNumber: [UInt8]) -> Bool { revoked.contains(serialNumber, in: der) }
 
     /// The CRL number, if there is one and it has at most 64 bits.
     package var numberValue: UInt64? {
         guard let number, number.count <= 8 else { return nil }
         return number.reduce(0) { $0 << 8 | UInt64($1) }
+    }
+}
+
+/// The serial numbers of a revocation list, by where they stand in it.
+///
+/// Most lists are read for a single question, which a scan over one word a number answers faster than building a set
+/// would take; it stays fast for lists of many thousands.
+private struct RevokedSerialNumbers {
+    /// The last eight octets of each number, to compare before all of it is.
+    private var ends: [UInt64] = []
+    /// Content octets, minimal two's complement.
+    private var ranges: [Range<Int>] = []
+
+    var count: Int { ends.count }
+
+    /// - Parameter byteCount: of all entries.
+    mutating func reserve(_ byteCount: Int) {
+        // Intel's entries have 51 octets; a guess that is wrong costs a copy or some memory.
+        ends.reserveCapacity(byteCount / 50 + 1)
+        ranges.reserveCapacity(byteCount / 50 + 1)
+    }
+
+    mutating func append(_ serial: borrowing DERContent) {
+        ends.append(Self.end(serial.span))
+        ranges.append(serial.range)
+    }
+
+    func contains(_ number: [UInt8], in list: [UInt8]) -> Bool {
+        let end = Self.end(number.span.bytes)
+        for index in ends.indices where ends[index] == end {
+            if list.span.bytes.extracting(ranges[index]).hasSameBytes(as: number.span.bytes) { return true }
+        }
+        return false
+    }
+
+    private static func end(_ number: RawSpan) -> UInt64 {
+        var end: UInt64 = 0
+        for index in max(0, number.byteCount - 8)..<number.byteCount {
+            end = end << 8 | UInt64(number.unsafeLoad(fromByteOffset: index, as: UInt8.self))
+        }
+        return end
     }
 }

@@ -5,13 +5,8 @@ package import DstackEncoding
 package enum DistinguishedName {
     /// The value of the only commonName attribute; "" if there is none, several, or one that is no text.
     package static func commonName(_ name: ArraySlice<UInt8>) -> String {
-        var result = ""
-        var count = 0
-        for (type, value) in attributes(name) where type == .commonName {
-            result = value
-            count += 1
-        }
-        return count == 1 ? result : ""
+        // Empty where the Name is malformed, too.
+        (try? onlyCommonName(name)) ?? ""
     }
 
     /// All attributes in order; empty where the Name is malformed.
@@ -36,6 +31,33 @@ package enum DistinguishedName {
         }
     }
 
+    private static func onlyCommonName(_ name: ArraySlice<UInt8>) throws(DecodingFailure) -> String {
+        var result = ""
+        var count = 0
+        var outer = DERReader(name.span.bytes)
+        var sequence = try outer.constructed(.sequence, "name")
+        while !sequence.isAtEnd {
+            var set = try sequence.constructed(.set, "relative name")
+            while !set.isAtEnd {
+                var attribute = try set.constructed(.sequence, "name attribute")
+                let type = try attribute.objectIdentifier("name attribute type")
+                let value = try attribute.any("name attribute value")
+                guard type == .commonName else { continue }
+                result = text(value)
+                count += 1
+            }
+        }
+        return count == 1 ? result : ""
+    }
+
+    private static func text(_ value: borrowing DERContent) -> String {
+        switch value.tag {
+        case .utf8String, .printableString, .ia5String:
+            value.span.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        default: "#" + Hex.encode(value.bytes)
+        }
+    }
+
     private static func parse(_ name: [UInt8]) throws(DecodingFailure) -> [(type: ObjectIdentifier, value: String)] {
         var result: [(type: ObjectIdentifier, value: String)] = []
         var outer = DERReader(name.span.bytes)
@@ -46,12 +68,7 @@ package enum DistinguishedName {
                 var attribute = try set.constructed(.sequence, "name attribute")
                 let type = try attribute.objectIdentifier("name attribute type")
                 let value = try attribute.any("name attribute value")
-                switch value.tag {
-                case .utf8String, .printableString, .ia5String:
-                    result.append((type, String(decoding: value.bytes, as: UTF8.self)))
-                default:
-                    result.append((type, "#" + Hex.encode(value.bytes)))
-                }
+                result.append((type, text(value)))
             }
         }
         return result

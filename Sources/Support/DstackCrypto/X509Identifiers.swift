@@ -51,33 +51,35 @@ package enum X509Time {
         _ reader: inout DERReader, _ subject: StaticString
     ) throws(DecodingFailure) -> Int64 {
         let content = try reader.any(subject)
-        let failure = DecodingFailure(
-            .malformed, "\(subject)", at: content.offset,
-            "a UTCTime (to 2049) or a GeneralizedTime (from 2050) to the second with Z expected")
         let isShort = content.tag == .utcTime
         guard isShort || content.tag == .generalizedTime, content.span.byteCount == (isShort ? 13 : 15) else {
-            throw failure
+            throw malformed(subject, content.offset)
         }
-        var position = 0
-        func digits(_ count: Int) -> Int? {
-            var value = 0
-            for _ in 0..<count {
-                let octet = content.span.unsafeLoad(fromByteOffset: position, as: UInt8.self)
-                guard octet >= UInt8(ascii: "0"), octet <= UInt8(ascii: "9") else { return nil }
-                value = value * 10 + Int(octet - UInt8(ascii: "0"))
-                position += 1
-            }
-            return value
+        // All loads are in bounds: there are 13 or 15 octets.
+        let span = content.span
+        func pair(_ position: Int) -> Int? {
+            let tens = span.unsafeLoad(fromUncheckedByteOffset: position, as: UInt8.self) &- UInt8(ascii: "0")
+            let ones = span.unsafeLoad(fromUncheckedByteOffset: position + 1, as: UInt8.self) &- UInt8(ascii: "0")
+            return tens <= 9 && ones <= 9 ? Int(tens) * 10 + Int(ones) : nil
         }
-        guard var year = digits(isShort ? 2 : 4), let month = digits(2), let day = digits(2), let hour = digits(2),
-            let minute = digits(2), let second = digits(2),
-            content.span.unsafeLoad(fromByteOffset: position, as: UInt8.self) == UInt8(ascii: "Z")
-        else { throw failure }
-        if isShort { year += year < 50 ? 2000 : 1900 }
+        let start = isShort ? 0 : 2
+        guard let century = isShort ? 0 : pair(0), let yearOfCentury = pair(start), let month = pair(start + 2),
+            let day = pair(start + 4), let hour = pair(start + 6), let minute = pair(start + 8),
+            let second = pair(start + 10),
+            span.unsafeLoad(fromUncheckedByteOffset: start + 12, as: UInt8.self) == UInt8(ascii: "Z")
+        else { throw malformed(subject, content.offset) }
+        let year = isShort ? yearOfCentury + (yearOfCentury < 50 ? 2000 : 1900) : century * 100 + yearOfCentury
         guard isShort || year >= 2050,
             let time = CivilTime(
                 year: Int64(year), month: month, day: day, hour: hour, minute: minute, second: second)
-        else { throw failure }
+        else { throw malformed(subject, content.offset) }
         return time.unixSeconds
+    }
+
+    @inline(never)
+    private static func malformed(_ subject: StaticString, _ offset: Int) -> DecodingFailure {
+        DecodingFailure(
+            .malformed, "\(subject)", at: offset,
+            "a UTCTime (to 2049) or a GeneralizedTime (from 2050) to the second with Z expected")
     }
 }

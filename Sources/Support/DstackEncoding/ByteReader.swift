@@ -2,6 +2,9 @@
 ///
 /// Every method names what it reads, so that a failure says what was missing and where. A nested reader keeps the
 /// offsets of the outermost input.
+///
+/// Without `@usableFromInline` on the type, the compiler inlines none of its members into other modules.
+@usableFromInline
 package struct ByteReader: ~Escapable {
     @usableFromInline
     let span: RawSpan
@@ -75,7 +78,6 @@ package struct ByteReader: ~Escapable {
     }
 
     @inlinable
-    @inline(__always)
     package mutating func fixed<let count: Int>(_ subject: StaticString) throws(DecodingFailure) -> FixedBytes<count> {
         guard count <= remaining, let value = FixedBytes<count>(copying: span.extracting(position..<(position + count)))
         else { throw truncated(subject, count) }
@@ -141,10 +143,14 @@ package struct ByteReader: ~Escapable {
     /// - Throws: if any byte is left.
     @inlinable
     package func expectEnd(of subject: StaticString) throws(DecodingFailure) {
-        guard isAtEnd else {
-            throw DecodingFailure(
-                .trailing, "\(subject)", at: offset, "\(remaining) byte\(remaining == 1 ? "" : "s") left over")
-        }
+        guard isAtEnd else { throw leftOver(subject) }
+    }
+
+    @inline(never)
+    @usableFromInline
+    func leftOver(_ subject: StaticString) -> DecodingFailure {
+        DecodingFailure(
+            .trailing, "\(subject)", at: offset, "\(remaining) byte\(remaining == 1 ? "" : "s") left over")
     }
 }
 
@@ -153,5 +159,19 @@ extension [UInt8] {
     @inlinable
     package init(copying span: RawSpan) {
         self = span.withUnsafeBytes { [UInt8]($0) }
+    }
+}
+
+extension RawSpan {
+    /// Whether both have the same bytes.
+    @inlinable
+    package func hasSameBytes(as other: RawSpan) -> Bool {
+        guard byteCount == other.byteCount else { return false }
+        // In bounds by the guard.
+        for index in 0..<byteCount
+        where unsafeLoad(fromUncheckedByteOffset: index, as: UInt8.self)
+            != other.unsafeLoad(fromUncheckedByteOffset: index, as: UInt8.self)
+        { return false }
+        return true
     }
 }

@@ -1,31 +1,38 @@
 /// A tag of DER (X.690 section 8.1.2), its class, form and number in the first octet. Multi-byte tags are not used by
 /// any format here and are refused.
+@usableFromInline
 package struct DERTag: Hashable, Sendable, CustomStringConvertible {
-    package let octet: UInt8
+    @usableFromInline package let octet: UInt8
 
     @inlinable
     package init(octet: UInt8) { self.octet = octet }
 
-    package static let boolean = DERTag(octet: 0x01)
-    package static let integer = DERTag(octet: 0x02)
-    package static let bitString = DERTag(octet: 0x03)
-    package static let octetString = DERTag(octet: 0x04)
-    package static let null = DERTag(octet: 0x05)
-    package static let objectIdentifier = DERTag(octet: 0x06)
-    package static let enumerated = DERTag(octet: 0x0A)
-    package static let utf8String = DERTag(octet: 0x0C)
-    package static let printableString = DERTag(octet: 0x13)
-    package static let ia5String = DERTag(octet: 0x16)
-    package static let utcTime = DERTag(octet: 0x17)
-    package static let generalizedTime = DERTag(octet: 0x18)
-    package static let sequence = DERTag(octet: 0x30)
-    package static let set = DERTag(octet: 0x31)
+    @inlinable
+    package static func == (left: DERTag, right: DERTag) -> Bool { left.octet == right.octet }
+
+    @inlinable package static var boolean: DERTag { DERTag(octet: 0x01) }
+    @inlinable package static var integer: DERTag { DERTag(octet: 0x02) }
+    @inlinable package static var bitString: DERTag { DERTag(octet: 0x03) }
+    @inlinable package static var octetString: DERTag { DERTag(octet: 0x04) }
+    @inlinable package static var null: DERTag { DERTag(octet: 0x05) }
+    @inlinable package static var objectIdentifier: DERTag { DERTag(octet: 0x06) }
+    @inlinable package static var enumerated: DERTag { DERTag(octet: 0x0A) }
+    @inlinable package static var utf8String: DERTag { DERTag(octet: 0x0C) }
+    @inlinable package static var printableString: DERTag { DERTag(octet: 0x13) }
+    @inlinable package static var ia5String: DERTag { DERTag(octet: 0x16) }
+    @inlinable package static var utcTime: DERTag { DERTag(octet: 0x17) }
+    @inlinable package static var generalizedTime: DERTag { DERTag(octet: 0x18) }
+    @inlinable package static var sequence: DERTag { DERTag(octet: 0x30) }
+    @inlinable package static var set: DERTag { DERTag(octet: 0x31) }
 
     /// `[number] EXPLICIT`, or implicit over a constructed type.
+    @inlinable
     package static func constructedContext(_ number: UInt8) -> DERTag { DERTag(octet: 0xA0 | number) }
     /// `[number] IMPLICIT` over a primitive type.
+    @inlinable
     package static func context(_ number: UInt8) -> DERTag { DERTag(octet: 0x80 | number) }
 
+    @usableFromInline
     package var description: String { "tag 0x" + Hex.encode([octet]) }
 }
 
@@ -33,55 +40,96 @@ package struct DERTag: Hashable, Sendable, CustomStringConvertible {
 /// 00 or FF. A verifier that also took BER would accept several encodings of one certificate.
 ///
 /// Nesting costs no recursion: a caller descends by asking for a reader over a constructed value.
+@usableFromInline
 package struct DERReader: ~Escapable {
     @usableFromInline
-    var reader: ByteReader
+    let span: RawSpan
+    @usableFromInline
+    var position = 0
+    /// Offset of `span` in the outermost input.
+    @usableFromInline
+    let base: Int
 
     @inlinable
     @_lifetime(copy span)
     package init(_ span: RawSpan, base: Int = 0) {
-        reader = ByteReader(span, base: base)
+        self.span = span
+        self.base = base
     }
 
     @inlinable
-    package var isAtEnd: Bool { reader.isAtEnd }
+    package var isAtEnd: Bool { position == span.byteCount }
 
     /// Offset of the next byte in the outermost input.
     @inlinable
-    package var offset: Int { reader.offset }
+    package var offset: Int { base + position }
 
     /// The tag of the next value, or nil at the end.
     @inlinable
-    package var nextTag: DERTag? { reader.peek.map(DERTag.init(octet:)) }
+    package var nextTag: DERTag? {
+        isAtEnd ? nil : DERTag(octet: span.unsafeLoad(fromByteOffset: position, as: UInt8.self))
+    }
 
     /// Moves past one value and returns its content.
+    @inlinable
     @_lifetime(copy self)
     package mutating func content(_ tag: DERTag, _ subject: StaticString) throws(DecodingFailure) -> DERContent {
         let content = try any(subject)
-        guard content.tag == tag else {
-            throw DecodingFailure(
-                .malformed, "\(subject)", at: content.encodingOffset, "\(tag) expected, found \(content.tag)")
-        }
+        guard content.tag == tag else { throw Self.unexpected(content.tag, tag, subject, content.encodingOffset) }
         return content
     }
 
-    /// Moves past one value of any tag.
-    @_lifetime(copy self)
-    package mutating func any(_ subject: StaticString) throws(DecodingFailure) -> DERContent {
-        let start = reader.offset
-        var whole = reader
-        let tag = DERTag(octet: try reader.u8(subject))
-        guard tag.octet & 0x1F != 0x1F else {
-            throw DecodingFailure(.unsupported, "\(subject)", at: start, "multi-byte tags are not used here")
-        }
-        let length = try length(subject)
-        let contentOffset = reader.offset
-        let content = try reader.span(length, subject)
-        let encoding = try whole.span(contentOffset - start + length, subject)
-        return DERContent(tag, content, encoding: encoding, offset: contentOffset, encodingOffset: start)
+    @usableFromInline
+    @inline(never)
+    static func unexpected(
+        _ found: DERTag, _ expected: DERTag, _ subject: StaticString, _ offset: Int
+    ) -> DecodingFailure {
+        DecodingFailure(.malformed, "\(subject)", at: offset, "\(expected) expected, found \(found)")
     }
 
-    private mutating func length(_ subject: StaticString) throws(DecodingFailure) -> Int {
+    /// Moves past one value of any tag.
+    @inlinable
+    @_lifetime(copy self)
+    package mutating func any(_ subject: StaticString) throws(DecodingFailure) -> DERContent {
+        let start = position
+        let left = span.byteCount - start
+        // Nearly all headers have two octets: a tag and a length under 128. Every load is in bounds by the conditions
+        // before it.
+        if left >= 2 {
+            let tag = span.unsafeLoad(fromUncheckedByteOffset: start, as: UInt8.self)
+            let length = Int(span.unsafeLoad(fromUncheckedByteOffset: start + 1, as: UInt8.self))
+            if length < 0x80, length <= left - 2, tag & 0x1F != 0x1F {
+                position = start + 2 + length
+                return DERContent(
+                    DERTag(octet: tag), encoding: span.extracting(unchecked: start..<position), headerLength: 2,
+                    encodingOffset: base + start)
+            }
+        }
+        return try anyOfAnyForm(subject)
+    }
+
+    /// ``any(_:)`` without the shortcut.
+    @usableFromInline
+    @inline(never)
+    @_lifetime(copy self)
+    mutating func anyOfAnyForm(_ subject: StaticString) throws(DecodingFailure) -> DERContent {
+        let start = position
+        var reader = ByteReader(span.extracting(start..<span.byteCount), base: base + start)
+        let tag = DERTag(octet: try reader.u8(subject))
+        guard tag.octet & 0x1F != 0x1F else {
+            throw DecodingFailure(.unsupported, "\(subject)", at: base + start, "multi-byte tags are not used here")
+        }
+        let length = try Self.length(&reader, subject)
+        let headerLength = reader.offset - base - start
+        try reader.skip(length, subject)
+        position = start + headerLength + length
+        return DERContent(
+            tag, encoding: span.extracting(start..<position), headerLength: headerLength, encodingOffset: base + start)
+    }
+
+    private static func length(
+        _ reader: inout ByteReader, _ subject: StaticString
+    ) throws(DecodingFailure) -> Int {
         let start = reader.offset
         let first = try reader.u8(subject)
         if first < 0x80 { return Int(first) }
@@ -102,6 +150,7 @@ package struct DERReader: ~Escapable {
     }
 
     /// Descends into a SEQUENCE (or another constructed value by `tag`).
+    @inlinable
     @_lifetime(copy self)
     package mutating func constructed(
         _ tag: DERTag = .sequence, _ subject: StaticString
@@ -110,6 +159,7 @@ package struct DERReader: ~Escapable {
     }
 
     /// Like ``constructed(_:_:)``, but nil if the next value has another tag or there is none.
+    @inlinable
     @_lifetime(copy self)
     package mutating func optional(_ tag: DERTag, _ subject: StaticString) throws(DecodingFailure) -> DERContent? {
         guard nextTag == tag else { return nil }
@@ -183,38 +233,60 @@ package struct DERReader: ~Escapable {
             throw DecodingFailure(
                 .malformed, "\(subject)", at: content.offset, "a BIT STRING without unused bits expected")
         }
-        let octets = content.span.extracting(1..<content.span.byteCount)
         return DERContent(
-            .bitString, octets, encoding: content.encoding, offset: content.offset + 1,
+            .bitString, encoding: content.encoding, headerLength: content.headerLength + 1,
             encodingOffset: content.encodingOffset)
     }
 
+    @inlinable
     package func expectEnd(of subject: StaticString) throws(DecodingFailure) {
-        try reader.expectEnd(of: subject)
+        guard isAtEnd else { throw leftOver(subject) }
+    }
+
+    @usableFromInline
+    @inline(never)
+    func leftOver(_ subject: StaticString) -> DecodingFailure {
+        let count = span.byteCount - position
+        return DecodingFailure(
+            .trailing, "\(subject)", at: offset, "\(count) byte\(count == 1 ? "" : "s") left over")
     }
 }
 
 /// The content octets of one DER value, and its whole encoding.
+@usableFromInline
 package struct DERContent: ~Escapable {
-    package let tag: DERTag
-    package let span: RawSpan
+    @usableFromInline package let tag: DERTag
     /// Tag, length and content.
-    package let encoding: RawSpan
-    /// Offset of the content in the outermost input.
-    package let offset: Int
+    @usableFromInline package let encoding: RawSpan
+    /// How much of the encoding stands before the content.
+    @usableFromInline
+    let headerLength: Int
     /// Offset of the tag in the outermost input.
-    package let encodingOffset: Int
+    @usableFromInline package let encodingOffset: Int
 
-    @_lifetime(copy span, copy encoding)
-    init(_ tag: DERTag, _ span: RawSpan, encoding: RawSpan, offset: Int, encodingOffset: Int) {
+    /// - Parameter headerLength: at most the length of `encoding`.
+    @inlinable
+    @_lifetime(copy encoding)
+    init(_ tag: DERTag, encoding: RawSpan, headerLength: Int, encodingOffset: Int) {
         self.tag = tag
-        self.span = span
         self.encoding = encoding
-        self.offset = offset
+        self.headerLength = headerLength
         self.encodingOffset = encodingOffset
     }
 
+    /// The content.
+    @inlinable
+    package var span: RawSpan {
+        @_lifetime(copy self)
+        get { encoding.extracting(headerLength..<encoding.byteCount) }
+    }
+
+    /// Offset of the content in the outermost input.
+    @inlinable
+    package var offset: Int { encodingOffset + headerLength }
+
     /// A reader over the content.
+    @inlinable
     package var reader: DERReader {
         @_lifetime(copy self)
         get { DERReader(span, base: offset) }
@@ -223,15 +295,35 @@ package struct DERContent: ~Escapable {
     package var bytes: [UInt8] { [UInt8](copying: span) }
 
     /// Where the content stands in the outermost input.
-    package var range: Range<Int> { offset..<offset + span.byteCount }
+    package var range: Range<Int> { offset..<encodingOffset + encoding.byteCount }
 
     /// Where tag, length and content stand in the outermost input.
     package var encodingRange: Range<Int> { encodingOffset..<encodingOffset + encoding.byteCount }
 }
 
 /// An OBJECT IDENTIFIER by the octets of its content.
+///
+/// Certificates are full of them, so those of up to 15 octets, which are all in use here, are kept in line.
 package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
-    package let content: [UInt8]
+    /// The first 15 octets, filled up with zeros, and then how many of them there are.
+    private let head: FixedBytes<16>
+    /// All octets where there are more than 15; else empty.
+    private let long: [UInt8]
+
+    package var content: [UInt8] { long.isEmpty ? Array(head.bytes.prefix(Int(head[15]))) : long }
+
+    private init(content: RawSpan) {
+        var head = FixedBytes<16>()
+        let isShort = content.byteCount <= 15
+        if isShort {
+            for index in 0..<content.byteCount {
+                head[index] = content.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+            }
+            head[15] = UInt8(content.byteCount)
+        }
+        self.head = head
+        long = isShort ? [] : [UInt8](copying: content)
+    }
 
     /// Arcs in order, as in "1.2.840.113741.1.13.1". Programming error if there are fewer than two or the first is over 2.
     package init(_ arcs: UInt64...) {
@@ -246,7 +338,7 @@ package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
             }
             content += groups.reversed()
         }
-        self.content = content
+        self.init(content: content.span.bytes)
     }
 
     init(content span: RawSpan, _ subject: StaticString, at offset: Int) throws(DecodingFailure) {
@@ -263,7 +355,15 @@ package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
         guard count > 0, isFirstOctet else {
             throw DecodingFailure(.malformed, "\(subject)", at: offset, "an object identifier that is empty or cut off")
         }
-        content = [UInt8](copying: span)
+        self.init(content: span)
+    }
+
+    /// The last arc, if it is under 128 and all before it are `parent`'s; nil for any other identifier.
+    package func lastArc(under parent: ObjectIdentifier) -> UInt8? {
+        let (count, parentCount) = (Int(head[15]), Int(parent.head[15]))
+        guard long.isEmpty, parent.long.isEmpty, count == parentCount + 1 else { return nil }
+        for index in 0..<parentCount where head[index] != parent.head[index] { return nil }
+        return head[parentCount]
     }
 
     /// Dotted decimal. An arc over 64 bits is shown as `…`.

@@ -2,7 +2,9 @@
 ///
 /// Every decoder of this module throws it. The texts never contain the bytes themselves, so that a failure may be
 /// logged even where the input was a secret.
+@usableFromInline
 package struct DecodingFailure: Error, Equatable, CustomStringConvertible {
+    @usableFromInline
     package enum Code: Sendable, Equatable {
         /// The input ends before the value does.
         case truncated
@@ -31,6 +33,7 @@ package struct DecodingFailure: Error, Equatable, CustomStringConvertible {
         self.reason = reason
     }
 
+    @usableFromInline
     package var description: String {
         guard let offset else { return "\(subject): \(reason)" }
         return "\(subject) at byte \(offset): \(reason)"

@@ -38,7 +38,7 @@ package enum PEM {
             }
             var end: PEMLocation.DecodedEnd?
             let content = [UInt8](unsafeUninitializedCapacity: found.longestContent) { buffer, initialized in
-                let decoded = found.decode(text.span.bytes, into: UnsafeMutableRawBufferPointer(buffer))
+                let decoded = found.decodePublic(text.span.bytes, into: UnsafeMutableRawBufferPointer(buffer))
                 initialized = decoded.count
                 end = decoded
             }
@@ -51,7 +51,9 @@ package enum PEM {
 
     /// The contents of all blocks with a label; blocks with other labels are passed over.
     package static func decode(_ text: [UInt8], label: String) throws(DecodingFailure) -> [[UInt8]] {
-        try decode(text).filter { $0.label == label }.map(\.content)
+        var contents = [[UInt8]]()
+        for block in try decode(text) where block.label == label { contents.append(block.content) }
+        return contents
     }
 
     /// The first block with one of the labels; blocks with other labels are passed over. Nil if there is none.
@@ -125,7 +127,7 @@ package enum PEM {
     }
 
     // Private keys pass here, so neither direction of base64 looks anything up in a table or branches on a digit: the
-    // cache would tell. A comparison is the sign of a difference, spread over the word by the shift.
+    // cache would tell. (``decode(_:limit:)`` is for what is no secret, and does.) A comparison is the sign of a difference, spread over the word by the shift.
 
     /// The base64 digit for 0 ..< 64.
     private static func digit(_ value: Int32) -> UInt8 {

@@ -9,9 +9,9 @@ struct PEMLocation {
     /// First byte after the block.
     let end: Int
 
-    private static let begin = [UInt8]("-----BEGIN ".utf8)
-    private static let finish = [UInt8]("-----END ".utf8)
-    private static let dashes = [UInt8]("-----".utf8)
+    private static let begin: StaticString = "-----BEGIN "
+    private static let finish: StaticString = "-----END "
+    private static let dashes: StaticString = "-----"
     /// Longest label accepted; the longest in use has 25 characters.
     private static let longestLabel = 64
 
@@ -19,51 +19,52 @@ struct PEMLocation {
     /// so that any line end will do and blocks glued together without one are read too.
     static func next(in text: RawSpan, from start: Int) throws(DecodingFailure) -> PEMLocation? {
         guard let opening = find(begin, in: text, from: start) else { return nil }
-        let labelStart = opening + begin.count
-        let labelEnd = find(dashes, in: text, from: labelStart, to: labelStart + longestLabel + dashes.count)
+        let labelStart = opening + begin.utf8CodeUnitCount
+        let furthest = labelStart + longestLabel + dashes.utf8CodeUnitCount
+        let labelEnd = find(dashes, in: text, from: labelStart, to: furthest)
         guard let labelEnd, let label = label(in: text, labelStart..<labelEnd) else {
             throw DecodingFailure(.malformed, "PEM text", at: opening, "a BEGIN line without a label and five dashes")
         }
-        let bodyStart = labelEnd + dashes.count
+        let bodyStart = labelEnd + dashes.utf8CodeUnitCount
         guard let bodyEnd = find(dashes, in: text, from: bodyStart) else {
             throw DecodingFailure(.truncated, "PEM text", at: opening, "the block has no END line")
         }
-        let closing = finish + label.utf8 + dashes
-        guard find(closing, in: text, from: bodyEnd, to: bodyEnd + closing.count) != nil else {
+        // The closing line has the label and the dashes of the opening one.
+        let closingLabel = bodyEnd + finish.utf8CodeUnitCount
+        let end = closingLabel + (bodyStart - labelStart)
+        guard end <= text.byteCount, find(finish, in: text, from: bodyEnd, to: closingLabel) != nil,
+            text.extracting(closingLabel..<end).hasSameBytes(as: text.extracting(labelStart..<bodyStart))
+        else {
             throw DecodingFailure(.malformed, "PEM text", at: bodyEnd, "the block must end as it began, with its label")
         }
-        return PEMLocation(label: label, body: bodyStart..<bodyEnd, end: bodyEnd + closing.count)
+        return PEMLocation(label: label, body: bodyStart..<bodyEnd, end: end)
     }
 
     private static func label(in text: RawSpan, _ range: Range<Int>) -> String? {
-        let bytes = [UInt8](copying: text.extracting(range))
-        let isPlain = bytes.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: " "): true
-            default: false
+        for index in range {
+            switch text.unsafeLoad(fromByteOffset: index, as: UInt8.self) {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"): continue
+            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: " "): continue
+            default: return nil
             }
         }
-        return isPlain ? String(decoding: bytes, as: UTF8.self) : nil
+        return text.extracting(range).withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
     }
 
-    private static func find(_ needle: [UInt8], in text: RawSpan, from start: Int, to end: Int? = nil) -> Int? {
+    private static func find(_ needle: StaticString, in text: RawSpan, from start: Int, to end: Int? = nil) -> Int? {
         let end = min(end ?? text.byteCount, text.byteCount)
+        let count = needle.utf8CodeUnitCount
         return text.withUnsafeBytes { text in
-            needle.withUnsafeBytes { needle in
-                guard let base = text.baseAddress, let first = needle.first, let pattern = needle.baseAddress else {
-                    return nil
-                }
-                var position = start
-                while position + needle.count <= end {
-                    let room = end - needle.count + 1 - position
-                    guard let hit = memchr(base + position, Int32(first), room) else { return nil }
-                    position = base.distance(to: UnsafeRawPointer(hit))
-                    if memcmp(hit, pattern, needle.count) == 0 { return position }
-                    position += 1
-                }
-                return nil
+            guard let base = text.baseAddress else { return nil }
+            var position = start
+            while position + count <= end {
+                let room = end - count + 1 - position
+                guard let hit = memchr(base + position, Int32(needle.utf8Start[0]), room) else { return nil }
+                position = base.distance(to: UnsafeRawPointer(hit))
+                if memcmp(hit, needle.utf8Start, count) == 0 { return position }
+                position += 1
             }
+            return nil
         }
     }
 }
@@ -88,11 +89,26 @@ extension PEMLocation {
     ///
     /// - Parameter buffer: at least ``longestContent`` bytes.
     func decode(_ text: RawSpan, into buffer: UnsafeMutableRawBufferPointer) -> DecodedEnd {
-        text.extracting(body).withUnsafeBytes { decode($0, into: buffer) }
+        text.extracting(body).withUnsafeBytes { text in decode(text, into: buffer) { PEM.value(of: $0) } }
     }
 
+    /// The same for what is no secret: certificates come by the thousand, and a table is several times as fast as
+    /// arithmetic that tells nothing by its time.
+    func decodePublic(_ text: RawSpan, into buffer: UnsafeMutableRawBufferPointer) -> DecodedEnd {
+        Self.digitValues.withUnsafeBufferPointer { values in
+            text.extracting(body).withUnsafeBytes { text in
+                // In bounds: there is a value for each byte.
+                decode(text, into: buffer) { Int32(values[Int($0)]) }
+            }
+        }
+    }
+
+    /// ``PEM/value(of:)`` of each byte.
+    private static let digitValues: [Int8] = (0...255).map { Int8(truncatingIfNeeded: PEM.value(of: UInt8($0))) }
+
+    @inline(__always)
     private func decode(
-        _ text: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer
+        _ text: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer, value: (UInt8) -> Int32
     ) -> DecodedEnd {
         var written = 0
         var position = 0
@@ -103,8 +119,8 @@ extension PEMLocation {
             // Four digits at a time, as long as they come; `|` keeps the sign of whichever is none.
             while digits == 0, padding == 0, position + 4 <= text.count, written + 3 <= buffer.count {
                 let values = (
-                    PEM.value(of: text[position]), PEM.value(of: text[position + 1]),
-                    PEM.value(of: text[position + 2]), PEM.value(of: text[position + 3])
+                    value(text[position]), value(text[position + 1]),
+                    value(text[position + 2]), value(text[position + 3])
                 )
                 guard values.0 | values.1 | values.2 | values.3 >= 0 else { break }
                 let group = values.0 << 18 | values.1 << 12 | values.2 << 6 | values.3
@@ -122,11 +138,11 @@ extension PEMLocation {
                 padding += 1
                 continue
             }
-            let value = PEM.value(of: character)
-            guard value >= 0, padding == 0 else {
+            let digit = value(character)
+            guard digit >= 0, padding == 0 else {
                 return end(written, position - 1, "not base64 at this character (headers are not supported)")
             }
-            bits = bits << 6 | value
+            bits = bits << 6 | digit
             digits += 1
             if digits == 4, written + 3 <= buffer.count {
                 for shift: Int32 in [16, 8, 0] {
