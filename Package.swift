@@ -107,8 +107,8 @@ let package = Package(
         tests(
             "DstackAttestationTests",
             [
-                "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTPClient",
-                "DstackSystem",
+                "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem",
             ]
         ),
     ],

@@ -29,7 +29,7 @@ package struct HTTPServerResponse: Sendable {
         HTTPServerResponse(status, headers: ["Content-Type": "text/plain; charset=utf-8"], body: Array(text.utf8))
     }
 
-    package static func json(_ status: Int = 200, _ body: [UInt8]) -> HTTPServerResponse {
+    package static func json(_ body: [UInt8], status: Int = 200) -> HTTPServerResponse {
         HTTPServerResponse(status, headers: ["Content-Type": "application/json"], body: body)
     }
 

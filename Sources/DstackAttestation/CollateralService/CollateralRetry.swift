@@ -1,0 +1,90 @@
+import DstackEncoding
+import DstackHTTP
+import DstackHTTPClient
+
+/// How often and how patiently a collateral service is asked.
+public struct CollateralRetryPolicy: Hashable, Sendable {
+    /// Rounds over all services; 1 asks each once.
+    public var maximumRounds = 4
+    /// Before the second round; doubles with every round, and is spread at random between half and all of it.
+    public var firstDelay = Duration.milliseconds(500)
+    /// What doubling stops at, and the longest `Retry-After` that is waited for: a service that asks for more is not
+    /// asked again.
+    public var maximumDelay = Duration.seconds(20)
+    /// For one HTTP exchange.
+    public var requestTimeout = Duration.seconds(30)
+    /// For everything together.
+    public var totalTimeout = Duration.seconds(180)
+
+    /// The defaults.
+    public init() {}
+
+    /// How long to wait before a round (the second is 1), by a number of 0 to 1 that is drawn for the occasion.
+    func delay(beforeRound round: Int, random: Double) -> Duration {
+        let doubled = firstDelay * Double(1 << min(max(round - 1, 0), 20))
+        return min(doubled, maximumDelay) * (0.5 + random / 2)
+    }
+}
+
+/// Why one service did not give what was asked of it.
+struct CollateralFailure: Error, Sendable {
+    let reason: String
+    /// Whether asking again later may help.
+    let mayPass: Bool
+    /// What the service asked to wait.
+    var wait: Duration?
+
+    /// The service answered, but wrongly; it would do so again.
+    static func permanent(_ reason: String) -> CollateralFailure { .init(reason: reason, mayPass: false) }
+
+    static func permanent(_ failure: DecodingFailure) -> CollateralFailure { .permanent(failure.description) }
+
+    init(reason: String, mayPass: Bool, wait: Duration? = nil) {
+        self.reason = reason
+        self.mayPass = mayPass
+        self.wait = wait
+    }
+
+    init(_ error: HTTPClientError) {
+        reason = error.description
+        mayPass =
+            switch error.code {
+            case .nameResolution, .connection, .connectionLost, .proxy, .timeout, .tls, .invalidResponse, .system: true
+            case .invalidRequest, .invalidConfiguration, .peerNotTrusted, .tooLarge, .redirect, .cancelled: false
+            }
+    }
+
+    /// - Parameter now: Unix seconds, for a `Retry-After` that names a time.
+    init(status response: HTTPResponse, of what: String, now: Int64) {
+        mayPass = response.status == 429 || response.status >= 500
+        wait = mayPass ? response.headers["Retry-After"].flatMap { Self.retryAfter($0, now: now) } : nil
+        let meaning =
+            switch response.status {
+            case 300...399: ", a redirect, which is not followed"
+            case 401, 403: ", access denied (is a subscription key needed?)"
+            case 404: ", not found: the service does not know this platform or this data"
+            case 410: ", gone: this evaluation data number is no longer served"
+            case 429: ", too many requests"
+            default: ""
+            }
+        reason = "\(what): status \(response.status)\(meaning)"
+    }
+
+    /// Seconds, or a date of RFC 9110 section 5.6.7 in its one current form; anything else counts as absent.
+    static func retryAfter(_ text: String, now: Int64) -> Duration? {
+        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) {
+            // A number that does not fit is longer than anybody waits.
+            return .seconds(min(Int64(text) ?? .max, 1_000_000))
+        }
+        let parts = text.split(separator: " ", omittingEmptySubsequences: false)
+        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+        guard parts.count == 6, parts[5] == "GMT", parts[0].hasSuffix(","),
+            let month = months.firstIndex(of: String(parts[2])), parts[1].count == 2, parts[3].count == 4
+        else { return nil }
+        // The standard's own parser knows calendars; it wants another spelling of the same fields.
+        let number = month + 1 < 10 ? "0\(month + 1)" : "\(month + 1)"
+        let stamp = Array("\(parts[3])-\(number)-\(parts[1])T\(parts[4])Z".utf8)
+        guard let moment = try? RFC3339.parse(stamp.span.bytes, rounding: .up) else { return nil }
+        return .seconds(min(max(moment &- now, 0), 1_000_000))
+    }
+}

@@ -1,0 +1,270 @@
+import DstackCrypto
+import DstackEncoding
+import DstackHTTPClient
+package import DstackSystem
+import Synchronization
+
+/// Collateral as a ``CollateralService`` found it, with where from and how old.
+public struct FetchedCollateral: Hashable, Sendable {
+    /// Where collateral comes from. Times are Unix seconds.
+    public enum Origin: Hashable, Sendable {
+        /// A service, just now.
+        case network(service: String)
+        /// A service, at an earlier time; still within all its dates.
+        case cache(service: String, fetchedAt: Int64)
+        /// A service, at an earlier time; outdated since, and given only because no service could be reached and the
+        /// configuration allows it. Verification as of now will refuse it.
+        case stale(service: String, fetchedAt: Int64)
+    }
+
+    /// What a verifier takes.
+    public let collateral: QuoteCollateral
+    /// Where it comes from.
+    public let origin: Origin
+    /// The last moment at which none of its parts is outdated, Unix seconds.
+    public let expires: Int64
+    /// What went wrong on the way, for a log: services that failed, a cache that could not be written.
+    public let notes: [String]
+}
+
+/// Fetches collateral from Intel's service or caches of it, and keeps it until it is outdated.
+///
+///     let service = CollateralService(cacheDirectory: "/var/cache/dstack")
+///     let fetched = try await service.fetch(for: quote)
+///     let report = verifier.verify(quote, collateral: fetched.collateral, at: now)
+///
+/// Services are asked in order, and again with growing delays while they fail in a way that may pass. Proxy variables of
+/// the environment are honoured. Callers that need the same platform's collateral at the same time share one download.
+/// Nothing that comes out is trusted: see ``CollateralProvider``.
+public final class CollateralService: CollateralProvider {
+    /// Where and how to look.
+    public struct Configuration: Sendable {
+        /// Asked in this order.
+        public var endpoints: [CollateralEndpoint] = [.phala, .intel]
+        /// Which generation of TCB data to ask for.
+        public var selector = TCBDataSelector.standard
+        /// How often and how patiently.
+        public var retry = CollateralRetryPolicy()
+        /// An existing directory where collateral is kept between runs, and which others may read; nil for memory only.
+        public var cacheDirectory: String?
+        /// After this time the services are asked again although nothing is outdated yet, because a revocation or a TCB
+        /// recovery is published when it happens. While they cannot be reached, what is there stays good to its dates.
+        public var refreshAfter = Duration.seconds(86_400)
+        /// How long after its dates collateral is still given, as ``FetchedCollateral/Origin/stale(service:fetchedAt:)``,
+        /// while no service can be reached. Nil, the default, for not at all.
+        public var staleFor: Duration?
+        /// Authorities for the services' own TLS certificates, PEM; nil for those of the operating system. A cache in
+        /// one's own network often has a certificate of one's own.
+        public var tlsAuthorities: [UInt8]?
+        /// Hosts that the root's revocation list may be fetched from where a service does not have it. A root
+        /// certificate names its address, but is not verified yet at that time.
+        public var crlHosts: Set<String> = ["certificates.trustedservices.intel.com"]
+
+        /// The defaults.
+        public init() {}
+    }
+
+    private let configuration: Configuration
+    private let client: HTTPClient
+    private let store: CollateralStore
+    private let surroundings: CollateralDownload.Surroundings
+    private let downloads = SingleFlight<CollateralRequest, Result<FetchedCollateral, AttestationError>>()
+    /// Downloads that failed a moment ago: a peer who shows such a quote over and over is not passed on every time.
+    private let refusals = Mutex<[CollateralRequest: (error: AttestationError, until: ContinuousClock.Instant)]>([:])
+
+    private static let refusalLifetime = Duration.seconds(30)
+    private static let maximumRefusals = 256
+    /// A PCK certificate is good for years, but which one a platform gets changes with its registration.
+    private static let pckRefreshSeconds: Int64 = 30 * 86_400
+
+    /// A service with a configuration.
+    public convenience init(_ configuration: Configuration = .init()) {
+        self.init(configuration, surroundings: .init())
+    }
+
+    /// The default services with a cache on disk.
+    public convenience init(cacheDirectory: String) {
+        var configuration = Configuration()
+        configuration.cacheDirectory = cacheDirectory
+        self.init(configuration)
+    }
+
+    /// - Parameters:
+    ///   - sleep: waits between rounds.
+    ///   - random: a number of 0 to 1, which spreads the waits.
+    package convenience init(
+        _ configuration: Configuration, clock: any WallClock,
+        sleep: @escaping @Sendable (Duration) async throws -> Void, random: @escaping @Sendable () -> Double = { 1 }
+    ) {
+        self.init(configuration, surroundings: .init(clock: clock, sleep: sleep, random: random))
+    }
+
+    private init(_ configuration: Configuration, surroundings: CollateralDownload.Surroundings) {
+        self.configuration = configuration
+        self.surroundings = surroundings
+        store = CollateralStore(directory: configuration.cacheDirectory)
+        var http = HTTPClientConfiguration()
+        if let authorities = configuration.tlsAuthorities { http.trust = .chain(to: .pem(authorities)) }
+        client = HTTPClient(http)
+    }
+
+    // MARK: Fetching
+
+    /// Collateral for the platform and TEE of a quote, which has been parsed and not verified.
+    public func collateral(for quote: Quote) async throws -> QuoteCollateral { try await fetch(for: quote).collateral }
+
+    /// Collateral for the platform and TEE of a quote, which has been parsed and not verified.
+    ///
+    /// - Parameter refreshing: whether to ask the services although there is good collateral in the cache.
+    /// - Throws: ``AttestationError`` with code `collateral_unavailable`, saying for each service why, or `invalid_quote`
+    ///   if the quote does not say which platform it is from.
+    public func fetch(
+        for quote: Quote, refreshing: Bool = false
+    ) async throws(AttestationError) -> FetchedCollateral {
+        let tee: TEEType = quote.body.enclaveReport != nil ? .sgx : .tdx
+        switch quote.signature.certificationData.content {
+        case .pckCertificateChain(let chain):
+            return try await fetch(request(tee, chain), refreshing: refreshing)
+        case .ppidEncryptedRSA2048(let identifier, let selector), .ppidEncryptedRSA3072(let identifier, let selector):
+            let wanted = PCKCertificateRequest(quote, encryptedPPID: identifier, selector)
+            let (chain, notes) = try await pckChain(wanted, refreshing: refreshing)
+            let found = try await fetch(request(tee, Array(chain.utf8)), refreshing: refreshing)
+            var collateral = found.collateral
+            collateral.pckCertificateChain = chain
+            return FetchedCollateral(
+                collateral: collateral, origin: found.origin, expires: found.expires, notes: notes + found.notes)
+        default:
+            throw AttestationError(
+                .invalidQuote, subject: "certification data",
+                reason: "type \(quote.signature.certificationData.type) does not lead to a PCK certificate",
+                hint: "types 2, 3 and 5 do")
+        }
+    }
+
+    /// Collateral for a platform family, without a quote: to fill a cache beforehand, for example.
+    public func fetch(
+        _ request: CollateralRequest, refreshing: Bool = false
+    ) async throws(AttestationError) -> FetchedCollateral {
+        let now = surroundings.clock.unixSeconds
+        let known = store.entry(for: request)
+        if !refreshing, let known, known.expires >= now, !isDue(known, now) {
+            return FetchedCollateral(
+                collateral: known.collateral, origin: .cache(service: known.source, fetchedAt: known.fetchedAt),
+                expires: known.expires, notes: [])
+        }
+        let result: Result<FetchedCollateral, AttestationError>
+        if let refusal = currentRefusal(request), !refreshing {
+            result = .failure(refusal)
+        } else {
+            let cancelled = AttestationError(.collateralUnavailable, subject: request.subject, reason: "cancelled")
+            // With something good at hand, nobody waits for a second round.
+            let isUrgent = known.map { $0.expires < now } ?? true
+            result =
+                await downloads.value(for: request) { await self.download(request, isUrgent: isUrgent) }
+                ?? .failure(cancelled)
+        }
+        switch result {
+        case .success(let fetched): return fetched
+        case .failure(let error):
+            guard let known, let origin = origin(ofOld: known, now) else { throw error }
+            return FetchedCollateral(
+                collateral: known.collateral, origin: origin, expires: known.expires, notes: [error.description])
+        }
+    }
+
+    private func request(
+        _ tee: TEEType, _ chain: [UInt8]
+    ) throws(AttestationError) -> CollateralRequest {
+        do throws(DecodingFailure) {
+            return try CollateralRequest(tee: tee, pckChain: chain, selector: configuration.selector)
+        } catch {
+            throw AttestationError(.invalidQuote, error)
+        }
+    }
+
+    private func isDue(_ entry: CollateralStore.Entry, _ now: Int64) -> Bool {
+        // A time of fetching in the future means that one of the clocks was wrong.
+        entry.fetchedAt > now || now &- entry.fetchedAt >= configuration.refreshAfter.components.seconds
+    }
+
+    /// As what an entry may be given while no service can be reached; nil for not at all.
+    private func origin(ofOld entry: CollateralStore.Entry, _ now: Int64) -> FetchedCollateral.Origin? {
+        if entry.expires >= now { return .cache(service: entry.source, fetchedAt: entry.fetchedAt) }
+        guard let staleFor = configuration.staleFor, now &- entry.expires <= staleFor.components.seconds else {
+            return nil
+        }
+        return .stale(service: entry.source, fetchedAt: entry.fetchedAt)
+    }
+
+    private func makeDownload(isUrgent: Bool = true) -> CollateralDownload {
+        var policy = configuration.retry
+        if !isUrgent { policy.maximumRounds = 1 }
+        return CollateralDownload(
+            endpoints: configuration.endpoints, policy: policy,
+            crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings)
+    }
+
+    private func download(
+        _ request: CollateralRequest, isUrgent: Bool
+    ) async -> Result<FetchedCollateral, AttestationError> {
+        do throws(AttestationError) {
+            let found = try await makeDownload(isUrgent: isUrgent).collateral(request)
+            let expires: Int64
+            do throws(CollateralFailure) {
+                expires = try found.value.lastGoodSecond(for: request)
+            } catch {
+                throw AttestationError(.collateralUnavailable, subject: request.subject, reason: error.reason)
+            }
+            let source = found.endpoint.baseURL
+            let entry = CollateralStore.Entry(
+                collateral: found.value, source: source, fetchedAt: surroundings.clock.unixSeconds, expires: expires)
+            let problem = store.keep(entry, for: request)
+            return .success(
+                FetchedCollateral(
+                    collateral: found.value, origin: .network(service: source), expires: expires,
+                    notes: found.notes + (problem.map { [$0] } ?? [])))
+        } catch {
+            if !Task.isCancelled { remember(error, request) }
+            return .failure(error)
+        }
+    }
+
+    private func pckChain(
+        _ request: PCKCertificateRequest, refreshing: Bool
+    ) async throws(AttestationError) -> (chain: String, notes: [String]) {
+        let now = surroundings.clock.unixSeconds
+        let known = store.chain(for: request)
+        if !refreshing, let known, known.fetchedAt <= now, now &- known.fetchedAt < Self.pckRefreshSeconds {
+            return (known.chain, [])
+        }
+        do throws(AttestationError) {
+            let found = try await makeDownload(isUrgent: known == nil).pckChain(request)
+            let entry = CollateralStore.PCKEntry(chain: found.value, source: found.endpoint.baseURL, fetchedAt: now)
+            let problem = store.keep(entry, for: request)
+            return (found.value, found.notes + (problem.map { [$0] } ?? []))
+        } catch {
+            // An old certificate is as good as its own dates and its revocation list say.
+            guard let known else { throw error }
+            return (known.chain, [error.description])
+        }
+    }
+
+    // MARK: Refusals
+
+    private func currentRefusal(_ request: CollateralRequest) -> AttestationError? {
+        refusals.withLock { refusals in
+            guard let refusal = refusals[request] else { return nil }
+            if refusal.until > .now { return refusal.error }
+            refusals[request] = nil
+            return nil
+        }
+    }
+
+    private func remember(_ error: AttestationError, _ request: CollateralRequest) {
+        refusals.withLock { refusals in
+            if refusals.count >= Self.maximumRefusals { refusals = refusals.filter { $0.value.until > .now } }
+            guard refusals.count < Self.maximumRefusals else { return }
+            refusals[request] = (error, .now + Self.refusalLifetime)
+        }
+    }
+}

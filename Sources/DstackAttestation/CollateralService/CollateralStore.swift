@@ -1,0 +1,178 @@
+import DstackCrypto
+import DstackEncoding
+import DstackSystem
+import Synchronization
+
+/// Collateral that was fetched before, in memory and, if there is a directory, on disk.
+///
+/// Nothing here is trusted: verification checks signatures and dates of what comes out as of what comes from a network.
+/// An entry that cannot be read, is damaged, or is about something else counts as absent and is replaced.
+final class CollateralStore: Sendable {
+    /// Collateral of one platform family, with what is known about its age.
+    struct Entry: Hashable, Sendable {
+        /// Without PCK certificate chain, which belongs to one machine.
+        var collateral: QuoteCollateral
+        let source: String
+        /// Unix seconds.
+        let fetchedAt: Int64
+        /// The first of all dates in it by which it must be replaced; Unix seconds, the last good one.
+        let expires: Int64
+    }
+
+    /// A PCK certificate chain of one machine.
+    struct PCKEntry: Hashable, Sendable {
+        let chain: String
+        let source: String
+        let fetchedAt: Int64
+    }
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var chains: [String: PCKEntry] = [:]
+    }
+
+    private let directory: String?
+    private let state = Mutex(State())
+
+    private static let maximumEntries = 256
+    private static let maximumFileBytes = 8 << 20
+
+    init(directory: String?) { self.directory = directory }
+
+    // MARK: Collateral
+
+    func entry(for request: CollateralRequest) -> Entry? {
+        let name = request.cacheName
+        if let entry = state.withLock({ $0.entries[name] }) { return entry }
+        guard let entry = read(name).flatMap({ Self.decodeEntry($0, request) }) else { return nil }
+        remember { $0.entries.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
+        return entry
+    }
+
+    /// - Returns: why it could not be written to disk, if so; it is kept in memory all the same.
+    func keep(_ entry: Entry, for request: CollateralRequest) -> String? {
+        let name = request.cacheName
+        remember { $0.entries.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
+        let json = entry.collateral.json
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("format", Self.format)
+            object.member("source", entry.source)
+            object.member("fetched_at", entry.fetchedAt)
+            object.member("sha256", SHA256.hash(json).hex)
+            object.raw("collateral", json)
+        }
+        return write(writer.bytes, name)
+    }
+
+    // MARK: PCK certificates
+
+    func chain(for request: PCKCertificateRequest) -> PCKEntry? {
+        let name = request.cacheName
+        if let entry = state.withLock({ $0.chains[name] }) { return entry }
+        guard let entry = read(name).flatMap(Self.decodeChain) else { return nil }
+        remember { $0.chains.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
+        return entry
+    }
+
+    func keep(_ entry: PCKEntry, for request: PCKCertificateRequest) -> String? {
+        let name = request.cacheName
+        remember { $0.chains.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("format", Self.format)
+            object.member("source", entry.source)
+            object.member("fetched_at", entry.fetchedAt)
+            object.member("sha256", SHA256.hash(Array(entry.chain.utf8)).hex)
+            object.member("chain", entry.chain)
+        }
+        return write(writer.bytes, name)
+    }
+
+    // MARK: Files
+
+    /// Of the files; another number is another format, which is not read.
+    private static let format = 1
+
+    private func remember(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
+
+    private func path(_ name: String) -> String? { directory.map { "\($0)/\(name).json" } }
+
+    private func read(_ name: String) -> [UInt8]? {
+        guard let path = path(name) else { return nil }
+        return try? File.read(path, limit: Self.maximumFileBytes)
+    }
+
+    private func write(_ bytes: [UInt8], _ name: String) -> String? {
+        guard let path = path(name) else { return nil }
+        do throws(SystemError) {
+            try AtomicFile.write(bytes, to: path, mode: .readable)
+            return nil
+        } catch {
+            return "the cache could not be written: \(error.description)"
+        }
+    }
+
+    /// The digest finds damage, not malice: who can write the file can write the digest.
+    private static func decode(_ bytes: [UInt8]) -> (root: JSONNode, source: String, fetchedAt: Int64, digest: String)?
+    {
+        guard let root = try? JSONDocument(parsing: bytes, subject: "cache").root,
+            (try? root.member("format").integer(Int.self)) == format,
+            let source = try? root.member("source").string(),
+            let fetchedAt = try? root.member("fetched_at").integer(Int64.self),
+            let digest = try? root.member("sha256").string(),
+            // From 1970 to 9999, so that ages cannot overflow.
+            (0..<253_402_300_800).contains(fetchedAt)
+        else { return nil }
+        return (root, source, fetchedAt, digest)
+    }
+
+    private static func decodeEntry(_ bytes: [UInt8], _ request: CollateralRequest) -> Entry? {
+        guard let (root, source, fetchedAt, digest) = decode(bytes), let node = try? root.member("collateral"),
+            case let json = node.rawBytes, SHA256.hash(json).hex == digest,
+            let collateral = try? QuoteCollateral(parsingJSON: json),
+            let expires = try? collateral.lastGoodSecond(for: request)
+        else { return nil }
+        return Entry(collateral: collateral, source: source, fetchedAt: fetchedAt, expires: expires)
+    }
+
+    private static func decodeChain(_ bytes: [UInt8]) -> PCKEntry? {
+        guard let (root, source, fetchedAt, digest) = decode(bytes), let chain = try? root.member("chain").string(),
+            SHA256.hash(Array(chain.utf8)).hex == digest
+        else { return nil }
+        return PCKEntry(chain: chain, source: source, fetchedAt: fetchedAt)
+    }
+}
+
+extension Dictionary {
+    /// Adds a value; where there are too many, the oldest goes.
+    fileprivate mutating func insertBounded(
+        _ value: Value, _ key: Key, _ limit: Int, _ age: (Value) -> Int64
+    ) {
+        if self[key] == nil, count >= limit, let oldest = self.min(by: { age($0.value) < age($1.value) })?.key {
+            self[oldest] = nil
+        }
+        self[key] = value
+    }
+}
+
+extension QuoteCollateral {
+    /// The last second at which none of its parts is outdated; checks on the way that it is for what was asked.
+    func lastGoodSecond(for request: CollateralRequest) throws(CollateralFailure) -> Int64 {
+        do throws(DecodingFailure) {
+            let info = try TCBInfo(parsing: Array(tcbInfo.utf8))
+            let identity = try QEIdentity(parsing: Array(qeIdentity.utf8))
+            guard info.fmspc == request.fmspc, info.id == request.tee.name,
+                identity.id == (request.tee == .tdx ? "TD_QE" : "QE")
+            else { throw DecodingFailure(.malformed, "collateral", "it is for something else") }
+            var last = min(info.nextUpdate, identity.nextUpdate)
+            for list in [rootCACRL, pckCRL] {
+                // A list is good before its next update, documents are so up to and including theirs.
+                if let next = try CertificateRevocationList(der: list).nextUpdate { last = min(last, next &- 1) }
+            }
+            return last
+        } catch {
+            throw .permanent(error)
+        }
+    }
+}
