@@ -19,7 +19,11 @@ struct SimulatedVM {
     let appID: AppID
     let instanceID: InstanceID
 
-    init(seed: UInt8 = 0x29, appCompose: String = #"{"manifest_version":2,"name":"example"}"#) throws {
+    /// - Parameter runtimeEvents: in place of those that a boot records.
+    init(
+        seed: UInt8 = 0x29, appCompose: String = #"{"manifest_version":2,"name":"example"}"#,
+        runtimeEvents: [(BootEvent, [UInt8])]? = nil
+    ) throws {
         platform = try MockPlatform(seed: FixedBytes(repeating: seed))
         let scene = try MeasurementLiteTests.Scene()
         let acpi = ACPIDigests(
@@ -53,17 +57,14 @@ struct SimulatedVM {
                         payload: name == nil ? [] : Array("ACPI DATA".utf8)))
             }
         }
-        try emit(.systemPreparing, [])
-        try emit(.appID, appID.bytes.bytes)
-        try emit(.composeHash, composeHash.bytes.bytes)
-        try emit(.instanceID, instanceID.bytes.bytes)
-        try emit(.bootMRDone, [])
-        try emit(.keyProvider, KeyProviderInfo(kind: .kms, id: [1, 2, 3]).payload)
-        try emit(.systemReady, [])
-    }
-
-    mutating func emit(_ event: BootEvent, _ payload: [UInt8]) throws {
-        try append(LoggedEvent(RuntimeEvent(name: event.rawValue, payload: payload)))
+        let recorded: [(BootEvent, [UInt8])] = [
+            (.systemPreparing, []), (.appID, appID.bytes.bytes), (.composeHash, composeHash.bytes.bytes),
+            (.instanceID, instanceID.bytes.bytes), (.bootMRDone, []),
+            (.keyProvider, KeyProviderInfo(kind: .kms, id: [1, 2, 3]).payload), (.systemReady, []),
+        ]
+        for (event, payload) in runtimeEvents ?? recorded {
+            try append(LoggedEvent(RuntimeEvent(name: event.rawValue, payload: payload)))
+        }
     }
 
     mutating func append(_ event: LoggedEvent) throws {

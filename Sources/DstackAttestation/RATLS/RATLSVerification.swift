@@ -30,12 +30,15 @@ extension PreparedCollateral {
 }
 
 extension RATLSCertificate {
+    /// For a certificate that has no evidence.
+    var missingEvidence: AttestationError {
+        AttestationError(
+            .invalidCertificate, subject: "certificate", reason: "RA-TLS attestation extension missing",
+            hint: "a certificate without evidence can only be checked through its issuer")
+    }
+
     func requiredEvidence() throws(AttestationError) -> Evidence {
-        guard let evidence else {
-            throw AttestationError(
-                .invalidCertificate, subject: "certificate", reason: "RA-TLS attestation extension missing",
-                hint: "a certificate without evidence can only be checked through its issuer")
-        }
+        guard let evidence else { throw missingEvidence }
         return evidence
     }
 

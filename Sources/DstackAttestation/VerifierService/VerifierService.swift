@@ -21,7 +21,7 @@ public struct VerifierService: Sendable {
     public let trustAnchor: TrustAnchor
     private let collateral: any CollateralProvider
     private let prepared: PreparedCollateralCache
-    private let clock: @Sendable () -> Int64
+    let clock: @Sendable () -> Int64
 
     /// A service.
     ///
@@ -70,18 +70,21 @@ public struct VerifierService: Sendable {
     private func report(
         on opened: OpenedEvidence, policy: VerificationPolicy
     ) async throws(Refusal) -> VerificationReport {
-        guard case .tdx = opened.attestation.platform else {
-            throw Refusal(
-                .quote, "evidence of \(opened.attestation.platform.variant) cannot be verified here, only of dstack-tdx"
-            )
-        }
-        let collateral: QuoteCollateral
         do {
-            collateral = try await self.collateral.collateral(for: opened.attestation.parsedQuote())
+            return try await prepare(for: opened.attestation).verify(opened.evidence, policy: policy, at: clock())
         } catch {
             throw Refusal(.quote, "\(error)")
         }
-        return prepared.prepare(collateral).verify(opened.evidence, policy: policy, at: clock())
+    }
+
+    /// Fetches the collateral of a quote's platform.
+    func prepare(for attestation: Attestation) async throws -> PreparedCollateral {
+        guard case .tdx = attestation.platform else {
+            throw AttestationError(
+                .invalidEnvelope, subject: "platform",
+                reason: "evidence of \(attestation.platform.variant) cannot be verified here, only of dstack-tdx")
+        }
+        return prepared.prepare(try await collateral.collateral(for: attestation.parsedQuote()))
     }
 
     /// Makes an answer of a report, step by step; the first step that fails is the reason.
@@ -105,7 +108,9 @@ public struct VerifierService: Sendable {
             }
         }
         if let policy = request.policy {
-            response.policy = (policy.name, VerifierStage.policy.failure(in: report) == nil)
+            response.policy = (
+                policy.name, details.isQuoteVerified && VerifierStage.policy.failure(in: report) == nil
+            )
         }
         if request.wantsReport { response.report = report }
         return response

@@ -1,0 +1,132 @@
+internal import DstackCrypto
+internal import DstackEncoding
+internal import DstackSystem
+internal import Glibc
+
+/// Collateral from files that were fetched before: for machines without network, and for tests.
+///
+/// ```swift
+/// let provider = try OfflineCollateral(path: "/var/lib/collateral")
+/// ```
+public struct OfflineCollateral: CollateralProvider {
+    /// What a set of collateral is for. Read from unverified documents: it only chooses which set is tried.
+    private struct Key: Hashable {
+        let fmspc: FixedBytes<6>
+        let isTDX: Bool
+        /// Name of the authority that issued the PCK certificates, DER; there are two, with a revocation list each.
+        let issuer: [UInt8]
+    }
+
+    private let sets: [(key: Key, issued: Int64, collateral: QuoteCollateral)]
+
+    /// The most files of a directory that are read.
+    private static let maximumFileCount = 1024
+
+    /// Sets of collateral that are at hand.
+    ///
+    /// - Throws: ``AttestationError`` with code `invalid_collateral` for a set whose platform cannot be told.
+    public init(_ collateral: [QuoteCollateral]) throws(AttestationError) {
+        var sets: [(key: Key, issued: Int64, collateral: QuoteCollateral)] = []
+        for collateral in collateral { sets.append(try Self.entry(collateral)) }
+        self.sets = sets
+    }
+
+    /// Sets of collateral from a file with one, or from a directory in which every `*.json` is one.
+    ///
+    /// - Throws: ``AttestationError`` with code `collateral_unavailable` for what cannot be read, `invalid_collateral` for
+    ///   a file that is no collateral.
+    public init(path: String) throws(AttestationError) {
+        var all: [QuoteCollateral] = []
+        for file in try Self.files(path) {
+            do throws(AttestationError) {
+                let collateral = try QuoteCollateral(parsingJSON: Self.read(file))
+                _ = try Self.entry(collateral)
+                all.append(collateral)
+            } catch {
+                throw AttestationError(error.code, subject: file, reason: "\(error.subject): \(error.reason)")
+            }
+        }
+        try self.init(all)
+    }
+
+    /// The set for a quote: same platform family, TEE and issuer; of several the one issued last.
+    public func collateral(for quote: Quote) throws(AttestationError) -> QuoteCollateral {
+        // One set alone is the answer to everything: its report tells better than an error why it does not fit.
+        if sets.count == 1 { return sets[0].collateral }
+        let key = try Self.key(of: quote)
+        let fitting = sets.filter { $0.key == key }
+        guard let latest = fitting.max(by: { $0.issued < $1.issued }) else {
+            throw AttestationError(
+                .collateralUnavailable, subject: "collateral",
+                reason: "none of \(sets.count) sets is for \(key.isTDX ? "TDX" : "SGX") on FMSPC "
+                    + Hex.encodeUppercase(key.fmspc.bytes))
+        }
+        return latest.collateral
+    }
+
+    private static func key(of quote: Quote) throws(AttestationError) -> Key {
+        guard case .pckCertificateChain(let pem) = quote.signature.certificationData.content else {
+            throw AttestationError(
+                .collateralUnavailable, subject: "collateral",
+                reason: "the quote has no PCK certificate, so that its platform is not known")
+        }
+        return try AttestationError.decoding(.invalidQuote) { () throws(DecodingFailure) in
+            guard let der = try PEM.decode(pem, label: "CERTIFICATE").first else {
+                throw DecodingFailure(.malformed, "PCK certificate chain", "there is no certificate in it")
+            }
+            let certificate = try Certificate(der: der)
+            guard let value = certificate.value(of: PCKExtension.identifier) else {
+                throw DecodingFailure(.malformed, "PCK certificate", "has no SGX extensions")
+            }
+            return Key(
+                fmspc: try PCKExtension(parsing: Array(value)).fmspc, isTDX: quote.header.teeType == .tdx,
+                issuer: Array(certificate.issuer))
+        }
+    }
+
+    private static func entry(
+        _ collateral: QuoteCollateral
+    ) throws(AttestationError) -> (key: Key, issued: Int64, collateral: QuoteCollateral) {
+        try AttestationError.decoding(.invalidCollateral) { () throws(DecodingFailure) in
+            let tcbInfo = try TCBInfo(parsing: Array(collateral.tcbInfo.utf8))
+            let list = try CertificateRevocationList(der: collateral.pckCRL)
+            let key = Key(fmspc: tcbInfo.fmspc, isTDX: tcbInfo.id == "TDX", issuer: Array(list.issuer))
+            return (key, tcbInfo.issueDate, collateral)
+        }
+    }
+
+    // MARK: Files
+
+    private static func read(_ path: String) throws(AttestationError) -> [UInt8] {
+        do throws(SystemError) {
+            return try File.read(path, limit: QuoteCollateral.maximumByteCount)
+        } catch {
+            throw AttestationError(.collateralUnavailable, subject: path, reason: error.reason)
+        }
+    }
+
+    private static func files(_ path: String) throws(AttestationError) -> [String] {
+        guard let directory = opendir(path) else {
+            if errno == ENOTDIR { return [path] }
+            let error = SystemError.last("open", path)
+            throw AttestationError(.collateralUnavailable, subject: path, reason: error.reason)
+        }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            // Where it lies: an entry is only as long as its name, so that a copy of the whole field would read on.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
+            }
+            if name.hasSuffix(".json"), !name.hasPrefix(".") { names.append(name) }
+        }
+        guard (1...maximumFileCount).contains(names.count) else {
+            throw AttestationError(
+                .collateralUnavailable, subject: path,
+                reason: names.isEmpty
+                    ? "no *.json in the directory" : "\(names.count) *.json, at most \(maximumFileCount) are read")
+        }
+        // In an order of their own, whatever the file system's is.
+        return names.sorted().map { "\(path)/\($0)" }
+    }
+}

@@ -1,0 +1,42 @@
+internal import DstackEncoding
+
+extension VerifierService {
+    /// An answer as HTTP carries it: a status and JSON.
+    public struct WireAnswer: Sendable {
+        /// 200 for every verdict, 400 for a body that is not JSON, 422 for JSON that is no request.
+        public let status: Int
+        /// The body, `application/json`.
+        public let json: [UInt8]
+        /// What was answered; nil for a body that is no request.
+        public let response: VerifierResponse?
+    }
+
+    /// Answers the body of `POST /verify`.
+    ///
+    /// Its content type does not matter, since upstream's clients send what their tools preset.
+    public func answer(toBody body: [UInt8]) async -> WireAnswer {
+        do throws(VerifierRequest.Malformed) {
+            let response = await verify(try VerifierRequest(parsingJSON: body))
+            return WireAnswer(status: 200, json: response.json(), response: response)
+        } catch {
+            let status = error.isJSON ? 422 : 400
+            return WireAnswer(status: status, json: Self.refusal(status, error.description), response: nil)
+        }
+    }
+
+    /// The body of the answer to `GET /health`.
+    public static let health = Array(#"{"status":"ok","service":"dstack-verifier"}"#.utf8)
+
+    /// In the form of the framework that upstream's service is built with, whose refusals these are there.
+    private static func refusal(_ status: Int, _ description: String) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.object { object in
+            object.object("error") { error in
+                error.member("code", status)
+                error.member("reason", status == 400 ? "Bad Request" : "Unprocessable Entity")
+                error.member("description", description)
+            }
+        }
+        return writer.bytes
+    }
+}
