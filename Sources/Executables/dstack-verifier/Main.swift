@@ -13,7 +13,8 @@ enum Main {
             "Exit status: 0 accepted, 1 rejected, 2 wrong arguments or a file that cannot be opened, 3 the world failed."
         ],
         subcommands: [
-            VerifyCommand.command, InspectCommands.parse, InspectCommands.replay, InspectCommands.composeHash,
+            VerifyCommand.command, FetchCommand.command, InspectCommands.parse, InspectCommands.replay,
+            InspectCommands.composeHash,
         ])
 
     static func main() async {
