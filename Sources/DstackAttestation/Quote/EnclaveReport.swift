@@ -50,6 +50,14 @@ public struct EnclaveReport: Hashable, Sendable {
     /// Whether the enclave can be read by a debugger (attributes bit 1), in which case it protects nothing.
     public var isDebug: Bool { attributes[0] & 2 != 0 }
 
+    /// Whether every byte is zero to which the architecture gives no meaning (Intel SDM volume 3D, table 38-21). The fields
+    /// that are called reserved here also hold what later processors added: CET attributes (byte 20), the extended product
+    /// ID (32–47), CONFIGID (192–255), CONFIGSVN (260–261) and the family ID (304–319); those may have any value.
+    var areReservedBytesZero: Bool {
+        reserved1.bytes[1..<12].allSatisfy { $0 == 0 } && reserved2.isZero
+            && reserved3.bytes[..<32].allSatisfy { $0 == 0 } && reserved4.bytes[2..<44].allSatisfy { $0 == 0 }
+    }
+
     init(_ reader: inout ByteReader) throws(DecodingFailure) {
         cpuSvn = try reader.fixed("enclave report.cpu_svn")
         miscSelect = try reader.littleEndian("enclave report.misc_select")

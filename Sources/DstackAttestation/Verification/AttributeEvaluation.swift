@@ -12,7 +12,7 @@ enum AttributeEvaluation {
             for check in tdChecks { checks.skip(check, "SGX quote") }
             recordDebug(report.isDebug, policy, .hex(report.attributes), &checks)
         case .td10, .td15, .td15Extended:
-            if let report = body.tdReport { record(report, body.tdReport15, policy, &checks) }
+            if let report = body.tdReport { record(report, body.tdReport15, body.serviceTDs, policy, &checks) }
         }
     }
 
@@ -26,14 +26,16 @@ enum AttributeEvaluation {
     }
 
     private static func record(
-        _ report: TDReport, _ report15: TDReport15?, _ policy: VerificationPolicy, _ checks: inout CheckList
+        _ report: TDReport, _ report15: TDReport15?, _ serviceTDs: [Measurement384], _ policy: VerificationPolicy,
+        _ checks: inout CheckList
     ) {
         let attributes = TDAttributes(report.tdAttributes)
         let found = Fact.hex(report.tdAttributes)
-        if let report15 {
+        if !serviceTDs.isEmpty {
+            let bound = serviceTDs.first { !$0.isZero }
             checks.require(
-                .serviceTD, report15.mrServiceTd.isZero || policy.allowsServiceTD, .notAcceptable,
-                "a service TD is bound, which can act on this one", found: .hex(report15.mrServiceTd),
+                .serviceTD, bound == nil || policy.allowsServiceTD, .notAcceptable,
+                "a service TD is bound, which can act on this one", found: .hex(bound ?? FixedBytes()),
                 expected: policy.allowsServiceTD ? .literal("service TD allowed by the policy") : .literal("zeros"))
         } else {
             checks.skip(.serviceTD, "a TDX 1.0 report does not know service TDs")
@@ -55,5 +57,17 @@ enum AttributeEvaluation {
         checks.require(
             .tdSeptVEDisable, attributes.contains(.septVEDisable), .notAcceptable,
             "SEPT_VE_DISABLE (attribute bit 28) is off", found: found)
+    }
+}
+
+extension QuoteBody {
+    /// Every place in which the report may name a service TD; empty for reports that know none. The extended form has two
+    /// more: the one that was bound at initialisation, which acted on the domain then, and the one bound now.
+    fileprivate var serviceTDs: [Measurement384] {
+        switch self {
+        case .sgxEnclave, .td10: []
+        case .td15(let report): [report.mrServiceTd]
+        case .td15Extended(let report): [report.base.mrServiceTd, report.initServiceTdHash, report.curServiceTdHash]
+        }
     }
 }

@@ -62,6 +62,9 @@ struct QuoteEvaluation: Sendable {
         guard quote.trailing.allSatisfy({ $0 == 0 }) else {
             return CheckIssue(.malformed, "bytes other than zeros follow the quote")
         }
+        guard signature.qeReport.areReservedBytesZero, quote.body.enclaveReport?.areReservedBytesZero != false else {
+            return CheckIssue(.malformed, "reserved bytes of an enclave's report are not zero")
+        }
         guard signature.qeAuthData.count == 32 else {
             return CheckIssue(
                 .malformed, "the QE auth data must have 32 bytes", found: .number(Int64(signature.qeAuthData.count)),
