@@ -27,6 +27,9 @@ public struct VerifierResponse: Sendable {
         VerifierResponse(isValid: false, reason: reason, details: details)
     }
 
+    /// The answer to a request that could not be read.
+    public static func unanswered(_ reason: String) -> VerifierResponse { .invalid("Internal error: \(reason)") }
+
     /// What was found. Each member is set only once the steps before it have passed.
     public struct Details: Sendable {
         /// The quote is genuine, not of a debug VM, and registers and report data are those of the evidence around it.

@@ -24,6 +24,15 @@ extension VerifierService {
         }
     }
 
+    /// Answers a request from a file, for which there is always an answer in upstream's form.
+    public func verify(requestFile bytes: [UInt8]) async -> VerifierResponse {
+        do throws(VerifierRequest.Malformed) {
+            return await verify(try VerifierRequest(parsingJSON: bytes))
+        } catch {
+            return .unanswered("Failed to parse JSON: \(error.description)")
+        }
+    }
+
     /// The body of the answer to `GET /health`.
     public static let health = Array(#"{"status":"ok","service":"dstack-verifier"}"#.utf8)
 

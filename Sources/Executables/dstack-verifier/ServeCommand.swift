@@ -1,0 +1,129 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackHTTP
+import DstackHTTPServer
+import DstackSystem
+import Synchronization
+
+/// `serve`: upstream's verifier service over HTTP.
+enum ServeCommand {
+    private static let config = Option(
+        "config", .file, short: "c", "settings, TOML; docs/verifier-service.md lists them")
+
+    static let command = Command(
+        "serve", "answers POST /verify and GET /health over HTTP",
+        examples: [
+            "dstack-verifier serve",
+            "dstack-verifier serve --config dstack-verifier.toml",
+            "DSTACK_VERIFIER_PORT=9000 dstack-verifier serve",
+        ],
+        notes: [
+            "Without --config, dstack-verifier.toml in the working directory is read if it is there. SIGHUP reads it again "
+                + "(address and limits stay), SIGTERM lets requests under way finish."
+        ],
+        arguments: [config]
+    ) { arguments, console in try await serve(arguments[config], console) }
+
+    private static let log = Log("verifier")
+
+    /// Serves until it is asked to end.
+    static func serve(_ path: String?, _ console: Console) async throws -> ExitStatus {
+        let configuration = try VerifierConfiguration.load(path)
+        let service = CurrentService(try VerifierService(configuration))
+        report(configuration, service.value)
+
+        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
+        let server = HTTPServer(
+            HTTPServerConfiguration(
+                listeners: listeners(configuration), limits: configuration.limits, observer: observe),
+            // Health is answered also while all handlers are busy.
+            immediate: { $0.method == .get && $0.path == "/health" ? .json(VerifierService.health) : nil },
+            handler: routes(service).respond)
+        let addresses = try await server.start().map(\.description).joined(separator: ", ")
+        console.note("listening on \(addresses)")
+        let notifier = ServiceNotifier()
+        notifier.ready(status: "listening on \(addresses)")
+        let keepAlive = Task { await notifier.keepAlive() }
+        defer { keepAlive.cancel() }
+
+        for await signal in signals {
+            guard signal == .hangup else { break }
+            notifier.reloading()
+            reload(path, service)
+            notifier.ready(status: "listening on \(addresses)")
+        }
+        notifier.stopping()
+        log.info("draining")
+        await server.stop(within: .seconds(15))
+        return .done
+    }
+
+    private static func listeners(_ configuration: VerifierConfiguration) -> [HTTPListener] {
+        let inherited = SocketActivation.descriptors()
+        guard inherited.isEmpty else { return inherited.map { HTTPListener("http", .descriptor($0)) } }
+        return [HTTPListener("http", .tcp(host: configuration.address, port: configuration.port))]
+    }
+
+    private static func routes(_ service: CurrentService) -> HTTPRoutes {
+        var routes = HTTPRoutes()
+        routes.on(.get, "/health") { _ in .json(VerifierService.health) }
+        routes.on(.post, "/verify") { request in
+            let answer = await service.value.answer(toBody: request.body)
+            if let response = answer.response {
+                log.info(
+                    "verified",
+                    ["peer": "\(request.peer.address)", "valid": response.isValid, "reason": response.reason ?? ""])
+            }
+            return .json(answer.json, status: answer.status)
+        }
+        return routes
+    }
+
+    @Sendable
+    private static func observe(_ event: HTTPServerEvent) {
+        switch event {
+        case .answered(_, let peer, let method, let path, let status):
+            log.debug(
+                "answered", ["peer": "\(peer)", "method": method.rawValue, "path": path, "status": status])
+        case .refused(_, let peer, let refusal): log.info("refused", ["peer": "\(peer)", "reason": "\(refusal)"])
+        case .overloaded: log.warn("too many connections")
+        case .acceptFailed(_, let reason): log.error("cannot accept connections", ["reason": reason])
+        case .handshakeFailed, .invalidResponse: log.error("unexpected event", ["event": "\(event)"])
+        }
+    }
+
+    private static func reload(_ path: String?, _ service: CurrentService) {
+        do {
+            let configuration = try VerifierConfiguration.load(path)
+            service.value = try VerifierService(configuration)
+            report(configuration, service.value)
+            log.info("configuration read again")
+        } catch {
+            log.error("configuration cannot be used, the old one stays in force", ["error": "\(error)"])
+        }
+    }
+
+    private static func report(_ configuration: VerifierConfiguration, _ service: VerifierService) {
+        log.info("policy", ["name": service.policy.name])
+        if service.trustAnchor.isSimulated {
+            log.warn("trusting a simulated TEE: nothing about hardware is verified", ["root": service.trustAnchor.name])
+        } else if !service.trustAnchor.isIntel {
+            log.warn("trusting another root than Intel's", ["root": service.trustAnchor.name])
+        }
+        for key in configuration.withoutEffect {
+            log.warn("setting has no effect: only TDX is verified, and without images", ["key": key])
+        }
+    }
+}
+
+/// The service that requests are given to; replaced when the configuration is read again.
+private final class CurrentService: Sendable {
+    private let service: Mutex<VerifierService>
+
+    init(_ service: VerifierService) { self.service = Mutex(service) }
+
+    var value: VerifierService {
+        get { service.withLock { $0 } }
+        set { service.withLock { $0 = newValue } }
+    }
+}

@@ -1,0 +1,77 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackSystem
+import Glibc
+
+/// The command lines of upstream's program, which has options in place of commands: `--config FILE` serves, `--verify
+/// FILE` and `--verify-cert FILE` answer one question and end with 0 for a yes and 1 for anything else.
+enum UpstreamCommands {
+    private static let config = Option("config", .file, short: "c", "settings of the service, TOML; alone: serve")
+    private static let verify = Option(
+        "verify", .file, "answer a request of the service from a file, also into FILE.verification.json")
+    private static let verifyCertificate = Option(
+        "verify-cert", .file, "verify an RA-TLS certificate, PEM or DER, into FILE.ratls-verification.json")
+
+    static let arguments: [any ArgumentDeclaration] = [config, verify, verifyCertificate]
+    static let rules: [ArgumentRule] = [.atMostOne(of: verify, verifyCertificate)]
+    static let examples = [
+        "dstack-verifier --verify request.json", "dstack-verifier --verify-cert server.pem",
+    ]
+
+    private static let limit = 16 << 20
+
+    @Sendable
+    static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
+        if let path = arguments[verify] { return try await answer(path, arguments[config], console) }
+        if let path = arguments[verifyCertificate] { return try await judge(path, arguments[config], console) }
+        guard arguments.has(config) else {
+            throw CommandFailure(
+                .wrongRequest, "a command is needed", hint: "`dstack-verifier --help` lists them with examples")
+        }
+        return try await ServeCommand.serve(arguments[config], console)
+    }
+
+    private static func answer(_ path: String, _ config: String?, _ console: Console) async throws -> ExitStatus {
+        let service = try VerifierService(VerifierConfiguration.load(config))
+        let response: VerifierResponse
+        do throws(SystemError) {
+            response = await service.verify(requestFile: try File.read(path, limit: limit))
+            try write(response.json(pretty: true), to: path + ".verification.json")
+        } catch {
+            remove(path + ".verification.json")
+            console.print(String(decoding: VerifierResponse.unanswered("\(error)").json(), as: UTF8.self))
+            return .no
+        }
+        console.print(String(decoding: response.json(), as: UTF8.self))
+        return response.isValid ? .yes : .no
+    }
+
+    private static func judge(_ path: String, _ config: String?, _ console: Console) async throws -> ExitStatus {
+        let service = try VerifierService(VerifierConfiguration.load(config))
+        let output = path + ".ratls-verification.json"
+        do throws(SystemError) {
+            let response = await service.verify(
+                certificate: try File.read(path, limit: RATLSCertificate.maximumByteCount))
+            if let reason = response.reason {
+                remove(output)
+                console.fail("certificate verification failed: \(reason)")
+                return .no
+            }
+            let json = response.json(pretty: true)
+            try write(json, to: output)
+            console.print(String(decoding: json, as: UTF8.self))
+            return .yes
+        } catch {
+            remove(output)
+            console.fail("certificate verification failed: \(error)")
+            return .no
+        }
+    }
+
+    /// An answer of an earlier run must not be there after this one failed. Where there is none, nothing happens.
+    private static func remove(_ path: String) { _ = unlink(path) }
+
+    private static func write(_ json: [UInt8], to path: String) throws(SystemError) {
+        try AtomicFile.write(json + [UInt8(ascii: "\n")], to: path, mode: .readable)
+    }
+}

@@ -1,0 +1,38 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackSystem
+
+extension VerifierService {
+    /// The service that settings describe. Reads the files that they name.
+    ///
+    /// - Throws: ``CommandFailure`` (a wrong request) for a root, policy or collateral that cannot be used.
+    init(_ configuration: VerifierConfiguration) throws(CommandFailure) {
+        do {
+            let root = try configuration.trustRoot.map { try TrustAnchor(certificate: File.read($0, limit: 1 << 20)) }
+            self.init(
+                collateral: try Self.provider(configuration.collateral),
+                verifier: QuoteVerifier(trustAnchor: root ?? .intel), policy: try Self.policy(configuration.policy),
+                clock: { SystemWallClock().unixSeconds })
+        } catch {
+            let hint = (error as? AttestationError)?.hint ?? ""
+            throw CommandFailure(.wrongRequest, "\(error)", hint: hint.isEmpty ? nil : hint)
+        }
+    }
+
+    private static func policy(_ policy: VerifierConfiguration.Policy) throws -> VerificationPolicy {
+        switch policy {
+        case .preset(let name): VerificationPolicy.preset(named: name) ?? .standard
+        case .file(let path): try VerificationPolicy(parsingJSON: File.read(path, limit: 1 << 20))
+        }
+    }
+
+    private static func provider(_ settings: VerifierConfiguration.Collateral) throws -> any CollateralProvider {
+        if let path = settings.offline { return try OfflineCollateral(path: path) }
+        var configuration = CollateralService.Configuration()
+        // A service that somebody chose is asked alone: the others would learn which platforms are verified here.
+        if let url = settings.service { configuration.endpoints = [try CollateralEndpoint(url)] }
+        configuration.cacheDirectory = settings.cacheDirectory
+        configuration.tlsAuthorities = try settings.tlsAuthorities.map { try File.read($0, limit: 4 << 20) }
+        return CollateralService(configuration)
+    }
+}
