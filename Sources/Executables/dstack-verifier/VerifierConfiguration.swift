@@ -108,7 +108,8 @@ struct VerifierConfiguration {
     /// Bounds for a service that anybody may ask.
     ///
     /// Real requests have 20 to 400 KB, so that 2 MiB leave room for logs to grow. Reading the densest JSON takes some
-    /// fifteen times its size: with 32 requests at once that stays under 1 GiB. Upstream takes 1 MiB and any number.
+    /// fifteen times its size, at once for as many requests as there are cores; one that waits for collateral holds a few
+    /// times its size. With 32 under way that stays under 1 GiB. Upstream takes 1 MiB and any number.
     private static func limits(_ reader: ConfigurationReader) -> HTTPServerLimits {
         var limits = HTTPServerLimits()
         limits.maximumBodyBytes = reader.value("max_body", .byteCount, default: 2 << 20)
