@@ -117,7 +117,7 @@ struct PlatformEvaluation: Sendable {
         for candidate in candidates {
             let name = candidate.subjectCommonName
             var issue = CertificateRules.issueAsAuthority(candidate, "the PCK CA certificate")
-            if issue == nil, !name.contains("Platform"), !name.contains("Processor") {
+            if issue == nil, !name.contains("SGX PCK Platform CA"), !name.contains("SGX PCK Processor CA") {
                 issue = CheckIssue(
                     .wrongUsage, "the issuer of the PCK is neither the Platform nor the Processor CA",
                     found: .text(name))

@@ -2,8 +2,9 @@ package import DstackEncoding
 
 /// A parsed X.509 certificate revocation list of version 2 (RFC 5280 section 5.1). Parsed is not verified.
 ///
-/// Complete, direct lists only: delta and indirect lists, lists limited to some reasons or kinds of certificates, and
-/// lists with an unknown critical extension are refused, since treating one as complete would miss revocations.
+/// Complete, direct lists only: delta and indirect lists, lists of one distribution point or limited to some reasons or
+/// kinds of certificates, and lists with an unknown critical extension are refused, since treating one as complete would
+/// miss revocations.
 package struct CertificateRevocationList: Sendable {
     package let der: [UInt8]
     let tbsRange: Range<Int>
@@ -65,6 +66,8 @@ package struct CertificateRevocationList: Sendable {
                 }
             }
         }
+        // RFC 5280 section 5.2.3: every list has one.
+        guard number != nil else { throw DecodingFailure(.malformed, "CRL number", "there is none") }
         self.number = number
         try fields.expectEnd(of: "CRL to be signed")
         self.der = der
@@ -123,7 +126,9 @@ package struct CertificateRevocationList: Sendable {
         case .authorityKeyIdentifier:
             break
         case .issuingDistributionPoint:
-            try issuingDistributionPoint(value.reader)
+            // Even one that restricts nothing but the place: what is revoked may be on the list of another place.
+            throw DecodingFailure(
+                .unsupported, "CRL", at: value.offset, "a list of one distribution point is not a complete list")
         case .deltaCRLIndicator:
             throw DecodingFailure(.unsupported, "CRL", at: value.offset, "a delta list is not a complete list")
         default:
@@ -133,18 +138,6 @@ package struct CertificateRevocationList: Sendable {
             }
         }
         return identifier
-    }
-
-    /// Only a name of the distribution point may be given; every restriction of the list's scope is refused.
-    private static func issuingDistributionPoint(_ reader: consuming DERReader) throws(DecodingFailure) {
-        var fields = try reader.constructed(.sequence, "issuing distribution point")
-        try reader.expectEnd(of: "issuing distribution point")
-        _ = try fields.optional(.constructedContext(0), "issuing distribution point name")
-        guard fields.isAtEnd else {
-            throw DecodingFailure(
-                .unsupported, "issuing distribution point", at: fields.offset,
-                "a list limited to some certificates or reasons, or an indirect one")
-        }
     }
 }
 
