@@ -8,6 +8,8 @@ package struct MockCertificate: Sendable {
     package var signer: MockKey
     /// Another way to sign: what it returns is the content of the signature's BIT STRING.
     package var signature: (@Sendable (_ message: [UInt8]) throws(CryptoFailure) -> [UInt8])?
+    /// Changes to the bytes that are signed.
+    package var editMessage: (@Sendable (inout [UInt8]) -> Void)?
     /// Changes to the finished certificate, which break its signature.
     package var tampering: (@Sendable (inout [UInt8]) -> Void)?
 
@@ -20,12 +22,13 @@ package struct MockCertificate: Sendable {
     package func issued() throws(MockTEEError) -> [UInt8] {
         do throws(CryptoFailure) {
             let algorithm = X509.Algorithm.ecdsaWithSHA256
-            let message = try builder.tbs(algorithm: algorithm)
+            var message = try builder.tbs(algorithm: algorithm)
+            editMessage?(&message)
             let signature =
                 if let signature { try signature(message) } else {
                     try signer.privateKey.certificateSignature(over: message)
                 }
-            var der = try builder.assembled(algorithm: algorithm, signature: signature)
+            var der = DER.sequence(message, (builder.outerAlgorithm ?? algorithm).der, DER.bitString(signature))
             tampering?(&der)
             return der
         } catch {

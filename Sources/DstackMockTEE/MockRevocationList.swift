@@ -1,4 +1,5 @@
 package import DstackCrypto
+import DstackEncoding
 
 /// A revocation list before it is signed.
 package struct MockRevocationList {
@@ -7,6 +8,8 @@ package struct MockRevocationList {
     package var signer: MockKey
     /// Another way to sign: what it returns is the content of the signature's BIT STRING.
     package var signature: (([UInt8]) throws(CryptoFailure) -> [UInt8])?
+    /// Changes to the bytes that are signed.
+    package var editMessage: ((inout [UInt8]) -> Void)?
     /// Changes to the finished list, which break its signature unless they are outside of it.
     package var tampering: ((inout [UInt8]) -> Void)?
 
@@ -27,12 +30,13 @@ package struct MockRevocationList {
     package func issued() throws(MockTEEError) -> [UInt8] {
         do throws(CryptoFailure) {
             let algorithm = X509.Algorithm.ecdsaWithSHA256
-            let message = try builder.tbs(algorithm: algorithm)
+            var message = try builder.tbs(algorithm: algorithm)
+            editMessage?(&message)
             let signature =
                 if let signature { try signature(message) } else {
                     try signer.privateKey.certificateSignature(over: message)
                 }
-            var der = try builder.assembled(algorithm: algorithm, signature: signature)
+            var der = DER.sequence(message, (builder.outerAlgorithm ?? algorithm).der, DER.bitString(signature))
             tampering?(&der)
             return der
         } catch {

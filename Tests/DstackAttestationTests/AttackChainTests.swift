@@ -10,7 +10,7 @@ struct AttackChainTests {
     private static let unknownCritical = X509.Extension(
         ObjectIdentifier(1, 3, 6, 1, 4, 1, 99_999, 7), critical: true, value: DER.null)
 
-    @Rows<Harmless> private static var controlsRows: [Harmless] {
+    @Rows<Harmless> static var controlsRows: [Harmless] {
         Harmless.both("nothing changed")
         Harmless.both("issued again unchanged") { try $0.certificates { _ in } }
         Harmless.both("the processor CA") {
@@ -174,7 +174,7 @@ struct AttackChainTests {
         try evidence.verified().expectRefused(.rootCRLSignature, .unknownIssuer)
     }
 
-    @Rows<Attack> private static var foreignRootsRows: [Attack] {
+    @Rows<Attack> static var foreignRootsRows: [Attack] {
         Attack.both("a second root in the quote, over a second CA", .pckChain, .badSignature) {
             let stranger = try $0.stranger()
             let chain = $0.platform.pckChain
@@ -241,7 +241,7 @@ struct AttackChainTests {
 
     // MARK: Roles
 
-    @Rows<Attack> private static var rolesRows: [Attack] {
+    @Rows<Attack> static var rolesRows: [Attack] {
         Attack.both("the TCB signer as a PCK", .pckChain, .wrongUsage) {
             let platform = $0.platform
             $0.chain(platform.tcbSigningChain)
@@ -275,6 +275,12 @@ struct AttackChainTests {
         Attack.both("an issuer that is no PCK CA", .pckChain, .wrongUsage) {
             try $0.certificates {
                 $0.platformCA.builder.subject = MockCertificates.name("Simulated Other CA")
+                $0.pck.builder.issuer = $0.platformCA.builder.subject
+            }
+        }
+        Attack.both("an issuer whose name has only a part of a PCK CA's", .pckChain, .wrongUsage) {
+            try $0.certificates {
+                $0.platformCA.builder.subject = MockCertificates.name("Simulated SGX Platform CA")
                 $0.pck.builder.issuer = $0.platformCA.builder.subject
             }
         }
@@ -341,7 +347,7 @@ struct AttackChainTests {
         return (key, try leaf.issued())
     }
 
-    @Rows<Attack> private static var orderRows: [Attack] {
+    @Rows<Attack> static var orderRows: [Attack] {
         Attack.both("CA first", .pckChain, .wrongUsage) {
             let chain = $0.platform.pckChain
             $0.chain([chain[1], chain[0], chain[2]])
@@ -406,7 +412,7 @@ struct AttackChainTests {
 
     // MARK: Constraints
 
-    @Rows<Attack> private static var constraintRows: [Attack] {
+    @Rows<Attack> static var constraintRows: [Attack] {
         for role in [Role.pck, .authority, .signer] {
             change("an unknown critical extension", role, .unsupported) { $0.set(unknownCritical) }
             change("a critical certificate policy", role, .unsupported) {
@@ -474,7 +480,7 @@ struct AttackChainTests {
         ("as another type", .der(DER.integer(UInt32(1)))),
     ]
 
-    @Rows<Attack> private static var timeRows: [Attack] {
+    @Rows<Attack> static var timeRows: [Attack] {
         for (name, time) in wrongTimes {
             change("a date \(name)", .pck, .malformed) { $0.builder.notAfter = time }
         }
@@ -503,7 +509,7 @@ struct AttackChainTests {
         return DER.sequence(algorithm, DER.bitString([4] + MockKey().point.bytes))
     }()
 
-    @Rows<Attack> private static var algorithmRows: [Attack] {
+    @Rows<Attack> static var algorithmRows: [Attack] {
         for role in [Role.pck, .authority, .signer] {
             change("SHA-384 inside and SHA-256 outside", role, .unsupported) {
                 $0.builder.innerAlgorithm = .ecdsaWithSHA384

@@ -47,7 +47,7 @@ struct AttackDocumentTests {
         change(name, document, document.format, .malformed) { $0.editText = edit }
     }
 
-    @Rows<Harmless> private static var controlRows: [Harmless] {
+    @Rows<Harmless> static var controlRows: [Harmless] {
         Harmless.both("nothing changed")
         for document in Document.allCases {
             Harmless.both("members in another order when signed, \(document.rawValue)") {
@@ -89,7 +89,7 @@ struct AttackDocumentTests {
 
     // MARK: Signatures
 
-    @Rows<Attack> private static var signatureRows: [Attack] {
+    @Rows<Attack> static var signatureRows: [Attack] {
         for document in Document.allCases {
             change("signed by another key", document, document.signature, .badSignature) { $0.signer = MockKey() }
             Attack.both("signed by the PCK, \(document.rawValue)", document.signature, .badSignature) {
@@ -128,7 +128,7 @@ struct AttackDocumentTests {
     @Test("TCB info and QE identity that their signer did not sign are refused (V01)", arguments: signatureRows)
     func signatures(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var textRows: [Attack] {
+    @Rows<Attack> static var textRows: [Attack] {
         for document in Document.allCases {
             change("white space added", document, document.signature, .badSignature) { $0.tampering = { $0 += " " } }
             change("pretty-printed", document, document.signature, .badSignature) {
@@ -170,7 +170,7 @@ struct AttackDocumentTests {
 
     // MARK: Strict JSON
 
-    @Rows<Attack> private static var formRows: [Attack] {
+    @Rows<Attack> static var formRows: [Attack] {
         for document in Document.allCases {
             tree("a member twice", document) { $0.append("issueDate", $0["issueDate"]) }
             tree("a member twice with two values", document) { $0.append("id", .string("TDX")) }
@@ -304,7 +304,7 @@ struct AttackDocumentTests {
 
     // MARK: For which platform
 
-    @Rows<Attack> private static var identityRows: [Attack] {
+    @Rows<Attack> static var identityRows: [Attack] {
         Attack.both("another FMSPC", .fmspc, .mismatch) {
             $0.collateral { $0.tcbInfo.fmspc = FixedBytes(repeating: 0) }
         }

@@ -33,7 +33,7 @@ struct AttackPlatformTests {
         }
     }
 
-    @Rows<Harmless> private static var controlRows: [Harmless] {
+    @Rows<Harmless> static var controlRows: [Harmless] {
         Harmless.both("nothing changed")
         harmless("entries in another order") { $0.others.reverse() }
         harmless("an unknown entry") {
@@ -60,7 +60,7 @@ struct AttackPlatformTests {
     @Test("unusual but correct extensions are accepted", arguments: controlRows)
     func controls(_ control: Harmless) throws { try control.run() }
 
-    @Rows<Attack> private static var identifierRows: [Attack] {
+    @Rows<Attack> static var identifierRows: [Attack] {
         Attack.both("no extension", .pckExtension, .missing) { try $0.certificates { $0.sgx = nil } }
         sgx("an identifier below the extension's", .missing) { $0.identifier = MockSGXExtension.arc(1) }
         sgx("an identifier beside the extension's", .missing) {
@@ -120,7 +120,7 @@ struct AttackPlatformTests {
     @Test("values that stand elsewhere than in their own extension are not read (V40, V44)", arguments: identifierRows)
     func identifiers(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var nestingRows: [Attack] {
+    @Rows<Attack> static var nestingRows: [Attack] {
         for depth in [1, 100, 20_000] {
             sgx("sequences in sequences, \(depth) deep, for the TCB", .malformed) {
                 var element = [UInt8]()
@@ -141,7 +141,7 @@ struct AttackPlatformTests {
     @Test("nesting and lengths lead nowhere (V41)", arguments: nestingRows)
     func nesting(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var valueRows: [Attack] {
+    @Rows<Attack> static var valueRows: [Attack] {
         for (index, name) in ["PCE identity", "FMSPC", "SGX type"].enumerated() {
             sgx("no \(name)", .malformed) { $0.others.remove(at: index) }
             sgx("\(name) twice", .malformed) { $0.others.append($0.others[index]) }

@@ -14,7 +14,7 @@ struct AttackQuoteTests {
         Attack.both(name, check, code) { $0.quote(edit) }
     }
 
-    @Rows<Harmless> private static var controlRows: [Harmless] {
+    @Rows<Harmless> static var controlRows: [Harmless] {
         Harmless.both("nothing changed")
         Harmless.both("zeros behind the quote") {
             $0.quote { $0.tampering = { $0.trailing = [UInt8](repeating: 0, count: 3_000) } }
@@ -56,7 +56,7 @@ struct AttackQuoteTests {
 
     // MARK: The quoting enclave
 
-    @Rows<Attack> private static var enclaveRows: [Attack] {
+    @Rows<Attack> static var enclaveRows: [Attack] {
         quote("another signer", .qeSigner, .mismatch) { $0.qeReport.mrSigner = FixedBytes(repeating: 1) }
         quote("a signer of zeros", .qeSigner, .mismatch) { $0.qeReport.mrSigner = FixedBytes() }
         quote("a signer that differs in the last bit", .qeSigner, .mismatch) { $0.qeReport.mrSigner[31] ^= 1 }
@@ -98,7 +98,7 @@ struct AttackQuoteTests {
 
     // MARK: Keys and signatures
 
-    @Rows<Attack> private static var bindingRows: [Attack] {
+    @Rows<Attack> static var bindingRows: [Attack] {
         quote("the attestation key of another", .attestationKeyBinding, .mismatch) {
             let key = $0.attestationKey
             $0.qeReportData = MockQuote.binding(key.point, $0.qeAuthData)
@@ -137,7 +137,7 @@ struct AttackQuoteTests {
     @Test("an attestation key that the quoting enclave does not vouch for is refused (V45)", arguments: bindingRows)
     func bindings(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var reportSignatureRows: [Attack] {
+    @Rows<Attack> static var reportSignatureRows: [Attack] {
         quote("by the attestation key", .qeReportSignature, .badSignature) { $0.qeReportSigner = $0.attestationKey }
         quote("by any key", .qeReportSignature, .badSignature) { $0.qeReportSigner = MockKey() }
         Attack.both("by the PCK CA", .qeReportSignature, .badSignature) {
@@ -177,7 +177,7 @@ struct AttackQuoteTests {
         }
     }
 
-    @Rows<Attack> private static var signatureRows: [Attack] {
+    @Rows<Attack> static var signatureRows: [Attack] {
         signing("the body alone") { Array($0.signedBytes.dropFirst(48)) }
         signing("the header alone") { Array($0.signedBytes.prefix(48)) }
         signing("header, body and length") { $0.signedBytes + $0.encoded[$0.signedByteCount..<$0.signedByteCount + 4] }
@@ -234,7 +234,7 @@ struct AttackQuoteTests {
         ("coordinates of the order", FixedBytes(MockNumbers.order + MockNumbers.order) ?? FixedBytes()),
     ]
 
-    @Rows<Attack> private static var keyRows: [Attack] {
+    @Rows<Attack> static var keyRows: [Attack] {
         for (name, point) in points {
             quote("\(name) as attestation key", .quoteSignature, .malformed) { $0.attestationPoint = point }
             quote("\(name) as attestation key, with a signature of zeros", .quoteSignature, .malformed) {
@@ -255,7 +255,7 @@ struct AttackQuoteTests {
 
     // MARK: Form
 
-    @Rows<Attack> private static var headerRows: [Attack] {
+    @Rows<Attack> static var headerRows: [Attack] {
         quote("another vendor", .qeVendor, .mismatch) { $0.header.qeVendorId = FixedBytes(repeating: 1) }
         quote("no vendor", .qeVendor, .mismatch) { $0.header.qeVendorId = FixedBytes() }
         quote("ECDSA with P-384", .attestationKeyType, .unsupported) { $0.header.attestationKeyType = 3 }
@@ -326,7 +326,7 @@ struct AttackQuoteTests {
         { $0.reserved4[59] = 1 },
     ]
 
-    @Rows<Attack> private static var dataRows: [Attack] {
+    @Rows<Attack> static var dataRows: [Attack] {
         for type in [0, 1, 2, 3, 4, 6, 7, 8, 0xFFFF] as [UInt16] {
             quote("a chain under type \(type)", .pckCertificateSource, .missing) { $0.certificationData.type = type }
         }

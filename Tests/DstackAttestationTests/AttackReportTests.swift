@@ -17,7 +17,7 @@ struct AttackReportTests {
         }
     }
 
-    @Rows<Harmless> private static var controlRows: [Harmless] {
+    @Rows<Harmless> static var controlRows: [Harmless] {
         Harmless.both("nothing changed")
         for (name, bits) in [
             ("LASS", .lass), ("PKS", .pks), ("key locker", .keyLocker), ("ICSSD", .icssd), ("TPA", .tpa),
@@ -49,7 +49,7 @@ struct AttackReportTests {
         ("bound at initialisation", { $0.initServiceTdHash[0] = 1 }),
     ]
 
-    @Rows<Attack> private static var exposureRows: [Attack] {
+    @Rows<Attack> static var exposureRows: [Attack] {
         attribute("debug", .debug, .debug)
         Attack.sgx("debug", .debug, .notAcceptable) { $0.enclave { $0.attributes[0] |= 2 } }
         for policy in [VerificationPolicy.authentic, .strict] {
@@ -152,7 +152,7 @@ struct AttackReportTests {
         ("mr_system", { $0.mrSystem = FixedBytes() }),
     ]
 
-    @Rows<Attack> private static var expectationRows: [Attack] {
+    @Rows<Attack> static var expectationRows: [Attack] {
         for (name, set) in tdExpectations {
             Attack.tdx("another \(name)", .expectedMeasurements, .mismatch) {
                 set(&$0.policy.expected, FixedBytes(repeating: 7))

@@ -30,7 +30,7 @@ struct AttackRevocationTests {
         Attack.both("\(name), \(list.rawValue)", check, code) { $0.collateral { list.edit(&$0, edit) } }
     }
 
-    @Rows<Harmless> private static var controlsRows: [Harmless] {
+    @Rows<Harmless> static var controlsRows: [Harmless] {
         Harmless.both("nothing changed")
         Harmless.both("other certificates revoked") {
             $0.collateral { collateral in
@@ -47,28 +47,12 @@ struct AttackRevocationTests {
             let pck = $0.platform.certificates.pck
             $0.collateral { $0.rootCRL.revoke(pck) }
         }
-        Harmless.both("no extensions") {
-            $0.collateral {
-                $0.rootCRL.builder.extensions = []
-                $0.pckCRL.builder.extensions = []
-            }
-        }
         Harmless.both("a large CRL number and a reason") {
             $0.collateral {
                 $0.pckCRL.builder.extensions = [.crlNumber(.max)]
                 $0.pckCRL.builder.revoked = [
                     .init(serialNumber: [9], date: .seconds(1), extensions: [.revocationReason(1)])
                 ]
-            }
-        }
-        Harmless.both("a distribution point that restricts nothing") {
-            $0.collateral {
-                $0.pckCRL.builder.extensions.append(
-                    X509.Extension(
-                        .issuingDistributionPoint, critical: true,
-                        value: DER.sequence(
-                            DER.explicit(0, DER.explicit(0, X509.GeneralName.uri("https://simulated.invalid").der)))
-                    ))
             }
         }
     }
@@ -101,7 +85,7 @@ struct AttackRevocationTests {
         }
     }
 
-    @Rows<Attack> private static var absentRows: [Attack] {
+    @Rows<Attack> static var absentRows: [Attack] {
         Attack.both("no root CRL", .rootCRLFormat, .malformed) {
             $0.collateral { $0.tampering = { $0.rootCACRL = [] } }
         }
@@ -148,7 +132,7 @@ struct AttackRevocationTests {
         }
     }
 
-    @Rows<Attack> private static var signatureRows: [Attack] {
+    @Rows<Attack> static var signatureRows: [Attack] {
         for list in List.allCases {
             change("by another key", list, list.signature, .badSignature) { $0.signer = MockKey() }
             change("a changed byte", list, list.signature, .badSignature) {
@@ -172,7 +156,7 @@ struct AttackRevocationTests {
     @Test("a revocation list that its issuer did not sign is refused (V13, V18)", arguments: signatureRows)
     func signatures(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var otherIssuerRows: [Attack] {
+    @Rows<Attack> static var otherIssuerRows: [Attack] {
         Attack.both("the root CRL as PCK CRL", .pckCRLSignature, .unknownIssuer) {
             $0.collateral { $0.tampering = { $0.pckCRL = $0.rootCACRL } }
         }
@@ -219,7 +203,7 @@ struct AttackRevocationTests {
         try report(now + 1, now + 9).expectRefused(list.validity, .notYetValid)
     }
 
-    @Rows<Attack> private static var revokedRows: [Attack] {
+    @Rows<Attack> static var revokedRows: [Attack] {
         Attack.both("the PCK", .pckRevocation, .revoked) { $0.collateral { $0.revokePCK() } }
         Attack.both("the PCK CA", .pckCARevocation, .revoked) { $0.collateral { $0.revokePCKAuthorities() } }
         Attack.both("the TCB signer", .tcbInfoSignerRevocation, .revoked) {
@@ -288,7 +272,13 @@ struct AttackRevocationTests {
         }
     }
 
-    @Rows<Attack> private static var formRows: [Attack] {
+    private static let distributionPoint: X509.Extension = {
+        let name = X509.GeneralName.uri("https://simulated.invalid/another.crl").der
+        return X509.Extension(
+            .issuingDistributionPoint, critical: true, value: DER.sequence(DER.explicit(0, DER.explicit(0, name))))
+    }()
+
+    @Rows<Attack> static var formRows: [Attack] {
         for list in List.allCases {
             change("indirect", list, list.format, .unsupported) {
                 $0.builder.extensions.append(.issuingDistributionPoint(isIndirect: true))
@@ -296,6 +286,16 @@ struct AttackRevocationTests {
             change("of user certificates only", list, list.format, .unsupported) {
                 $0.builder.extensions.append(.issuingDistributionPoint(onlyUserCertificates: true))
             }
+            change("of one distribution point", list, list.format, .unsupported) {
+                $0.builder.extensions.append(distributionPoint)
+            }
+            change("of one distribution point, not marked critical", list, list.format, .unsupported) {
+                $0.builder.extensions.append(distributionPoint.marked(critical: false))
+            }
+            change("no number", list, list.format, .malformed) {
+                $0.builder.extensions = [.authorityKeyIdentifier([1])]
+            }
+            change("no extensions", list, list.format, .malformed) { $0.builder.extensions = [] }
             change("delta", list, list.format, .unsupported) {
                 $0.builder.extensions.append(.deltaCRLIndicator(base: 1))
             }

@@ -44,7 +44,7 @@ struct AttackTCBTests {
 
     // MARK: Component lists
 
-    @Rows<Attack> private static var componentRows: [Attack] {
+    @Rows<Attack> static var componentRows: [Attack] {
         for count in [0, 1, 15, 17, 1_000] {
             collateral("\(count) SGX components", .tcbInfoFormat, .malformed) {
                 $0.tcbInfo.levels[0].sgxComponents = [UInt8](repeating: 0, count: count)
@@ -91,7 +91,7 @@ struct AttackTCBTests {
 
     // MARK: Order
 
-    @Rows<Harmless> private static var orderRows: [Harmless] {
+    @Rows<Harmless> static var orderRows: [Harmless] {
         authentic("levels of TCB info reversed", .upToDate) { $0.collateral { $0.tcbInfo.levels.reverse() } }
         authentic("levels of QE identity reversed", .upToDate) { $0.collateral { $0.qeIdentity.levels.reverse() } }
         authentic("levels of the TDX module reversed", [.tdx], .upToDate) {
@@ -144,7 +144,7 @@ struct AttackTCBTests {
     @Test("the best level counts, whatever the order of the document (V29, V33)", arguments: orderRows)
     func order(_ control: Harmless) throws { try control.run() }
 
-    @Rows<Harmless> private static var comparisonRows: [Harmless] {
+    @Rows<Harmless> static var comparisonRows: [Harmless] {
         authentic("an older PCE", .outOfDate) { $0.collateral { $0.tcbInfo.levels[0].pceSvn += 1 } }
         authentic("a PCE of more than 255", .outOfDate) { $0.collateral { $0.tcbInfo.levels[0].pceSvn = 0x010D } }
         for index in 0..<16 {
@@ -199,7 +199,7 @@ struct AttackTCBTests {
 
     // MARK: TDX module
 
-    @Rows<Attack> private static var moduleRows: [Attack] {
+    @Rows<Attack> static var moduleRows: [Attack] {
         Attack.tdx("another signer", .tdxModuleSigner, .mismatch) { $0.report { $0.mrSignerSeam[47] = 1 } }
         Attack.tdx("a signer in the document alone", .tdxModuleSigner, .mismatch) {
             $0.collateral { $0.tcbInfo.moduleIdentities?[0].module.mrSigner[0] = 1 }
@@ -303,7 +303,7 @@ struct AttackTCBTests {
         }
     }
 
-    @Rows<Attack> private static var revokedRows: [Attack] {
+    @Rows<Attack> static var revokedRows: [Attack] {
         for policy in [VerificationPolicy.authentic, .standard, .strict] {
             Attack.both("the platform, \(policy.name)", .tcbNotRevoked, .revoked) {
                 $0.policy = policy
@@ -351,7 +351,7 @@ struct AttackTCBTests {
     @Test("what is revoked is refused, under every policy and behind every better status (V33)", arguments: revokedRows)
     func revoked(_ attack: Attack) throws { try attack.run() }
 
-    @Rows<Attack> private static var statusRows: [Attack] {
+    @Rows<Attack> static var statusRows: [Attack] {
         for status in [
             TCBStatus.outOfDate, .outOfDateConfigurationNeeded, .configurationNeeded,
             .configurationAndSWHardeningNeeded,
@@ -436,7 +436,7 @@ struct AttackTCBTests {
         evidence.quote { setCurrent(&$0, now) }
     }
 
-    @Rows<Harmless> private static var relaunchRows: [Harmless] {
+    @Rows<Harmless> static var relaunchRows: [Harmless] {
         authentic("launched on an older platform", [.tdx], .tdRelaunchAdvised) { Self.launched(&$0, [5, 1, 1]) }
         authentic("launched on an older module", [.tdx], .tdRelaunchAdvised) { Self.launched(&$0, [4, 1, 2]) }
         authentic("launched on an older platform, needs configuration", [.tdx], .tdRelaunchAdvisedConfigurationNeeded) {
@@ -454,7 +454,7 @@ struct AttackTCBTests {
     @Test("the advice to relaunch is computed from what the quote signs (V36)", arguments: relaunchRows)
     func relaunch(_ control: Harmless) throws { try control.run() }
 
-    @Rows<Attack> private static var relaunchAttackRows: [Attack] {
+    @Rows<Attack> static var relaunchAttackRows: [Attack] {
         Attack.tdx("advice to relaunch, standard", .policyTCBStatus, .notAcceptable) { Self.launched(&$0, [5, 1, 1]) }
         Attack.tdx("a newer platform written into the report afterwards", .quoteSignature, .badSignature) {
             Self.launched(&$0, [5, 1, 1])
@@ -523,7 +523,7 @@ struct AttackTCBTests {
         ("QE identity", { $0.qeIdentity.evaluationDataNumber = 16 }),
     ]
 
-    @Rows<Attack> private static var recoveryRows: [Attack] {
+    @Rows<Attack> static var recoveryRows: [Attack] {
         for (name, edit) in oldDocuments {
             Attack.both("\(name) from before a recovery", .policyEvaluationDataNumber, .notAcceptable) {
                 $0.policy.minimumEvaluationDataNumber = 17
