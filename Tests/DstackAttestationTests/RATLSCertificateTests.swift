@@ -270,7 +270,7 @@ struct RATLSCertificateTests {
         #expect(try prepared.verify(RATLSCertificate(parsing: der), at: SimulatedVM.now).verdict == .accepted)
         var random = EvidenceRandom(seed: 0x8A71)
         var parsed = 0
-        for _ in 0..<1500 {
+        for _ in EvidenceRandom.rounds(1500) {
             guard let certificate = try? RATLSCertificate(parsing: random.mutate(der)) else { continue }
             parsed += 1
             guard let report = try? prepared.verify(certificate, at: SimulatedVM.now) else { continue }

@@ -429,7 +429,7 @@ struct VerifierServiceTests {
         let service = try service(vm)
         let bodies = [try quoteRequest(vm), try attestationRequest(vm.attestation(Self.reportData))]
         var random = EvidenceRandom(seed: 0x5E41)
-        for _ in 0..<400 {
+        for _ in EvidenceRandom.rounds(400) {
             for body in bodies {
                 let answer = await service.answer(toBody: random.mutate(Array(body.utf8)))
                 guard let response = answer.response, response.isValid else { continue }
