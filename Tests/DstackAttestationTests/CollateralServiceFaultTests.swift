@@ -240,10 +240,10 @@ struct CollateralServiceFaultTests {
                         throw Broken()
                     })
             }, nil)
-        let service = try scene.service { $0.retry.requestTimeout = .seconds(2) }
+        let service = try scene.service { $0.retry.requestTimeout = .seconds(5) }
         let fetched = try await service.fetch(for: scene.quote())
         #expect(fetched.collateral == scene.collateral)
-        #expect(scene.waits.all.count == 2)
+        #expect(scene.waits.all.count >= 2)
         await scene.server.stop()
     }
 

@@ -43,6 +43,11 @@ final class HTTPServerFixture: Sendable {
                 HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0), tls: tls),
                 HTTPListener("unix", .unix(path: directory.file("s"))),
             ], observer: { events.add($0) })
+        // A loaded machine is slow; tests that are about time set their own.
+        configuration.limits.headerTimeout = .seconds(300)
+        configuration.limits.bodyTimeout = .seconds(300)
+        configuration.limits.idleTimeout = .seconds(300)
+        configuration.limits.handshakeTimeout = .seconds(60)
         change(&configuration)
         server = HTTPServer(configuration, immediate: immediate, handler: handler)
         bound = try await server.start()
@@ -82,7 +87,7 @@ func offPool<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> 
     }
 }
 
-/// A blocking client socket without any manners. Reads give up after ten seconds.
+/// A blocking client socket without any manners. Reads give up after a minute.
 final class RawConnection: Sendable {
     let descriptor: Int32
 
@@ -98,7 +103,7 @@ final class RawConnection: Sendable {
             }
         }
         guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
-        setPatience(seconds: 10)
+        setPatience(seconds: 60)
     }
 
     init(unix path: String) throws {
@@ -112,7 +117,7 @@ final class RawConnection: Sendable {
             }
         }
         guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
-        setPatience(seconds: 10)
+        setPatience(seconds: 60)
     }
 
     deinit { close(descriptor) }
@@ -169,9 +174,9 @@ func runProgram(_ path: String, _ arguments: [String]) async -> String? {
     }
 }
 
-/// Waits until something is so, for ten seconds at most.
+/// Waits until something is so, for a minute at most.
 func eventually(_ condition: () -> Bool) async throws -> Bool {
-    for _ in 0..<1000 {
+    for _ in 0..<6000 {
         if condition() { return true }
         try await Task.sleep(for: .milliseconds(10))
     }

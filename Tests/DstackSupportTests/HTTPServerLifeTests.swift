@@ -171,7 +171,10 @@ struct HTTPServerLifeTests {
                     throw Failure()
                 })
         }
-        #expect(await failure(directClient(), HTTPRequest(.get, fixture.url))?.code == .invalidResponse)
+        let error = await failure(directClient(), HTTPRequest(.get, fixture.url))
+        #expect(error?.code == .invalidResponse || error?.code == .connectionLost)
+        // For an old client, to whom the end of the connection is the end of the body.
+        #expect(try await fixture.raw("GET / HTTP/1.0\r\n\r\n").hasSuffix("<RESET>"))
         await fixture.server.stop()
     }
 

@@ -219,7 +219,7 @@ struct HTTPTLSTests {
     func replacement() async throws {
         let fixture = try await HTTPServerFixture.echoing(tls: serverTLS())
         let knowing = client(.chain(to: .pem(certificates.authority)))
-        #expect(try await knowing.send(HTTPRequest(.post, fixture.tlsURL)).status == 200)
+        #expect(try await knowing.send(HTTPRequest(.get, fixture.tlsURL)).openedConnection)
         await #expect(throws: HTTPServerError.self) {
             try await fixture.server.replaceTLS(
                 HTTPServerTLS(certificateChain: certificates.server, privateKey: certificates.clientKey), of: "tcp")
@@ -251,7 +251,7 @@ struct HTTPTLSTests {
     @Test("plain HTTP on a TLS port, TLS on a plain port, and half a handshake end without harm")
     func confusion() async throws {
         let fixture = try await HTTPServerFixture.echoing(tls: serverTLS()) {
-            $0.limits.handshakeTimeout = .milliseconds(300)
+            $0.limits.handshakeTimeout = .seconds(4)
         }
         _ = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         _ = try await fixture.raw("\u{16}\u{3}\u{1}")

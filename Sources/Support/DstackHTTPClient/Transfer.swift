@@ -128,7 +128,11 @@ final class Transfer {
             options.set(CURLOPT_MAXREDIRS, max(0, min(most, 20)))
             options.set(CURLOPT_REDIR_PROTOCOLS_STR, url.scheme)
         }
-        if !request.mayBeRepeated { options.set(CURLOPT_FRESH_CONNECT, 1) }
+        if !request.mayBeRepeated {
+            options.set(CURLOPT_FRESH_CONNECT, 1)
+            // Kept, it would only lie beside others of its kind.
+            options.set(CURLOPT_FORBID_REUSE, 1)
+        }
     }
 
     private func prepareRoute(

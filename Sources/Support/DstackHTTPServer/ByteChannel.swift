@@ -55,6 +55,13 @@ final class ByteChannel {
         shutdown(descriptor, Int32(SHUT_WR))
     }
 
+    /// Makes closing a reset: where only the end of the connection tells the end of a body, an orderly end would say
+    /// that the body is whole.
+    func resetWhenClosed() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     var clientTLS: HTTPPeer.TLS? {
         guard let tls else { return nil }
         let found = FoundCertificates()

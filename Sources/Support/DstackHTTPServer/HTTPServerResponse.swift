@@ -48,7 +48,8 @@ package struct HTTPBodyWriter: Sendable {
     let exchange: ExchangeID
     let mailbox: ServerMailbox
 
-    /// Sends some bytes; none are kept back.
+    /// Sends some bytes; none are kept back. One write at a time: a second that begins before the first is through is
+    /// refused, since nobody could say in which order they would arrive.
     ///
     /// - Throws: ``HTTPClientGone`` when the connection has ended.
     package func write(_ bytes: [UInt8]) async throws(HTTPClientGone) {

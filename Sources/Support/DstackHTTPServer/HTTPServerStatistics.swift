@@ -5,6 +5,7 @@ final class ServerCounters: Sendable {
     private let connections = Atomic<Int>(0)
     private let acceptedConnections = Atomic<Int>(0)
     private let requestsInFlight = Atomic<Int>(0)
+    private let bufferedBodyBytes = Atomic<Int>(0)
     private let answeredRequests = Atomic<Int>(0)
     private let refusedRequests = Atomic<Int>(0)
 
@@ -12,6 +13,7 @@ final class ServerCounters: Sendable {
     func noteAnswered() { answeredRequests.add(1, ordering: .relaxed) }
     func noteRefused() { refusedRequests.add(1, ordering: .relaxed) }
     func setConnections(_ count: Int) { connections.store(count, ordering: .relaxed) }
+    func setBufferedBodyBytes(_ count: Int) { bufferedBodyBytes.store(count, ordering: .relaxed) }
     func setRequestsInFlight(_ count: Int) { requestsInFlight.store(count, ordering: .relaxed) }
 
     var snapshot: HTTPServerStatistics {
@@ -19,6 +21,7 @@ final class ServerCounters: Sendable {
             connections: connections.load(ordering: .relaxed),
             acceptedConnections: acceptedConnections.load(ordering: .relaxed),
             requestsInFlight: requestsInFlight.load(ordering: .relaxed),
+            bufferedBodyBytes: bufferedBodyBytes.load(ordering: .relaxed),
             answeredRequests: answeredRequests.load(ordering: .relaxed),
             refusedRequests: refusedRequests.load(ordering: .relaxed))
     }
@@ -31,6 +34,8 @@ package struct HTTPServerStatistics: Sendable, Hashable {
     package let acceptedConnections: Int
     /// With a handler now.
     package let requestsInFlight: Int
+    /// Of request bodies, over all connections.
+    package let bufferedBodyBytes: Int
     package let answeredRequests: Int
     /// Refused before they reached a handler: malformed, too large, too slow, too many.
     package let refusedRequests: Int

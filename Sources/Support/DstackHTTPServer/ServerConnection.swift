@@ -316,7 +316,7 @@ final class ServerConnection {
     }
 
     func releaseBody() {
-        loop.bufferedBodyBytes -= heldBodyBytes
+        if heldBodyBytes > 0 { loop.bufferedBodyBytes -= heldBodyBytes }
         heldBodyBytes = 0
         body = []
     }

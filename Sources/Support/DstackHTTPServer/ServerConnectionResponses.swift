@@ -108,7 +108,10 @@ extension ServerConnection {
 
     func endStream(for request: UInt64, isComplete: Bool) {
         guard request == requestNumber, phase == .streaming, !streamEnded else { return }
-        guard isComplete else { return close() }
+        guard isComplete else {
+            channel.resetWhenClosed()
+            return close()
+        }
         streamEnded = true
         if case .chunked = responseFraming { output.append(HTTPResponseEncoder.lastChunk) }
         phase = .responding

@@ -12,7 +12,9 @@ final class ServerLoop {
     private(set) var listeners: [ActiveListener] = []
     var encoder = HTTPResponseEncoder()
     /// Of all connections together.
-    var bufferedBodyBytes = 0
+    var bufferedBodyBytes = 0 {
+        didSet { core.counters.setBufferedBodyBytes(bufferedBodyBytes) }
+    }
     var requestsInFlight = 0 {
         didSet { core.counters.setRequestsInFlight(requestsInFlight) }
     }
