@@ -70,6 +70,8 @@ let package = Package(
         support("DstackHTTP"),
         support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
         support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
+        support("DstackRPC", ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+        support("DstackRPCServer", ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
 
         // Libraries
         library(
@@ -104,6 +106,9 @@ let package = Package(
                 "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
                 "DstackHTTPServer", "DstackSystem",
             ]),
+        tests(
+            "DstackRPCTests",
+            ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackRPC", "DstackRPCServer"]),
         tests(
             "DstackAttestationTests",
             [

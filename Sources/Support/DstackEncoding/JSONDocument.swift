@@ -33,12 +33,16 @@ package final class JSONDocument: Sendable {
     ///   - bytes: the whole text.
     ///   - subject: what the text is, in failures.
     ///   - maximumDepth: how deep arrays and objects may nest.
+    ///   - maximumValues: how many values and member names there may be; a node is larger than the shortest value.
     /// - Throws: ``DecodingFailure`` with the offset of the first byte that is wrong.
-    package init(parsing bytes: [UInt8], subject: String, maximumDepth: Int = 64) throws(DecodingFailure) {
+    package init(
+        parsing bytes: [UInt8], subject: String, maximumDepth: Int = 64, maximumValues: Int = .max
+    ) throws(DecodingFailure) {
         guard bytes.count < Int32.max else {
             throw DecodingFailure(.tooLarge, subject, "\(bytes.count) bytes of JSON are more than this reader takes")
         }
-        var parser = JSONParser(bytes.span, subject: subject, maximumDepth: maximumDepth)
+        var parser = JSONParser(
+            bytes.span, subject: subject, maximumDepth: maximumDepth, maximumValues: maximumValues)
         try parser.parse()
         self.nodes = parser.nodes
         self.bytes = bytes

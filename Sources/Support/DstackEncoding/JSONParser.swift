@@ -3,14 +3,16 @@ struct JSONParser: ~Escapable {
     private let text: Span<UInt8>
     private let subject: String
     private let maximumDepth: Int
+    private let maximumValues: Int
     private var position = 0
     private(set) var nodes: [JSONDocument.Node] = []
 
     @_lifetime(copy text)
-    init(_ text: Span<UInt8>, subject: String, maximumDepth: Int) {
+    init(_ text: Span<UInt8>, subject: String, maximumDepth: Int, maximumValues: Int) {
         self.text = text
         self.subject = subject
         self.maximumDepth = maximumDepth
+        self.maximumValues = maximumValues
         nodes.reserveCapacity(min(text.count / 6 + 4, 1 << 16))
     }
 
@@ -55,6 +57,9 @@ struct JSONParser: ~Escapable {
     }
 
     private mutating func value(depth: Int) throws(DecodingFailure) {
+        guard nodes.count < maximumValues else {
+            throw DecodingFailure(.tooLarge, subject, at: position, "more than \(maximumValues) values")
+        }
         guard position < text.count else { throw failure("a value expected") }
         let byte = text[position]
         switch byte {

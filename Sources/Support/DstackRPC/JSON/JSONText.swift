@@ -1,0 +1,79 @@
+/// Pieces of JSON text, in ASCII only.
+///
+/// Everything above ASCII is escaped because a client in use counts the UTF-16 units of a response until they reach
+/// its Content-Length, and with any other character waits for ever.
+enum JSONText {
+    /// A string with its quotes.
+    static func append(_ text: String, to json: inout [UInt8]) {
+        var text = text
+        text.withUTF8 { utf8 in
+            json.reserveCapacity(json.count + utf8.count + 2)
+            json.append(UInt8(ascii: "\""))
+            var start = 0
+            var position = 0
+            while position < utf8.count {
+                let byte = utf8[position]
+                if byte >= 0x20, byte < 0x80, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
+                    position += 1
+                    continue
+                }
+                // What needs no escape goes over in one piece.
+                json.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<position]))
+                position += byte < 0x80 ? escape(byte, to: &json) : escape(utf8, at: position, to: &json)
+                start = position
+            }
+            json.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[start..<position]))
+            json.append(UInt8(ascii: "\""))
+        }
+    }
+
+    private static func escape(_ byte: UInt8, to json: inout [UInt8]) -> Int {
+        switch byte {
+        case UInt8(ascii: "\""): json.append(contentsOf: #"\""#.utf8)
+        case UInt8(ascii: "\\"): json.append(contentsOf: #"\\"#.utf8)
+        case 0x08: json.append(contentsOf: #"\b"#.utf8)
+        case 0x09: json.append(contentsOf: #"\t"#.utf8)
+        case 0x0A: json.append(contentsOf: #"\n"#.utf8)
+        case 0x0C: json.append(contentsOf: #"\f"#.utf8)
+        case 0x0D: json.append(contentsOf: #"\r"#.utf8)
+        default: appendUnit(UInt16(byte), to: &json)
+        }
+        return 1
+    }
+
+    /// Escapes one character beyond ASCII and returns how many bytes it has. A `String` is always valid UTF-8; the
+    /// bounds are checked all the same.
+    private static func escape(_ utf8: UnsafeBufferPointer<UInt8>, at position: Int, to json: inout [UInt8]) -> Int {
+        var decoder = UTF8.ForwardParser()
+        var rest = UnsafeBufferPointer(rebasing: utf8[position..<min(position + 4, utf8.count)]).makeIterator()
+        guard case .valid(let encoded) = decoder.parseScalar(from: &rest) else {
+            appendUnit(0xFFFD, to: &json)
+            return 1
+        }
+        for unit in UTF16.encode(UTF8.decode(encoded)) ?? UTF16.encodedReplacementCharacter {
+            appendUnit(unit, to: &json)
+        }
+        return encoded.count
+    }
+
+    private static func appendUnit(_ unit: UInt16, to json: inout [UInt8]) {
+        json.append(contentsOf: #"\u"#.utf8)
+        for shift in [12, 8, 4, 0] as [UInt16] { json.append(digit(UInt8(truncatingIfNeeded: unit >> shift & 15))) }
+    }
+
+    /// Lower-case hexadecimal digits with quotes.
+    static func appendHex(_ bytes: [UInt8], to json: inout [UInt8]) {
+        json.reserveCapacity(json.count + bytes.count * 2 + 2)
+        json.append(UInt8(ascii: "\""))
+        for byte in bytes {
+            json.append(digit(byte >> 4))
+            json.append(digit(byte & 15))
+        }
+        json.append(UInt8(ascii: "\""))
+    }
+
+    @inline(__always)
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") - 10 + value
+    }
+}

@@ -1,0 +1,201 @@
+/// The key management service and its messages (upstream's package `kms`).
+package enum KMSRPC {
+    package enum KMS {
+        package static let name = "KMS"
+        package static let getAppKey = RPCMethod<GetAppKeyRequest, AppKeyResponse>(name, "GetAppKey", .repeatable)
+        package static let getKMSKey = RPCMethod<GetKmsKeyRequest, KmsKeyResponse>(name, "GetKmsKey", .repeatable)
+        package static let getAppEnvEncryptPubKey = RPCMethod<AppId, PublicKeyResponse>(
+            name, "GetAppEnvEncryptPubKey", .repeatable)
+        package static let getMeta = RPCMethod<RPCEmpty, GetMetaResponse>(name, "GetMeta", .repeatable)
+        package static let getTempCACert = RPCMethod<RPCEmpty, GetTempCaCertResponse>(
+            name, "GetTempCaCert", .repeatable)
+        package static let signCert = RPCMethod<SignCertRequest, SignCertResponse>(name, "SignCert", .repeatable)
+    }
+
+    package struct GetAppKeyRequest: RPCMessage {
+        /// 0 or 1.
+        package var apiVersion: UInt32 = 0
+        /// JSON, as the host gave it to the guest.
+        package var vmConfig = ""
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "api_version", &apiVersion)
+            fields.value(2, "vm_config", &vmConfig)
+        }
+    }
+
+    package struct AppKeyResponse: RPCMessage {
+        /// The root, PEM.
+        package var caCertificate = ""
+        /// 32 bytes.
+        package var diskCryptKey: [UInt8] = []
+        /// 32 bytes.
+        package var envCryptKey: [UInt8] = []
+        /// The application's key, 32 bytes.
+        package var k256Key: [UInt8] = []
+        /// 65 bytes.
+        package var k256Signature: [UInt8] = []
+        /// The old name of `gateway_app_id`, with the same value.
+        package var tproxyAppID = ""
+        package var gatewayAppID = ""
+        package var osImageHash: [UInt8] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "ca_cert", &caCertificate)
+            fields.value(2, "disk_crypt_key", &diskCryptKey)
+            fields.value(3, "env_crypt_key", &envCryptKey)
+            fields.value(4, "k256_key", &k256Key)
+            fields.value(5, "k256_signature", &k256Signature)
+            fields.value(6, "tproxy_app_id", &tproxyAppID)
+            fields.value(7, "gateway_app_id", &gatewayAppID)
+            fields.value(8, "os_image_hash", &osImageHash)
+        }
+    }
+
+    package struct AppId: RPCMessage {
+        /// 20 bytes.
+        package var appID: [UInt8] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "app_id", &appID)
+        }
+    }
+
+    package struct PublicKeyResponse: RPCMessage {
+        /// X25519, 32 bytes.
+        package var publicKey: [UInt8] = []
+        /// Without the time, 65 bytes.
+        package var signature: [UInt8] = []
+        /// Seconds since 1970.
+        package var timestamp: UInt64 = 0
+        /// With the time, 65 bytes.
+        package var signatureV1: [UInt8] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "public_key", &publicKey)
+            fields.value(2, "signature", &signature)
+            fields.value(3, "timestamp", &timestamp)
+            fields.value(4, "signature_v1", &signatureV1)
+        }
+    }
+
+    package struct GetMetaResponse: RPCMessage {
+        /// The root, PEM.
+        package var caCertificate = ""
+        package var allowsAnyUpgrade = false
+        /// Compressed, 33 bytes.
+        package var k256PublicKey: [UInt8] = []
+        package var bootstrapInfo: BootstrapResponse?
+        package var isDevelopment = false
+        package var gatewayAppID: String?
+        package var kmsContractAddress: String?
+        package var chainID: UInt64?
+        package var appAuthImplementation: String?
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "ca_cert", &caCertificate)
+            fields.value(2, "allow_any_upgrade", &allowsAnyUpgrade)
+            fields.value(3, "k256_pubkey", &k256PublicKey)
+            fields.message(4, "bootstrap_info", &bootstrapInfo)
+            fields.value(5, "is_dev", &isDevelopment)
+            fields.optional(6, "gateway_app_id", &gatewayAppID)
+            fields.optional(7, "kms_contract_address", &kmsContractAddress)
+            fields.optional(8, "chain_id", &chainID)
+            fields.optional(9, "app_auth_implementation", &appAuthImplementation)
+        }
+    }
+
+    package struct GetKmsKeyRequest: RPCMessage {
+        package var vmConfig = ""
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "vm_config", &vmConfig)
+        }
+    }
+
+    package struct KmsKeys: RPCMessage {
+        /// PKCS#8, PEM.
+        package var caKey = ""
+        /// 32 bytes.
+        package var k256Key: [UInt8] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "ca_key", &caKey)
+            fields.value(2, "k256_key", &k256Key)
+        }
+    }
+
+    package struct KmsKeyResponse: RPCMessage {
+        /// PKCS#8, PEM.
+        package var temporaryCAKey = ""
+        package var keys: [KmsKeys] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "temp_ca_key", &temporaryCAKey)
+            fields.messages(2, "keys", &keys)
+        }
+    }
+
+    package struct GetTempCaCertResponse: RPCMessage {
+        /// PEM.
+        package var temporaryCACertificate = ""
+        /// PKCS#8, PEM.
+        package var temporaryCAKey = ""
+        /// The root, PEM.
+        package var caCertificate = ""
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "temp_ca_cert", &temporaryCACertificate)
+            fields.value(2, "temp_ca_key", &temporaryCAKey)
+            fields.value(3, "ca_cert", &caCertificate)
+        }
+    }
+
+    package struct SignCertRequest: RPCMessage {
+        /// 1 or 2.
+        package var apiVersion: UInt32 = 0
+        package var csr: [UInt8] = []
+        /// DER.
+        package var signature: [UInt8] = []
+        /// JSON.
+        package var vmConfig = ""
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "api_version", &apiVersion)
+            fields.value(2, "csr", &csr)
+            fields.value(3, "signature", &signature)
+            fields.value(4, "vm_config", &vmConfig)
+        }
+    }
+
+    package struct SignCertResponse: RPCMessage {
+        /// PEM: leaf, application's authority, root.
+        package var certificateChain: [String] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.repeated(1, "certificate_chain", &certificateChain)
+        }
+    }
+}

@@ -1,0 +1,104 @@
+package import DstackEncoding
+
+/// Reads protobuf's wire form, within a part of some bytes that are kept alive together.
+package struct ProtobufReader {
+    private let content: [UInt8]
+    /// Of the next byte, in the outermost input.
+    package private(set) var position: Int
+    private let end: Int
+
+    package init(_ bytes: [UInt8]) { self.init(bytes, 0..<bytes.count) }
+
+    private init(_ content: [UInt8], _ range: Range<Int>) {
+        self.content = content
+        position = range.lowerBound
+        end = range.upperBound
+    }
+
+    package var isAtEnd: Bool { position == end }
+
+    package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
+        DecodingFailure(code, "protobuf message", at: position, reason)
+    }
+
+    package mutating func varint() throws(DecodingFailure) -> UInt64 {
+        var reader = ByteReader(content.span.bytes.extracting(position..<end), base: position)
+        var value: UInt64 = 0
+        var shift: UInt64 = 0
+        while true {
+            let byte = try reader.u8("protobuf varint")
+            // The tenth byte has room for one bit.
+            guard shift < 63 || byte <= 1 else { throw failure("a varint of more than 64 bits") }
+            value |= UInt64(byte & 0x7F) << shift
+            if byte < 0x80 { break }
+            shift += 7
+        }
+        position = reader.offset
+        return value
+    }
+
+    package mutating func tag() throws(DecodingFailure) -> (number: UInt32, type: ProtobufWireType) {
+        let start = self
+        let value = try varint()
+        guard let tag = UInt32(exactly: value), tag >> 3 > 0 else { throw start.failure("not a field's tag") }
+        guard let type = ProtobufWireType(rawValue: tag & 7) else {
+            throw start.failure("no wire type \(tag & 7)", .unsupported)
+        }
+        return (tag >> 3, type)
+    }
+
+    /// The bytes of a length-delimited value, which the reader moves past.
+    private mutating func part() throws(DecodingFailure) -> Range<Int> {
+        let length = try varint()
+        guard length <= UInt64(end - position) else {
+            throw failure("\(length) bytes announced, \(end - position) left", .truncated)
+        }
+        defer { position += Int(length) }
+        return position..<position + Int(length)
+    }
+
+    package mutating func bytes() throws(DecodingFailure) -> [UInt8] { Array(content[try part()]) }
+
+    package mutating func string() throws(DecodingFailure) -> String {
+        let start = self
+        guard let text = String(validating: content[try part()], as: UTF8.self) else {
+            throw start.failure("a text that is not UTF-8")
+        }
+        return text
+    }
+
+    /// A reader of a length-delimited value, which this reader moves past.
+    package mutating func reader() throws(DecodingFailure) -> ProtobufReader { ProtobufReader(content, try part()) }
+
+    /// Moves past the value of a field that nobody knows.
+    package mutating func skip(
+        _ field: (number: UInt32, type: ProtobufWireType), maximumDepth: Int
+    ) throws(DecodingFailure) {
+        var groups: [UInt32] = []
+        var field = field
+        while true {
+            switch field.type {
+            case .varint: _ = try varint()
+            case .fixed64: try skip(8)
+            case .lengthDelimited: _ = try part()
+            case .fixed32: try skip(4)
+            case .startGroup:
+                guard groups.count < maximumDepth else {
+                    throw failure("nested deeper than \(maximumDepth) levels", .tooLarge)
+                }
+                groups.append(field.number)
+            case .endGroup:
+                guard groups.popLast() == field.number else { throw failure("the end of a group that did not begin") }
+            }
+            if groups.isEmpty { return }
+            field = try tag()
+        }
+    }
+
+    private mutating func skip(_ count: Int) throws(DecodingFailure) {
+        guard count <= end - position else {
+            throw failure("\(count) bytes needed, \(end - position) left", .truncated)
+        }
+        position += count
+    }
+}

@@ -1,0 +1,58 @@
+package import DstackHTTPServer
+package import DstackRPC
+
+/// What a handler knows of a call beside its message.
+package struct RPCCall: Sendable {
+    package let service: String
+    package let method: String
+    package let encoding: RPCEncoding
+    package let head: HTTPRequestHead
+    /// ``HTTPListener/name`` of the listener that the call came in by.
+    package let listener: String
+    package let peer: HTTPPeer
+
+    package init(service: String, method: String, encoding: RPCEncoding, request: HTTPServerRequest) {
+        self.service = service
+        self.method = method
+        self.encoding = encoding
+        head = request.head
+        listener = request.listener
+        peer = request.peer
+    }
+}
+
+/// How a call ended, for logs and counters.
+package struct RPCOutcome: Sendable {
+    package let call: RPCCall
+    package let status: Int
+    /// Of a call that failed: what was answered.
+    package let error: String?
+    package let duration: Duration
+}
+
+/// A result: a message to be encoded in the form of the call, or one whose forms exist already.
+package struct RPCReply<Message: RPCMessage>: Sendable {
+    private enum Content {
+        case message(Message)
+        case encoded(json: [UInt8], protobuf: [UInt8])
+    }
+
+    private let content: Content
+
+    package init(_ message: Message) { content = .message(message) }
+
+    /// Encodes a message that many calls will be answered with.
+    package static func prepared(_ message: Message) -> RPCReply {
+        RPCReply(content: .encoded(json: message.json, protobuf: message.protobuf))
+    }
+
+    private init(content: Content) { self.content = content }
+
+    func encoded(as encoding: RPCEncoding) -> [UInt8] {
+        switch (content, encoding) {
+        case (.message(let message), _): message.encoded(as: encoding)
+        case (.encoded(let json, _), .json): json
+        case (.encoded(_, let protobuf), .protobuf): protobuf
+        }
+    }
+}

@@ -1,0 +1,40 @@
+import DstackEncoding
+import DstackHTTP
+import DstackHTTPServer
+import DstackRPC
+
+/// A call's message as it came in.
+struct RPCPayload: Sendable {
+    let encoding: RPCEncoding
+    private let request: HTTPServerRequest
+
+    /// Finds out what a request speaks, by upstream's rule: JSON if the method is GET, if the query has `json`, or if
+    /// the type is JSON's; else protobuf. What the client accepts plays no part.
+    init(_ request: HTTPServerRequest) {
+        self.request = request
+        encoding = request.method != .post || Self.isJSON(request) ? .json : .protobuf
+    }
+
+    private static func isJSON(_ request: HTTPServerRequest) -> Bool {
+        if let type = request.headers["Content-Type"] {
+            let media = type.prefix { $0 != ";" && $0 != " " && $0 != "\t" }
+            if HTTPSyntax.equalIgnoringCase(String(media), RPCEncoding.json.contentType) { return true }
+        }
+        guard let query = request.query else { return false }
+        if query == "json" { return true }
+        return request.queryItems?.contains { $0.name == "json" && ["", "1", "true"].contains($0.value) } ?? false
+    }
+
+    var isPost: Bool { request.method == .post }
+    var byteCount: Int { isPost ? request.body.count : request.query?.utf8.count ?? 0 }
+
+    func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
+        // A method that takes nothing does not look at what it was given.
+        if Message.isVoid { return Message() }
+        if isPost { return try Message(decoding: request.body, as: encoding, limits: limits) }
+        guard let items = request.queryItems else {
+            throw DecodingFailure(.malformed, "query", "percent-encoded UTF-8 expected")
+        }
+        return try Message(query: items)
+    }
+}

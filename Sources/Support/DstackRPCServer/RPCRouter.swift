@@ -1,0 +1,221 @@
+package import DstackHTTP
+package import DstackHTTPServer
+import DstackRPC
+
+/// Answers calls that come in over an ``HTTPServer``: finds the service by path and listener, decodes, calls, encodes,
+/// and puts every failure into the form that the caller speaks.
+///
+/// ```swift
+/// var router = RPCRouter()
+/// router.mount(guest, at: "/", on: ["dstack"])
+/// router.mount(tappd, at: "/prpc", on: ["tappd"])
+/// let server = HTTPServer(configuration, immediate: router.immediate, handler: router.respond)
+/// ```
+///
+/// A method is reached as `/mount/Method` and as `/mount/Service.Method`.
+package struct RPCRouter: Sendable {
+    struct Mount: Sendable {
+        /// With slashes at both ends.
+        let path: String
+        let service: RPCService
+        /// Names of the listeners that it is reached by; nil for all.
+        let listeners: [String]?
+        let unknownMethodStatus: Int
+
+        func isReached(by listener: String) -> Bool { listeners?.contains(listener) ?? true }
+    }
+
+    /// Where a request leads.
+    enum Destination {
+        case method(RPCMethodHandler)
+        /// Under a mount, but there is no such method.
+        case unknown(name: String, service: String, status: Int)
+    }
+
+    private(set) var mounts: [Mount] = []
+    /// The usual paths, so that a call costs one look-up; the rest is found by ``search(_:_:)``.
+    private var usual: [String: [(mount: Int, method: RPCMethodHandler)]] = [:]
+    /// Sent with every answer.
+    package var headers: HTTPHeaders = [:] {
+        didSet { (jsonHeaders, protobufHeaders) = (Self.headers(headers, .json), Self.headers(headers, .protobuf)) }
+    }
+    /// Told of every call, on the task or thread that answers it: it must be quick.
+    package var observer: (@Sendable (RPCOutcome) -> Void)?
+
+    private var jsonHeaders = Self.headers([:], .json)
+    private var protobufHeaders = Self.headers([:], .protobuf)
+
+    /// Above this a call is not decoded on the server's own thread, which serves all the others too.
+    private static let maximumImmediateBytes = 16 << 10
+
+    package init() {}
+
+    /// Adds a service. Where two have a method of the same name at the same place, the one mounted first is called
+    /// without the service's name.
+    ///
+    /// - Parameters:
+    ///   - path: "/prpc"; "/" for a service at the top.
+    ///   - listeners: names of the listeners that it is reached by; nil for all.
+    ///   - unknownMethodStatus: 400 as upstream answers; 404 on its newer surfaces.
+    package mutating func mount(
+        _ service: RPCService, at path: String, on listeners: [String]? = nil, unknownMethodStatus: Int = 400
+    ) {
+        let trimmed = path.split(separator: "/").joined(separator: "/")
+        let mount = Mount(
+            path: trimmed.isEmpty ? "/" : "/\(trimmed)/", service: service, listeners: listeners,
+            unknownMethodStatus: unknownMethodStatus)
+        mounts.append(mount)
+        for method in service.methods.values {
+            for name in [method.name, "\(service.name).\(method.name)"] {
+                usual[mount.path + name, default: []].append((mounts.count - 1, method))
+            }
+        }
+    }
+
+    /// What ``HTTPServerLimits/maximumBodyBytes`` should be: a little more than the largest method takes, so that a
+    /// body over the limit is refused in the form of the call.
+    package var maximumBodyBytes: Int {
+        let largest = mounts.flatMap { $0.service.methods.values }.map { $0.limits.maximumBodyBytes }.max() ?? 0
+        return largest + 64 << 10
+    }
+
+    // MARK: Answers
+
+    /// For ``HTTPServer``: what can be answered on its own thread; nil leaves the request to a task.
+    package func immediate(_ request: HTTPServerRequest) -> HTTPServerResponse? {
+        guard case .method(let method)? = destination(of: request), let immediate = method.immediate else { return nil }
+        let payload = RPCPayload(request)
+        guard payload.byteCount <= Self.maximumImmediateBytes, isCallable(request) else { return nil }
+        let run = Run(method, payload, request, observer)
+        do {
+            guard let body = try immediate(payload, run.call) else { return nil }
+            return success(body, run)
+        } catch {
+            return failure(error, run)
+        }
+    }
+
+    /// Answers a request, or returns nil if it is not for any of the mounts.
+    package func answer(_ request: HTTPServerRequest) async -> HTTPServerResponse? {
+        guard let destination = destination(of: request) else { return nil }
+        let payload = RPCPayload(request)
+        switch destination {
+        case .unknown(let name, let service, let status):
+            let call = RPCCall(service: service, method: name, encoding: payload.encoding, request: request)
+            let run = Run(call, observer)
+            guard isCallable(request) else { return notAllowed(run) }
+            return failure(RPCError.unknownMethod(name, status: status), run)
+        case .method(let method):
+            let run = Run(method, payload, request, observer)
+            guard isCallable(request) else { return notAllowed(run) }
+            do {
+                guard payload.byteCount <= method.limits.maximumBodyBytes else { throw RPCError.payloadTooLarge }
+                return success(try await result(method, payload, run.call), run)
+            } catch {
+                return failure(error, run)
+            }
+        }
+    }
+
+    /// Answers every request; one that is not for any of the mounts with 404, in JSON.
+    package func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
+        if let answer = await answer(request) { return answer }
+        return response(404, RPCError("there is nothing at this path", status: 404).body(as: .json), .json)
+    }
+
+    private func result(
+        _ method: RPCMethodHandler, _ payload: RPCPayload, _ call: RPCCall
+    ) async throws -> [UInt8] {
+        guard let timeout = method.limits.timeout else { return try await method.handler(payload, call) }
+        return try await RPCDeadline.run(within: timeout) { try await method.handler(payload, call) }
+    }
+
+    private func isCallable(_ request: HTTPServerRequest) -> Bool {
+        request.method == .post || request.method == .get || request.method == .head
+    }
+
+    private func notAllowed(_ run: Run) -> HTTPServerResponse {
+        var response = failure(RPCError("GET or POST expected", status: 405), run)
+        response.headers["Allow"] = "GET, HEAD, POST"
+        return response
+    }
+
+    private func success(_ body: [UInt8], _ run: Run) -> HTTPServerResponse {
+        run.end(200, nil)
+        return response(200, body, run.call.encoding)
+    }
+
+    private func failure(_ error: any Error, _ run: Run) -> HTTPServerResponse {
+        let error = RPCError(describing: error)
+        run.end(error.status, error.message)
+        return response(error.status, error.body(as: run.call.encoding), run.call.encoding)
+    }
+
+    private func response(_ status: Int, _ body: [UInt8], _ encoding: RPCEncoding) -> HTTPServerResponse {
+        HTTPServerResponse(status, headers: encoding == .json ? jsonHeaders : protobufHeaders, body: body)
+    }
+
+    private static func headers(_ extra: HTTPHeaders, _ encoding: RPCEncoding) -> HTTPHeaders {
+        var headers: HTTPHeaders = ["Content-Type": encoding.contentType]
+        for field in extra.fields { headers.add(field.name, field.value) }
+        return headers
+    }
+
+    // MARK: Paths
+
+    func destination(of request: HTTPServerRequest) -> Destination? {
+        if let candidates = usual[request.path],
+            let found = candidates.first(where: { mounts[$0.mount].isReached(by: request.listener) })
+        {
+            return .method(found.method)
+        }
+        return search(request.path, request.listener)
+    }
+
+    /// Finds what was asked for in an unusual way (percent-encoded, or with the service's name more than once), or at
+    /// which mount it would be.
+    private func search(_ path: String, _ listener: String) -> Destination? {
+        var unknown: Destination?
+        for mount in mounts where mount.isReached(by: listener) && path.utf8.starts(with: mount.path.utf8) {
+            let segment = path.utf8.dropFirst(mount.path.utf8.count)
+            guard !segment.isEmpty, !segment.contains(UInt8(ascii: "/")),
+                let decoded = HTTPSyntax.percentDecoded(Substring(segment))
+            else { continue }
+            let prefix = mount.service.name + "."
+            var name = decoded[...]
+            while name.hasPrefix(prefix) { name = name.dropFirst(prefix.count) }
+            if let method = mount.service.methods[String(name)] { return .method(method) }
+            unknown =
+                unknown
+                ?? .unknown(name: String(name), service: mount.service.name, status: mount.unknownMethodStatus)
+        }
+        return unknown
+    }
+}
+
+/// A call under way, with what its end is reported to.
+private struct Run {
+    let call: RPCCall
+    private let observer: (@Sendable (RPCOutcome) -> Void)?
+    private let start: ContinuousClock.Instant?
+
+    init(_ call: RPCCall, _ observer: (@Sendable (RPCOutcome) -> Void)?) {
+        self.call = call
+        self.observer = observer
+        start = observer == nil ? nil : .now
+    }
+
+    init(
+        _ method: RPCMethodHandler, _ payload: RPCPayload, _ request: HTTPServerRequest,
+        _ observer: (@Sendable (RPCOutcome) -> Void)?
+    ) {
+        self.init(
+            RPCCall(service: method.service, method: method.name, encoding: payload.encoding, request: request),
+            observer)
+    }
+
+    func end(_ status: Int, _ error: String?) {
+        guard let observer, let start else { return }
+        observer(RPCOutcome(call: call, status: status, error: error, duration: start.duration(to: .now)))
+    }
+}

@@ -1,0 +1,56 @@
+import DstackEncoding
+import DstackRPC
+import Testing
+
+@Suite("Messages in query strings")
+struct RPCQueryTests {
+    private func read(_ items: [(name: String, value: String)]) throws(DecodingFailure) -> Everything {
+        try Everything(query: items)
+    }
+
+    @Test("values of every type are read, unknown ones ignored")
+    func values() throws {
+        let message = try read([
+            ("text", "a b"), ("bytes", "0xAB"), ("flag", "true"), ("u32", "4294967295"), ("i64", "-5"),
+            ("maybe_u64", ""), ("maybe_flag", "false"), ("json", ""), ("unknown", "x"),
+        ])
+        #expect(
+            message
+                == Everything.with {
+                    $0.text = "a b"
+                    $0.bytes = [0xAB]
+                    $0.flag = true
+                    $0.u32 = .max
+                    $0.i64 = -5
+                    $0.maybeFlag = false
+                })
+        #expect(try read([]) == Everything())
+    }
+
+    @Test("lists are given by index, by empty brackets or by repetition; messages and maps by name")
+    func lists() throws {
+        #expect(try read([("texts[1]", "b"), ("texts[0]", "a")]).texts == ["a", "b"])
+        #expect(try read([("texts[]", "a"), ("texts[]", "b")]).texts == ["a", "b"])
+        #expect(try read([("texts", "a"), ("texts", "b")]).texts == ["a", "b"])
+        #expect(try read([("blobs[]", "0x01")]).blobs == [[1]])
+        #expect(
+            try read([("part[name]", "x"), ("part[weight]", "3")]).part == .with { ($0.name, $0.weight) = ("x", 3) })
+        #expect(
+            try read([("parts[0][name]", "x"), ("parts[1][children][0][name]", "y")]).parts
+                == [.with { $0.name = "x" }, .with { $0.children = [.with { $0.name = "y" }] }])
+        #expect(try read([("counters[7]", "8"), ("labels[a]", "b")]).counters == [7: 8])
+    }
+
+    @Test(
+        "what can be read in two ways, or in none, is refused",
+        arguments: [
+            [("text", "a"), ("text", "b")], [("flag", "1")], [("flag", "")], [("u32", "-1")], [("u32", "+1")],
+            [("u32", "")], [("u32", "1.0")], [("bytes", "abc")], [("bytes", "0X00")], [("text[0]", "a")],
+            [("texts[x]", "a")], [("texts[0", "a")], [("texts[0]]", "a")], [("texts]0[", "a")], [("texts[0]x", "a")],
+            [("texts[0]", "a"), ("texts[0]", "b")], [("counters[x]", "1")], [("part[weight]", "x")],
+            [("a[b][c][d][e][f][g]", "")], [(String, String)](repeating: ("x", "y"), count: 513),
+        ] as [[(String, String)]])
+    func refused(_ items: [(String, String)]) {
+        #expect(throws: DecodingFailure.self) { try read(items.map { (name: $0.0, value: $0.1) }) }
+    }
+}
