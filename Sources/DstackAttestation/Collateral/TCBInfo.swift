@@ -123,16 +123,7 @@ extension TCBLevel {
 
     private static func components(_ node: JSONNode) throws(DecodingFailure) -> FixedBytes<16> {
         // Exactly 16: with fewer, a comparison of pairs would silently skip the rest.
-        guard node.kind == .array, node.count == 16 else {
-            throw node.failure("16 components expected, found \(node.count)")
-        }
-        var components = FixedBytes<16>()
-        var index = 0
-        for element in node.elements {
-            components[index] = try element.member("svn").integer()
-            index += 1
-        }
-        return components
+        try node.octets(ofMember: "svn")
     }
 
     /// Canonical order; total, so that it does not depend on the document's.

@@ -8,7 +8,7 @@ import DstackEncoding
 enum CertificateRules {
     /// Extensions whose meaning is enforced here or does not restrict. Any other critical one rejects (RFC 5280, section
     /// 4.2). Name constraints are refused even where not critical, since they are not enforced here.
-    private static let understood: Set<ObjectIdentifier> = [
+    private static let understood: [ObjectIdentifier] = [
         .basicConstraints, .keyUsage, .extendedKeyUsage, .subjectAlternativeName, .crlDistributionPoints,
     ]
 
@@ -33,6 +33,21 @@ enum CertificateRules {
         return nil
     }
 
+    /// Whether a phrase stands in a name, byte for byte.
+    static func contains(_ name: String, _ phrase: StaticString) -> Bool {
+        var name = name
+        return name.withUTF8 { name in
+            phrase.withUTF8Buffer { phrase in
+                var start = 0
+                while start + phrase.count <= name.count {
+                    if name[start..<start + phrase.count].elementsEqual(phrase) { return true }
+                    start += 1
+                }
+                return false
+            }
+        }
+    }
+
     /// For a certificate that issues certificates and revocation lists.
     static func issueAsAuthority(_ certificate: Certificate, _ what: String) -> CheckIssue? {
         if let issue = issueCommon(certificate, what) { return issue }
@@ -47,7 +62,7 @@ enum CertificateRules {
 
     /// For a certificate that signs documents or reports. `phrase` must stand in its common name: under one root, what a
     /// certificate is for is told by name alone, and a PCK must not pass for the signer of TCB info.
-    static func issueAsLeaf(_ certificate: Certificate, _ what: String, phrase: String) -> CheckIssue? {
+    static func issueAsLeaf(_ certificate: Certificate, _ what: String, phrase: StaticString) -> CheckIssue? {
         if let issue = issueCommon(certificate, what) { return issue }
         guard certificate.basicConstraints?.isCA != true else {
             return CheckIssue(.wrongUsage, "\(what) is a CA certificate")
@@ -61,10 +76,10 @@ enum CertificateRules {
             return CheckIssue(.wrongUsage, "\(what) is limited to another purpose by its extended key usage")
         }
         let name = certificate.subjectCommonName
-        guard name.contains(phrase) else {
+        guard contains(name, phrase) else {
             return CheckIssue(
                 .wrongUsage, "the common name of \(what) must contain \"\(phrase)\"", found: .text(name),
-                expected: .text(phrase))
+                expected: .literal(phrase))
         }
         return nil
     }

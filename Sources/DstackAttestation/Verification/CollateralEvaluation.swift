@@ -48,7 +48,9 @@ struct ValidityWindow: Sendable {
 }
 
 /// Collateral decoded piece by piece: each piece or why it could not be read.
-struct DecodedCollateral: Sendable {
+///
+/// A class, because it is handed on by every step and copying all its parts would cost more than some of the steps.
+final class DecodedCollateral: Sendable {
     let source: QuoteCollateral
     let rootCRL: Result<CertificateRevocationList, DecodingFailure>
     let pckCRL: Result<CertificateRevocationList, DecodingFailure>
@@ -205,7 +207,8 @@ struct CollateralEvaluation: Sendable {
         switch decoded.tcbInfo {
         case .failure(let failure): checks.fail(.tcbInfoFormat, CheckIssue(failure))
         case .success(let document):
-            checks.pass(.tcbInfoFormat, found: .text("\(document.id) version \(document.version)"))
+            let (id, version) = (document.id, document.version)
+            checks.pass(.tcbInfoFormat, found: .text("\(id) version \(version)"))
             windows.append(
                 ValidityWindow(
                     "TCB info", .tcbInfoIssueDate, endCheck: .tcbInfoNextUpdate, from: document.issueDate,
@@ -226,7 +229,8 @@ struct CollateralEvaluation: Sendable {
         switch decoded.qeIdentity {
         case .failure(let failure): checks.fail(.qeIdentityFormat, CheckIssue(failure))
         case .success(let document):
-            checks.pass(.qeIdentityFormat, found: .text("\(document.id) version \(document.version)"))
+            let (id, version) = (document.id, document.version)
+            checks.pass(.qeIdentityFormat, found: .text("\(id) version \(version)"))
             windows.append(
                 ValidityWindow(
                     "QE identity", .qeIdentityIssueDate, endCheck: .qeIdentityNextUpdate, from: document.issueDate,

@@ -117,8 +117,8 @@ struct EvidenceEvaluation {
             case .skipped(let reason): skipped = skipped ?? reason
             case .failed(let reason):
                 checks.fail(
-                    check, code, reason, found: finding.found.map(Fact.text) ?? .none,
-                    expected: finding.expected.map(Fact.text) ?? .none)
+                    check, code, reason, found: finding.found.map { .text($0) } ?? .none,
+                    expected: finding.expected.map { .text($0) } ?? .none)
             }
         }
         if hasPassed {
@@ -184,8 +184,9 @@ struct EvidenceEvaluation {
             let finding = result.findings.first { if case .failed = $0.outcome { true } else { false } }
             return checks.fail(
                 .osImage, configuration.attestationVariant == .legacy ? .unsupported : .mismatch,
-                result.failureReason ?? "the OS image was not verified", found: finding?.found.map(Fact.text) ?? .none,
-                expected: finding?.expected.map(Fact.text) ?? .none)
+                result.failureReason ?? "the OS image was not verified",
+                found: finding?.found.map { .text($0) } ?? .none,
+                expected: finding?.expected.map { .text($0) } ?? .none)
         }
         facts.osImageHash = hash
         facts.areACPITablesVerified = result.areACPITablesVerified

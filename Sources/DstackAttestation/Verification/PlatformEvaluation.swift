@@ -48,14 +48,15 @@ struct PlatformEvaluation: Sendable {
         _ certificates: [Certificate], _ collateral: CollateralEvaluation, _ tables: P256KeyTables,
         _ batch: SignatureBatch
     ) {
-        guard let anchorKey = collateral.anchorKey else { return }
+        // Asked for anew: prepared collateral may be older than the key's table.
+        guard let anchorKey = tables.key(for: collateral.anchor.point) else { return }
         let leaf = certificates[0]
         if let issue = CertificateRules.issueAsLeaf(leaf, "the PCK certificate", phrase: "SGX PCK Certificate") {
             return checks.fail(.pckChain, issue)
         }
         guard
             let (authority, authorityKey) = authority(
-                of: leaf, among: certificates.dropFirst(), collateral, tables, batch)
+                of: leaf, among: certificates.dropFirst(), collateral, anchorKey, tables, batch)
         else { return }
         if let issue = CertificateRules.issueOfSignature(
             leaf, "the PCK certificate", issuerName: authority.subject, key: authorityKey, batch)
@@ -87,8 +88,9 @@ struct PlatformEvaluation: Sendable {
         do throws(DecodingFailure) {
             let pck = try PCKExtension(parsing: Array(value))
             self.pck = pck
+            let (fmspc, cpuSvn, pceSvn) = (pck.fmspc, pck.cpuSvn, pck.pceSvn)
             checks.pass(
-                .pckExtension, found: .text("FMSPC \(pck.fmspc.hex), CPUSVN \(pck.cpuSvn.hex), PCESVN \(pck.pceSvn)"))
+                .pckExtension, found: .text("FMSPC \(fmspc.hex), CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn)"))
         } catch {
             checks.fail(.pckExtension, CheckIssue(error))
         }
@@ -98,9 +100,8 @@ struct PlatformEvaluation: Sendable {
     /// itself: Intel has no deeper hierarchy, and no revocation list would cover one.
     private mutating func authority(
         of leaf: Certificate, among others: ArraySlice<Certificate>, _ collateral: CollateralEvaluation,
-        _ tables: P256KeyTables, _ batch: SignatureBatch
+        _ anchorKey: P256VerifyingKey, _ tables: P256KeyTables, _ batch: SignatureBatch
     ) -> (Certificate, P256VerifyingKey)? {
-        guard let anchorKey = collateral.anchorKey else { return nil }
         let root = collateral.anchor.certificate
         let candidates = others.filter { $0.subject == leaf.issuer }
         guard !candidates.isEmpty else {
@@ -117,7 +118,9 @@ struct PlatformEvaluation: Sendable {
         for candidate in candidates {
             let name = candidate.subjectCommonName
             var issue = CertificateRules.issueAsAuthority(candidate, "the PCK CA certificate")
-            if issue == nil, !name.contains("SGX PCK Platform CA"), !name.contains("SGX PCK Processor CA") {
+            if issue == nil, !CertificateRules.contains(name, "SGX PCK Platform CA"),
+                !CertificateRules.contains(name, "SGX PCK Processor CA")
+            {
                 issue = CheckIssue(
                     .wrongUsage, "the issuer of the PCK is neither the Platform nor the Processor CA",
                     found: .text(name))
@@ -159,8 +162,9 @@ struct PlatformEvaluation: Sendable {
         } else {
             checks.fail(.pckCRLValidity, .missing, "the PCK revocation list does not say until when it holds")
         }
+        let count = list.revokedCount
         checks.require(
             .pckRevocation, !list.revokes(serialNumber: leaf.serialNumber), .revoked, "the PCK certificate is revoked",
-            found: .bytes(leaf.serialNumber), expected: .text("not among \(list.revokedCount) revoked"))
+            found: .bytes(leaf.serialNumber), expected: .text("not among \(count) revoked"))
     }
 }

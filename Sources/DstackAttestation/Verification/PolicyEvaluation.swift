@@ -21,29 +21,32 @@ enum PolicyEvaluation {
         recordGrace(policy, facts, &checks)
         recordAdvisories(policy, facts, &checks)
         if let number = facts.evaluationDataNumber {
+            let minimum = policy.minimumEvaluationDataNumber
             checks.require(
                 .policyEvaluationDataNumber, number >= policy.minimumEvaluationDataNumber, .notAcceptable,
                 "TCB evaluation data number \(number) is below the minimum \(policy.minimumEvaluationDataNumber)",
-                found: .number(Int64(number)), expected: .text("at least \(policy.minimumEvaluationDataNumber)"))
+                found: .number(Int64(number)), expected: .text("at least \(minimum)"))
         }
         if let pck = facts.pck { recordPlatform(policy, pck, &checks) }
         if let oldest = facts.oldestIssueDate {
             guard let limit = policy.maximumCollateralAge else {
                 return checks.skip(.policyCollateralAge, "the policy sets no limit within the collateral's validity")
             }
+            let now = facts.now
             checks.require(
                 .policyCollateralAge, facts.now - oldest <= limit, .notAcceptable,
                 "the collateral is \(facts.now - oldest) s old, at most \(limit) s are accepted", found: .time(oldest),
-                expected: .text("\(RFC3339.format(facts.now &- limit)) or later"))
+                expected: .text("\(RFC3339.format(now &- limit)) or later"))
         }
     }
 
     private static func recordStatus(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
         guard let status = facts.status else { return }
+        let allowed = policy.allowedStatuses
         checks.require(
             .policyTCBStatus, status != .revoked && policy.allowedStatuses.contains(status), .notAcceptable,
             "TCB status \(status.rawValue) is not accepted by the \(policy.name) policy", found: .status(status),
-            expected: .list(TCBStatus.allCases.filter(policy.allowedStatuses.contains).map(\.rawValue)))
+            expected: .list(TCBStatus.allCases.filter(allowed.contains).map(\.rawValue)))
     }
 
     private static func recordGrace(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
@@ -80,6 +83,7 @@ enum PolicyEvaluation {
         let all =
             facts.tcb.advisoryIDs + (facts.tcb.currentLevel?.advisoryIDs ?? [])
             + (facts.tcb.currentModuleLevel?.advisoryIDs ?? [])
+        if all.isEmpty { return checks.pass(.policyAdvisories, found: .list([])) }
         func contains(_ list: [String], _ id: String) -> Bool {
             list.contains { $0.lowercased() == id.lowercased() }
         }
@@ -174,7 +178,8 @@ enum PolicyEvaluation {
         if compared.isEmpty {
             checks.skip(.expectedMeasurements, "no measurements expected")
         } else {
-            checks.pass(.expectedMeasurements, found: .list(compared))
+            let names = compared
+            checks.pass(.expectedMeasurements, found: .list(names))
         }
     }
 }

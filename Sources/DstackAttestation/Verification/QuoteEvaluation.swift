@@ -10,21 +10,21 @@ struct QuoteEvaluation: Sendable {
 
     init(_ quote: Quote) {
         self.quote = quote
-        checks.pass(.quoteFormat, found: .text("version \(quote.header.version), \(quote.encodedDescription)"))
+        let (version, kind) = (quote.header.version, quote.encodedDescription)
+        checks.pass(.quoteFormat, found: .text("version \(version), \(kind)"))
         evaluateForm()
     }
 
     private mutating func evaluateForm() {
         let header = quote.header
+        let (version, teeType, bodyType) = (header.version, header.teeTypeValue, quote.body.typeValue)
         checks.require(
             .qeVendor, header.qeVendorId == QuoteHeader.intelVendorID, .mismatch, "the QE vendor is not Intel",
             found: .hex(header.qeVendorId), expected: .hex(QuoteHeader.intelVendorID))
         checks.require(
             .quoteVersion, hasConsistentVersion, .unsupported,
             "SGX quotes have version 3 and an enclave report, TDX quotes version 4 or 5 and a TD report",
-            found: .text(
-                "version \(header.version), TEE type 0x\(String(header.teeTypeValue, radix: 16)), body type "
-                    + "\(quote.body.typeValue)"))
+            found: .text("version \(version), TEE type 0x\(String(teeType, radix: 16)), body type \(bodyType)"))
         checks.require(
             .attestationKeyType, header.attestationKeyType == QuoteHeader.ecdsaP256KeyType, .unsupported,
             "only ECDSA with P-256 is supported", found: .number(Int64(header.attestationKeyType)),
@@ -89,19 +89,20 @@ struct QuoteEvaluation: Sendable {
         var keys: [P256VerifyingKey] = []
         let signature = quote.signature
         if let pckKey {
-            let isSigned = isReportSigned(by: pckKey, batch, cache)
+            let isSigned = isReportSigned(by: pckKey, tables, batch, cache, &keys)
             checks.require(
                 .qeReportSignature, isSigned, .badSignature,
                 "the quoting enclave's report is not signed by the PCK", found: .literal("signed by the PCK"))
-            keys.append(pckKey)
         }
         let binding = SHA256.hash(signature.attestationKey.bytes + signature.qeAuthData)
-        let reportData = signature.qeReport.reportData.bytes
         // All 64 bytes: Intel's enclave leaves the second half zero, and anything else there would be unexplained.
+        var expected = FixedBytes<64>()
+        for index in 0..<32 { expected[index] = binding[index] }
+        let reportData = signature.qeReport.reportData
         checks.require(
-            .attestationKeyBinding, reportData == binding.bytes + [UInt8](repeating: 0, count: 32), .mismatch,
-            "the quoting enclave's report does not bind the attestation key", found: .bytes(reportData),
-            expected: .text(binding.hex + String(repeating: "0", count: 64)))
+            .attestationKeyBinding, reportData == expected, .mismatch,
+            "the quoting enclave's report does not bind the attestation key", found: .hex(reportData),
+            expected: .hex(expected))
         if let identity { evaluate(identity) }
         guard let key = tables.key(for: signature.attestationKey) else {
             checks.fail(.quoteSignature, .malformed, "the attestation key is not a point of the curve")
@@ -116,13 +117,18 @@ struct QuoteEvaluation: Sendable {
         return keys
     }
 
+    /// - Parameter keys: gets the key if it was used.
     private func isReportSigned(
-        by pckKey: P256VerifyingKey, _ batch: SignatureBatch, _ cache: PlatformCache?
+        by pckKey: P256VerifyingKey, _ tables: P256KeyTables, _ batch: SignatureBatch, _ cache: PlatformCache?,
+        _ keys: inout [P256VerifyingKey]
     ) -> Bool {
         let report = quote.signature.qeReport.encoded
         let signature = quote.signature.qeReportSignature
         let digest = SHA256.hash(report)
         if let cache, cache.isProven(digest: digest, signature: signature) { return true }
+        // A platform that has been known for long may have earned a table since.
+        let pckKey = cache == nil ? pckKey : tables.key(for: pckKey.point) ?? pckKey
+        keys.append(pckKey)
         guard pckKey.isValid(batch.prepared(P256Signature(raw: signature)), digest: digest) else { return false }
         cache?.setProven(digest: digest, signature: signature)
         return true
@@ -132,11 +138,12 @@ struct QuoteEvaluation: Sendable {
         let report = quote.signature.qeReport
         let isTDX = quote.header.teeType == .tdx
         // Version 1 knows no TDX; later versions than these have not been defined.
+        let (id, version) = (identity.id, identity.version)
         let isForTEE =
             isTDX ? identity.id == "TD_QE" && 2...3 ~= identity.version : identity.id == "QE" && identity.version == 2
         checks.require(
             .qeIdentityType, isForTEE, .mismatch, "QE identity is for another enclave or of an unknown version",
-            found: .text("\(identity.id) version \(identity.version)"),
+            found: .text("\(id) version \(version)"),
             expected: isTDX ? .literal("TD_QE version 2 or 3") : .literal("QE version 2"))
         checks.require(
             .qeSigner, report.mrSigner == identity.mrSigner, .mismatch, "the quoting enclave has another signer",
@@ -163,12 +170,12 @@ struct QuoteEvaluation: Sendable {
                 found: .number(Int64(report.isvSvn)),
                 expected: .text(identity.levels.last.map { "at least \($0.isvSvn)" } ?? "a level"))
         }
+        let (found, level) = (report.isvSvn, qeLevel)
         let isAllowed = [.upToDate, .outOfDate, .configurationNeeded, .outOfDateConfigurationNeeded, .revoked]
             .contains(qeLevel.status)
         checks.require(
             .qeTCBLevel, isAllowed, .unsupported, "a quoting enclave cannot have the status \(qeLevel.status.rawValue)",
-            found: .text("ISVSVN \(report.isvSvn): \(qeLevel.status.rawValue)"),
-            expected: .text("at least \(qeLevel.isvSvn)"))
+            found: .text("ISVSVN \(found): \(level.status.rawValue)"), expected: .text("at least \(level.isvSvn)"))
     }
 }
 

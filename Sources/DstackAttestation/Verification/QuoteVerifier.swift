@@ -60,7 +60,8 @@ public struct QuoteVerifier: Sendable {
             decoded.signatures + PlatformEvaluation.signatures(chain) + verification.signatures)
         let evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
-        return verification.report(evaluation, platform, cache: nil, tables: tables, batch)
+        return verification.report(
+            evaluation, platform, cache: nil, keys: evaluation.keys + platform.keys, tables: tables, batch)
     }
 
     /// Decodes and checks collateral once, for many quotes.
@@ -106,13 +107,15 @@ public final class PreparedCollateral: Sendable {
         let verification = QuoteVerification(evidence, policy: policy, time: time)
         if let known = knownPlatform(verification) {
             let batch = SignatureBatch(verification.signatures)
-            return verification.report(evaluation, known.evaluation, cache: known, tables: tables, batch)
+            return verification.report(
+                evaluation, known.evaluation, cache: known, keys: [], tables: tables, batch)
         }
         let chain = verification.pckChain(collateral)
         let batch = SignatureBatch(PlatformEvaluation.signatures(chain) + verification.signatures)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         let cache = PlatformCache(platform)
-        let report = verification.report(evaluation, platform, cache: cache, tables: tables, batch)
+        let report = verification.report(
+            evaluation, platform, cache: cache, keys: platform.keys, tables: tables, batch)
         // Only platforms under the trust anchor are remembered, so that strangers cannot fill the memory.
         if platform.checks.hasPassed(.pckChain), let key = chainDigest(verification) {
             platforms.withLock { platforms in
@@ -185,14 +188,17 @@ struct QuoteVerification {
     }
 
     /// Brings all checks together.
+    ///
+    /// - Parameter keys: what has served so far in this verification.
     func report(
         _ collateral: CollateralEvaluation, _ platform: PlatformEvaluation, cache: PlatformCache?,
-        tables: P256KeyTables, _ batch: SignatureBatch
+        keys earlierKeys: [P256VerifyingKey], tables: P256KeyTables, _ batch: SignatureBatch
     ) -> VerificationReport {
         var checks = self.checks
+        checks.reserveAll()
         checks.merge(collateral.checks)
         for window in collateral.windows { window.record(at: now, in: &checks) }
-        var keys = collateral.keys + platform.keys
+        var keys = earlierKeys
         var facts = VerificationFacts(collateral, now: now)
         var evidenceFacts: EvidenceFacts?
         if case .success(let quote) = quote {

@@ -29,12 +29,13 @@ struct TCBEvaluation: Sendable {
             .fmspc, tcbInfo.fmspc == pck.fmspc, .mismatch, "TCB info is for another platform family",
             found: .hex(tcbInfo.fmspc), expected: .hex(pck.fmspc))
         // Versions that are not known are not read as if they were: version 3 is the newest.
+        let (id, version, type) = (tcbInfo.id, tcbInfo.version, tcbInfo.tcbType)
         let isForTEE =
             isTDX ? tcbInfo.id == "TDX" && tcbInfo.version == 3 : tcbInfo.id == "SGX" && 2...3 ~= tcbInfo.version
         checks.require(
             .tcbInfoType, isForTEE && tcbInfo.tcbType == 0, .mismatch,
             "TCB info is for another TEE, or of an unknown version or type",
-            found: .text("\(tcbInfo.id) version \(tcbInfo.version), TCB type \(tcbInfo.tcbType)"),
+            found: .text("\(id) version \(version), TCB type \(type)"),
             expected: isTDX ? .literal("TDX version 3, TCB type 0") : .literal("SGX version 2 or 3, TCB type 0"))
         checks.require(
             .pceID, tcbInfo.pceId == pck.pceId, .mismatch, "TCB info is for another PCE", found: .hex(tcbInfo.pceId),
@@ -73,8 +74,9 @@ struct TCBEvaluation: Sendable {
     }
 
     private static func describe(_ pck: PCKExtension, _ teeTcbSvn: FixedBytes<16>?) -> Fact {
-        let tdx = teeTcbSvn.map { ", TEE TCB SVN \($0.hex)" } ?? ""
-        return .text("CPUSVN \(pck.cpuSvn.hex), PCESVN \(pck.pceSvn)\(tdx)")
+        let (cpuSvn, pceSvn) = (pck.cpuSvn, pck.pceSvn)
+        guard let teeTcbSvn else { return .text("CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn)") }
+        return .text("CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn), TEE TCB SVN \(teeTcbSvn.hex)")
     }
 
     private mutating func evaluateSGX(_ pck: PCKExtension, _ tcbInfo: TCBInfo, _ qeLevel: SVNLevel?) {
@@ -83,7 +85,7 @@ struct TCBEvaluation: Sendable {
                 .tcbLevel, .noMatchingLevel, "the platform is older than every level that Intel knows",
                 found: Self.describe(pck, nil))
         }
-        checks.pass(.tcbLevel, found: .text(level.status.rawValue), expected: Self.describe(pck, nil))
+        checks.pass(.tcbLevel, found: .status(level.status), expected: Self.describe(pck, nil))
         platformLevel = level
         platformStatus = level.status
         platformAdvisoryIDs = level.advisoryIDs
@@ -101,7 +103,7 @@ struct TCBEvaluation: Sendable {
                 .tcbLevel, .noMatchingLevel, "the platform is older than every level that Intel knows",
                 found: Self.describe(pck, report.teeTcbSvn))
         }
-        checks.pass(.tcbLevel, found: .text(level.status.rawValue), expected: Self.describe(pck, report.teeTcbSvn))
+        checks.pass(.tcbLevel, found: .status(level.status), expected: Self.describe(pck, report.teeTcbSvn))
         platformLevel = level
         let module: ModuleMatch
         switch Self.match(report, svn: report.teeTcbSvn, tcbInfo, into: &checks) {
@@ -137,7 +139,7 @@ struct TCBEvaluation: Sendable {
         let now = currentModule.level.map { current.status.converged(with: $0.status) } ?? current.status
         let nowWithQE = now.converged(with: qeLevel.status)
         checks.pass(
-            .currentTCBLevel, found: .text(nowWithQE.rawValue), expected: Self.describe(pck, report15.teeTcbSvn2))
+            .currentTCBLevel, found: .status(nowWithQE), expected: Self.describe(pck, report15.teeTcbSvn2))
         requireNotRevoked(launchedWithQE, nowWithQE)
         status = Self.relaunchAdvice(launched: launchedWithQE, now: nowWithQE) ?? launchedWithQE
     }

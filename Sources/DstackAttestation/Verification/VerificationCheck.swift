@@ -69,27 +69,35 @@ public struct FailureCode: RawRepresentable, Hashable, Sendable {
 enum Fact: Sendable {
     case none
     case literal(StaticString)
-    case text(String)
+    /// Computed from what the closure holds.
+    case deferred(@Sendable () -> String)
     /// Shown in hexadecimal.
     case bytes([UInt8])
     /// Unix seconds, shown as RFC 3339.
     case time(Int64)
     case number(Int64)
     case status(TCBStatus)
-    case list([String])
 
-    static func hex<let count: Int>(_ value: FixedBytes<count>) -> Fact { .bytes(value.bytes) }
+    static func text(_ text: @autoclosure @escaping @Sendable () -> String) -> Fact { .deferred(text) }
+
+    static func hex<let count: Int>(_ value: FixedBytes<count>) -> Fact { .deferred { value.hex } }
+
+    static func list(_ items: @autoclosure @escaping @Sendable () -> [String]) -> Fact {
+        .deferred {
+            let items = items()
+            return items.isEmpty ? "none" : items.joined(separator: ", ")
+        }
+    }
 
     var text: String {
         switch self {
         case .none: ""
         case .literal(let text): "\(text)"
-        case .text(let text): text
+        case .deferred(let text): text()
         case .bytes(let bytes): Hex.encode(bytes)
         case .time(let seconds): RFC3339.format(seconds)
         case .number(let number): "\(number)"
         case .status(let status): status.rawValue
-        case .list(let items): items.isEmpty ? "none" : items.joined(separator: ", ")
         }
     }
 }
@@ -98,31 +106,47 @@ enum Fact: Sendable {
 /// said not to apply. A check that nobody recorded is not reached, and so rejects.
 struct CheckList: Sendable {
     private struct Entry {
-        var outcome: VerificationCheck.Outcome = .notReached
+        let id: CheckID
+        let outcome: VerificationCheck.Outcome
         var message = ""
         var found = Fact.none
         var expected = Fact.none
     }
 
-    private var entries = [Entry](repeating: Entry(), count: CheckID.allCases.count)
+    /// What was recorded, in no particular order; each check at most once.
+    private var entries: [Entry] = []
+    /// Where each check stands in `entries`, plus one; 0 for one that was not recorded. Room for every ``CheckID``.
+    private var positions = FixedBytes<128>()
 
-    private subscript(_ id: CheckID) -> Entry {
-        get { entries[Int(id.rawValue)] }
-        set {
-            // A failure stands, whatever is recorded later.
-            if case .failed = entries[Int(id.rawValue)].outcome { return }
-            entries[Int(id.rawValue)] = newValue
-        }
+    private func outcome(_ id: CheckID) -> VerificationCheck.Outcome {
+        let position = Int(positions[Int(id.rawValue)])
+        return position == 0 ? .notReached : entries[position - 1].outcome
     }
 
+    private mutating func record(_ entry: Entry) {
+        let position = Int(positions[Int(entry.id.rawValue)])
+        guard position > 0 else {
+            if entries.capacity == 0 { entries.reserveCapacity(24) }
+            entries.append(entry)
+            positions[Int(entry.id.rawValue)] = UInt8(truncatingIfNeeded: entries.count)
+            return
+        }
+        // A failure stands, whatever is recorded later.
+        if case .failed = entries[position - 1].outcome { return }
+        entries[position - 1] = entry
+    }
+
+    /// Makes room for all checks at once.
+    mutating func reserveAll() { entries.reserveCapacity(CheckID.allCases.count) }
+
     mutating func pass(_ id: CheckID, found: Fact = .none, expected: Fact = .none) {
-        self[id] = Entry(outcome: .passed, found: found, expected: expected)
+        record(Entry(id: id, outcome: .passed, found: found, expected: expected))
     }
 
     mutating func fail(
         _ id: CheckID, _ code: FailureCode, _ message: String, found: Fact = .none, expected: Fact = .none
     ) {
-        self[id] = Entry(outcome: .failed(code), message: message, found: found, expected: expected)
+        record(Entry(id: id, outcome: .failed(code), message: message, found: found, expected: expected))
     }
 
     mutating func fail(_ id: CheckID, _ issue: CheckIssue) {
@@ -130,7 +154,7 @@ struct CheckList: Sendable {
     }
 
     mutating func skip(_ id: CheckID, _ reason: String) {
-        self[id] = Entry(outcome: .notApplicable(reason))
+        record(Entry(id: id, outcome: .notApplicable(reason)))
     }
 
     /// Records a comparison.
@@ -149,17 +173,29 @@ struct CheckList: Sendable {
 
     /// Takes over what another list has recorded.
     mutating func merge(_ other: CheckList) {
-        for id in CheckID.allCases {
-            if case .notReached = other[id].outcome { continue }
-            self[id] = other[id]
-        }
+        for entry in other.entries { record(entry) }
     }
 
-    func hasPassed(_ id: CheckID) -> Bool { self[id].outcome == .passed }
+    func hasPassed(_ id: CheckID) -> Bool {
+        if case .passed = outcome(id) { true } else { false }
+    }
+
+    /// Whether every check that comes before `end` passed or does not apply; all of them, if there is no end.
+    func holds(before end: CheckID? = nil) -> Bool {
+        for id in CheckID.allCases {
+            if id == end { break }
+            switch outcome(id) {
+            case .passed, .notApplicable: continue
+            case .failed, .notReached: return false
+            }
+        }
+        return true
+    }
 
     var checks: [VerificationCheck] {
         CheckID.allCases.map { id in
-            let entry = self[id]
+            let position = Int(positions[Int(id.rawValue)])
+            let entry = position == 0 ? Entry(id: id, outcome: .notReached) : entries[position - 1]
             return VerificationCheck(
                 id: id, outcome: entry.outcome, message: entry.message, foundFact: entry.found,
                 expectedFact: entry.expected)
@@ -167,14 +203,7 @@ struct CheckList: Sendable {
     }
 
     /// Whether no check before the policy's failed or was left out.
-    var isAuthentic: Bool {
-        CheckID.allCases.prefix { $0 != .policyTCBStatus }.allSatisfy { id in
-            switch self[id].outcome {
-            case .passed, .notApplicable: true
-            case .failed, .notReached: false
-            }
-        }
-    }
+    var isAuthentic: Bool { holds(before: .policyTCBStatus) }
 }
 
 /// What is wrong with something, before it is known in which check.

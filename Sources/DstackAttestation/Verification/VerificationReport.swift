@@ -31,8 +31,7 @@ public struct VerificationReport: Sendable {
         public var description: String { "\(check.name): \(message)" }
     }
 
-    /// All checks, in order.
-    public let checks: [VerificationCheck]
+    private let list: CheckList
     /// What was accepted.
     public let policy: VerificationPolicy
     /// The root that everything leads back to.
@@ -47,7 +46,7 @@ public struct VerificationReport: Sendable {
         checks: CheckList, facts: VerificationFacts, policy: VerificationPolicy, trustAnchor: TrustAnchor, time: Int64,
         evidence: EvidenceFacts? = nil
     ) {
-        self.checks = checks.checks
+        list = checks
         self.facts = facts
         self.policy = policy
         self.trustAnchor = trustAnchor
@@ -55,8 +54,11 @@ public struct VerificationReport: Sendable {
         self.evidence = evidence
     }
 
+    /// All checks, in order.
+    public var checks: [VerificationCheck] { list.checks }
+
     /// The answer: accepted if every check passed or does not apply.
-    public var verdict: Verdict { failure == nil ? .accepted : .rejected }
+    public var verdict: Verdict { list.holds() ? .accepted : .rejected }
 
     /// The first check that failed, or that was never made; nil if the verdict is accepted.
     public var failure: Failure? {
@@ -89,15 +91,7 @@ public struct VerificationReport: Sendable {
     }
 
     /// Whether the verification came as far as the TCB status: everything before it is genuine.
-    private var reachedStatus: Bool {
-        !checks.contains { check in
-            guard check.id.rawValue < CheckID.tcbNotRevoked.rawValue else { return false }
-            switch check.outcome {
-            case .passed, .notApplicable: return false
-            case .failed, .notReached: return true
-            }
-        }
-    }
+    private var reachedStatus: Bool { list.holds(before: .tcbNotRevoked) }
 
     /// Platform, TDX module and quoting enclave together; nil if an earlier failure left it unknown.
     public var status: TCBStatus? { reachedStatus ? facts.tcb?.status : nil }

@@ -20,7 +20,25 @@ static const BIGNUM *order;
 static BIGNUM *field;
 static BN_MONT_CTX *field_mont;
 static BN_MONT_CTX *order_mont;
+static uint8_t order_bytes[32];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+// What a thread computes with, kept from one verification to the next: numbers and points then have their memory already,
+// which is a fifth of a verification under a key with a table.
+struct scratch {
+    BN_CTX *ctx;
+    EC_POINT *sum, *part;
+};
+static pthread_key_t scratch_key;
+
+static void scratch_free(void *value) {
+    struct scratch *scratch = value;
+    if (!scratch) return;
+    EC_POINT_free(scratch->sum);
+    EC_POINT_free(scratch->part);
+    BN_CTX_free(scratch->ctx);
+    free(scratch);
+}
 
 static void set_up(void) {
     BN_CTX *ctx = BN_CTX_new();
@@ -28,10 +46,11 @@ static void set_up(void) {
     field = BN_new();
     field_mont = BN_MONT_CTX_new();
     order_mont = BN_MONT_CTX_new();
-    if (ctx && group && field && field_mont && order_mont &&
+    if (ctx && group && field && pthread_key_create(&scratch_key, scratch_free) == 0 && field_mont && order_mont &&
         EC_GROUP_get_curve(group, field, NULL, NULL, ctx) &&
         BN_MONT_CTX_set(field_mont, field, ctx) &&
-        BN_MONT_CTX_set(order_mont, EC_GROUP_get0_order(group), ctx)) {
+        BN_MONT_CTX_set(order_mont, EC_GROUP_get0_order(group), ctx) &&
+        BN_bn2binpad(EC_GROUP_get0_order(group), order_bytes, sizeof order_bytes) == sizeof order_bytes) {
         order = EC_GROUP_get0_order(group);
         curve = group;
     }
@@ -43,8 +62,26 @@ static int ready(void) {
     return curve != NULL;
 }
 
+// This thread's, or NULL without memory.
+static struct scratch *scratch_get(void) {
+    struct scratch *scratch = pthread_getspecific(scratch_key);
+    if (scratch) return scratch;
+    scratch = calloc(1, sizeof *scratch);
+    if (!scratch) return NULL;
+    scratch->ctx = BN_CTX_new();
+    scratch->sum = EC_POINT_new(curve);
+    scratch->part = EC_POINT_new(curve);
+    if (!scratch->ctx || !scratch->sum || !scratch->part || pthread_setspecific(scratch_key, scratch) != 0) {
+        scratch_free(scratch);
+        return NULL;
+    }
+    return scratch;
+}
+
 dstack_p256_key *dstack_p256_key_new(const uint8_t point[64]) {
     if (!ready()) return NULL;
+    struct scratch *scratch = scratch_get();
+    if (!scratch) return NULL;
     dstack_p256_key *key = calloc(1, sizeof *key);
     if (!key) return NULL;
     uint8_t encoded[65];
@@ -52,7 +89,7 @@ dstack_p256_key *dstack_p256_key_new(const uint8_t point[64]) {
     memcpy(encoded + 1, point, 64);
     key->point = EC_POINT_new(curve);
     // EC_POINT_oct2point checks that the coordinates are below p and that the point is on the curve.
-    if (!key->point || !EC_POINT_oct2point(curve, key->point, encoded, sizeof encoded, NULL)) {
+    if (!key->point || !EC_POINT_oct2point(curve, key->point, encoded, sizeof encoded, scratch->ctx)) {
         dstack_p256_key_free(key);
         return NULL;
     }
@@ -83,21 +120,22 @@ static int in_range(const BIGNUM *number) {
     return !BN_is_zero(number) && BN_cmp(number, order) < 0;
 }
 
+static int bytes_in_range(const uint8_t number[32]) {
+    static const uint8_t zero[32];
+    return memcmp(number, zero, 32) != 0 && memcmp(number, order_bytes, 32) < 0;
+}
+
 int dstack_p256_scalars_in_range(const uint8_t signature[64]) {
-    if (!ready()) return 0;
-    BIGNUM *r = BN_bin2bn(signature, 32, NULL), *s = BN_bin2bn(signature + 32, 32, NULL);
-    int result = r && s && in_range(r) && in_range(s);
-    BN_free(r);
-    BN_free(s);
-    return result;
+    return ready() && bytes_in_range(signature) && bytes_in_range(signature + 32);
 }
 
 int dstack_p256_invert(const uint8_t *numbers, size_t count, uint8_t *inverses) {
     if (!ready()) return 0;
     if (count == 0) return 1;
     if (count > 4096) return 0;
-    BN_CTX *ctx = BN_CTX_new();
-    if (!ctx) return 0;
+    struct scratch *scratch = scratch_get();
+    if (!scratch) return 0;
+    BN_CTX *ctx = scratch->ctx;
     BN_CTX_start(ctx);
     int ok = 0;
     // value[i] is the number, prefix[i] the product of the first i + 1 of them, all in Montgomery form.
@@ -134,7 +172,6 @@ done:
     free(value);
     free(prefix);
     BN_CTX_end(ctx);
-    BN_CTX_free(ctx);
     return ok;
 }
 
@@ -166,29 +203,26 @@ done:
 int dstack_p256_verify(
     const dstack_p256_key *key, const uint8_t digest[32], const uint8_t signature[64], const uint8_t *inverse) {
     if (!ready()) return -1;
-    BN_CTX *ctx = BN_CTX_new();
-    if (!ctx) return -1;
+    if (!bytes_in_range(signature) || !bytes_in_range(signature + 32)) return 0;
+    struct scratch *scratch = scratch_get();
+    if (!scratch) return -1;
+    BN_CTX *ctx = scratch->ctx;
     BN_CTX_start(ctx);
     int result = -1;
     BIGNUM *r = BN_CTX_get(ctx), *s = BN_CTX_get(ctx), *w = BN_CTX_get(ctx), *e = BN_CTX_get(ctx),
            *u1 = BN_CTX_get(ctx), *u2 = BN_CTX_get(ctx);
-    EC_POINT *sum = EC_POINT_new(curve), *part = NULL;
-    if (!u2 || !sum || !BN_bin2bn(signature, 32, r) || !BN_bin2bn(signature + 32, 32, s) || !BN_bin2bn(digest, 32, e))
+    EC_POINT *sum = scratch->sum, *part = scratch->part;
+    if (!u2 || !BN_bin2bn(signature, 32, r) || !BN_bin2bn(signature + 32, 32, s) || !BN_bin2bn(digest, 32, e))
         goto done;
-    if (!in_range(r) || !in_range(s)) {
-        result = 0;
-        goto done;
-    }
     if (inverse ? !BN_bin2bn(inverse, 32, w) : !BN_mod_inverse(w, s, order, ctx)) goto done;
     // u1 = e·s⁻¹, u2 = r·s⁻¹ (mod n). w enters Montgomery form, so that each product leaves it.
     if (!BN_nnmod(e, e, order, ctx) || !BN_to_montgomery(w, w, order_mont, ctx) ||
         !BN_mod_mul_montgomery(u1, e, w, order_mont, ctx) || !BN_mod_mul_montgomery(u2, r, w, order_mont, ctx))
         goto done;
     if (key->table) {
-        part = EC_POINT_new(curve);
         // Both groups are the same curve over the same field; only their generators differ, so points of one are
         // points of the other.
-        if (!part || !EC_POINT_mul(curve, sum, u1, NULL, NULL, ctx) ||
+        if (!EC_POINT_mul(curve, sum, u1, NULL, NULL, ctx) ||
             !EC_POINT_mul(key->table, part, u2, NULL, NULL, ctx) || !EC_POINT_add(curve, sum, sum, part, ctx))
             goto done;
     } else if (!EC_POINT_mul(curve, sum, u1, key->point, u2, ctx)) {
@@ -196,9 +230,6 @@ int dstack_p256_verify(
     }
     result = x_is(sum, r, ctx);
 done:
-    EC_POINT_free(sum);
-    EC_POINT_free(part);
     BN_CTX_end(ctx);
-    BN_CTX_free(ctx);
     return result;
 }

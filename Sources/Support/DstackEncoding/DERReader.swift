@@ -194,22 +194,34 @@ package struct DERReader: ~Escapable {
     }
 
     /// A non-negative INTEGER that fits in `Value`.
+    @inlinable
     package mutating func unsigned<Value: FixedWidthInteger>(
         _ type: Value.Type = Value.self, tag: DERTag = .integer, _ subject: StaticString
     ) throws(DecodingFailure) -> Value {
+        // No number is wider than 64 bits, so the octets are read once as such.
+        let (value, offset) = try unsigned(tag, subject)
+        guard let value, let result = Value(exactly: value) else {
+            throw DecodingFailure(.tooLarge, "\(subject)", at: offset, "must be at most \(Value.max)")
+        }
+        return result
+    }
+
+    /// A non-negative INTEGER, nil if it has more than 64 bits, and where it stands.
+    @usableFromInline
+    mutating func unsigned(
+        _ tag: DERTag, _ subject: StaticString
+    ) throws(DecodingFailure) -> (value: UInt64?, offset: Int) {
         let content = try integer(tag, subject)
-        var value: Value = 0
+        var value: UInt64 = 0
         for index in 0..<content.span.byteCount {
             let octet = content.span.unsafeLoad(fromByteOffset: index, as: UInt8.self)
             if index == 0, octet & 0x80 != 0 {
                 throw DecodingFailure(.malformed, "\(subject)", at: content.offset, "must not be negative")
             }
-            guard value <= Value.max >> 8 || value == 0 else {
-                throw DecodingFailure(.tooLarge, "\(subject)", at: content.offset, "must be at most \(Value.max)")
-            }
-            value = value << 8 | Value(truncatingIfNeeded: octet)
+            guard value >> 56 == 0 else { return (nil, content.offset) }
+            value = value << 8 | UInt64(octet)
         }
-        return value
+        return (value, content.offset)
     }
 
     package mutating func boolean(_ subject: StaticString) throws(DecodingFailure) -> Bool {
@@ -303,29 +315,29 @@ package struct DERContent: ~Escapable {
 
 /// An OBJECT IDENTIFIER by the octets of its content.
 ///
-/// Certificates are full of them, so those of up to 15 octets, which are all in use here, are kept in line.
+/// Certificates are full of them, so they are kept in line; one of more than 31 octets, twice as long as any in use, is
+/// refused.
 package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
-    /// The first 15 octets, filled up with zeros, and then how many of them there are.
-    private let head: FixedBytes<16>
-    /// All octets where there are more than 15; else empty.
-    private let long: [UInt8]
+    /// The octets, filled up with zeros, and in the last place how many of them there are.
+    private let octets: FixedBytes<32>
+    private static let longest = 31
 
-    package var content: [UInt8] { long.isEmpty ? Array(head.bytes.prefix(Int(head[15]))) : long }
+    private var count: Int { Int(octets[Self.longest]) }
 
+    package var content: [UInt8] { Array(octets.bytes.prefix(count)) }
+
+    /// - Parameter content: at most 31 octets.
     private init(content: RawSpan) {
-        var head = FixedBytes<16>()
-        let isShort = content.byteCount <= 15
-        if isShort {
-            for index in 0..<content.byteCount {
-                head[index] = content.unsafeLoad(fromByteOffset: index, as: UInt8.self)
-            }
-            head[15] = UInt8(content.byteCount)
+        var octets = FixedBytes<32>()
+        for index in 0..<content.byteCount {
+            octets[index] = content.unsafeLoad(fromByteOffset: index, as: UInt8.self)
         }
-        self.head = head
-        long = isShort ? [] : [UInt8](copying: content)
+        octets[Self.longest] = UInt8(content.byteCount)
+        self.octets = octets
     }
 
-    /// Arcs in order, as in "1.2.840.113741.1.13.1". Programming error if there are fewer than two or the first is over 2.
+    /// Arcs in order, as in "1.2.840.113741.1.13.1". Programming error if there are fewer than two, the first is over 2, or
+    /// they take more than 31 octets.
     package init(_ arcs: UInt64...) {
         precondition(arcs.count >= 2 && arcs[0] <= 2)
         var content: [UInt8] = []
@@ -338,11 +350,16 @@ package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
             }
             content += groups.reversed()
         }
+        precondition(content.count <= Self.longest)
         self.init(content: content.span.bytes)
     }
 
     init(content span: RawSpan, _ subject: StaticString, at offset: Int) throws(DecodingFailure) {
         let count = span.byteCount
+        guard count <= Self.longest else {
+            throw DecodingFailure(
+                .tooLarge, "\(subject)", at: offset, "an object identifier of \(count) octets, at most 31 are read")
+        }
         // Sub-identifiers must be complete and minimal (X.690 section 8.19.2).
         var isFirstOctet = true
         for index in 0..<count {
@@ -360,10 +377,9 @@ package struct ObjectIdentifier: Hashable, Sendable, CustomStringConvertible {
 
     /// The last arc, if it is under 128 and all before it are `parent`'s; nil for any other identifier.
     package func lastArc(under parent: ObjectIdentifier) -> UInt8? {
-        let (count, parentCount) = (Int(head[15]), Int(parent.head[15]))
-        guard long.isEmpty, parent.long.isEmpty, count == parentCount + 1 else { return nil }
-        for index in 0..<parentCount where head[index] != parent.head[index] { return nil }
-        return head[parentCount]
+        guard count == parent.count + 1 else { return nil }
+        for index in 0..<parent.count where octets[index] != parent.octets[index] { return nil }
+        return octets[parent.count]
     }
 
     /// Dotted decimal. An arc over 64 bits is shown as `…`.

@@ -26,6 +26,7 @@ package struct DecodingFailure: Error, Equatable, CustomStringConvertible {
     /// What is wrong and what would be right, lower-case, without a full stop.
     package let reason: String
 
+    @usableFromInline
     package init(_ code: Code, _ subject: String, at offset: Int? = nil, _ reason: String) {
         self.code = code
         self.subject = subject

@@ -1,4 +1,5 @@
 /// Hexadecimal text, as every wire format of this project uses it: two digits a byte, no prefix, no separators.
+@usableFromInline
 package enum Hex {
     /// Lower-case digits.
     package static func encode(_ bytes: some Collection<UInt8>) -> String {

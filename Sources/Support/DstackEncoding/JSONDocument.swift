@@ -6,6 +6,7 @@
 ///
 /// All nodes lie in one flat array in document order; a node knows where its subtree ends. Parsing allocates that array
 /// and nothing per value.
+@usableFromInline
 package final class JSONDocument: Sendable {
     package enum Kind: UInt8, Sendable {
         case object, array, string, number, boolTrue, boolFalse, null
@@ -24,6 +25,7 @@ package final class JSONDocument: Sendable {
         var count: Int32
     }
 
+    @usableFromInline
     package let bytes: [UInt8]
     let nodes: [Node]
     /// What the text is, for messages: "tcb_info", "app-compose.json".
@@ -54,6 +56,52 @@ package final class JSONDocument: Sendable {
     }
 
     package var root: JSONNode { JSONNode(document: self, index: 0) }
+
+    /// The value of an object's member; nil if the node is no object or has no such member.
+    func member(_ name: StaticString, of index: Int) -> Int? {
+        guard nodes[index].kind == .object else { return nil }
+        var child = index + 1
+        let end = Int(nodes[index].next)
+        while child < end {
+            let candidate = nodes[child]
+            let isIt =
+                candidate.isEscaped
+                ? JSONNode(document: self, index: child).equals(name) : isPlainText(candidate, name)
+            if isIt { return child + 1 }
+            child = Int(nodes[child + 1].next)
+        }
+        return nil
+    }
+
+    /// Whether an unescaped string's content is exactly this text.
+    func isPlainText(_ node: Node, _ text: StaticString) -> Bool {
+        let length = Int(node.end - node.start) - 2
+        guard length == text.utf8CodeUnitCount else { return false }
+        let bytes = bytes
+        let content = bytes.span.extracting(Int(node.start) + 1..<Int(node.end) - 1)
+        for index in 0..<length where content[index] != text.utf8Start[index] { return false }
+        return true
+    }
+
+    /// The number at a node without a fraction or an exponent and of at most 64 bits, if it is one.
+    func wholeNumber(at index: Int) -> (magnitude: UInt64, isNegative: Bool)? {
+        let node = nodes[index]
+        guard node.kind == .number else { return nil }
+        let bytes = bytes
+        let digits = bytes.span.extracting(Int(node.start)..<Int(node.end))
+        // The parser lets no number be empty, nor a sign stand alone.
+        let isNegative = digits[0] == UInt8(ascii: "-")
+        var magnitude: UInt64 = 0
+        for index in (isNegative ? 1 : 0)..<digits.count {
+            let digit = digits[index] &- UInt8(ascii: "0")
+            guard digit <= 9 else { return nil }
+            let (product, overflow) = magnitude.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(UInt64(digit))
+            guard !overflow, !carry else { return nil }
+            magnitude = sum
+        }
+        return (magnitude, isNegative)
+    }
 
     /// Where a node stands, as `tcbLevels[2].tcb.pcesvn`; empty for the root. Only failures ask.
     func path(to target: Int) -> String {
@@ -90,7 +138,9 @@ package final class JSONDocument: Sendable {
 }
 
 /// One value of a ``JSONDocument``.
+@usableFromInline
 package struct JSONNode: Sendable {
+    @usableFromInline
     package let document: JSONDocument
     let index: Int
 
@@ -113,6 +163,7 @@ package struct JSONNode: Sendable {
         return path.isEmpty || path.first == "[" ? document.subject + path : "\(document.subject).\(path)"
     }
 
+    @usableFromInline
     package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
         DecodingFailure(code, subject, at: Int(node.start), reason)
     }
@@ -137,41 +188,36 @@ extension JSONNode {
         return decodedString
     }
 
-    /// An integer in `range`; a number with a fraction or an exponent is none.
+    /// An integer that fits in `Value`; a number with a fraction or an exponent is none.
+    @inlinable
     package func integer<Value: FixedWidthInteger>(
         _ type: Value.Type = Value.self
     ) throws(DecodingFailure) -> Value {
-        guard kind == .number else { throw failure("an integer expected, found \(kindName)") }
-        guard let value = parseInteger(Value.self) else {
-            throw failure("an integer of \(Value.min)...\(Value.max) expected, found \(numberText)")
+        // No member is wider than 64 bits, so the digits are read once as such.
+        guard let (magnitude, isNegative) = wholeNumber else {
+            throw integerFailure("\(Value.min)", "\(Value.max)")
         }
-        return value
+        if !isNegative, let value = Value(exactly: magnitude) { return value }
+        if isNegative, magnitude <= 1 << 63, let value = Value(exactly: Int64(truncatingIfNeeded: 0 &- magnitude)) {
+            return value
+        }
+        throw integerFailure("\(Value.min)", "\(Value.max)")
     }
+
+    @usableFromInline
+    @inline(never)
+    func integerFailure(_ least: String, _ greatest: String) -> DecodingFailure {
+        guard kind == .number else { return failure("an integer expected, found \(kindName)") }
+        return failure("an integer of \(least)...\(greatest) expected, found \(numberText)")
+    }
+
+    /// The number without a fraction or an exponent and of at most 64 bits, if it is one.
+    @usableFromInline
+    var wholeNumber: (magnitude: UInt64, isNegative: Bool)? { document.wholeNumber(at: index) }
 
     /// The number as it stands in the text.
     package var numberText: String {
         String(decoding: document.bytes[range].prefix(40), as: UTF8.self)
-    }
-
-    private func parseInteger<Value: FixedWidthInteger>(_ type: Value.Type) -> Value? {
-        let bytes = document.bytes
-        var position = Int(node.start)
-        let end = Int(node.end)
-        let isNegative = bytes[position] == UInt8(ascii: "-")
-        if isNegative { position += 1 }
-        var value: Value = 0
-        while position < end {
-            let byte = bytes[position]
-            guard byte >= UInt8(ascii: "0"), byte <= UInt8(ascii: "9") else { return nil }
-            let digit = Value(truncatingIfNeeded: byte &- UInt8(ascii: "0"))
-            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
-            let (sum, carry) =
-                isNegative ? product.subtractingReportingOverflow(digit) : product.addingReportingOverflow(digit)
-            guard !overflow, !carry else { return nil }
-            value = sum
-            position += 1
-        }
-        return value
     }
 
     /// A string of hexadecimal digits of either case.
@@ -183,13 +229,15 @@ extension JSONNode {
         guard digits.count.isMultiple(of: 2) else {
             throw failure("an odd number of hexadecimal digits (\(digits.count))")
         }
+        let all = document.bytes
+        let text = all.span
         var bytes = [UInt8]()
         bytes.reserveCapacity(digits.count / 2)
         var position = digits.lowerBound
         while position < digits.upperBound {
-            guard let high = Hex.value(of: document.bytes[position]),
-                let low = Hex.value(of: document.bytes[position + 1])
-            else { throw failure("not a hexadecimal digit at character \(position - digits.lowerBound) or the next") }
+            guard let high = Hex.value(of: text[position]), let low = Hex.value(of: text[position + 1]) else {
+                throw failure("not a hexadecimal digit at character \(position - digits.lowerBound) or the next")
+            }
             bytes.append(high << 4 | low)
             position += 2
         }
@@ -197,19 +245,21 @@ extension JSONNode {
     }
 
     /// A string of exactly `2 × count` hexadecimal digits of either case.
+    @inlinable
     package func fixedHex<let count: Int>(_ type: FixedBytes<count>.Type = FixedBytes<count>.self)
         throws(DecodingFailure)
         -> FixedBytes<count>
     {
-        guard kind == .string, !node.isEscaped, Int(node.end - node.start) - 2 == count * 2 else {
+        guard let range = plainStringRange, range.count == count * 2 else {
             throw failure("\(count * 2) hexadecimal digits expected")
         }
+        let bytes = document.bytes
+        let digits = bytes.span.extracting(range)
         var value = FixedBytes<count>()
-        let start = Int(node.start) + 1
         for index in 0..<count {
-            guard let high = Hex.value(of: document.bytes[start + 2 * index]),
-                let low = Hex.value(of: document.bytes[start + 2 * index + 1])
-            else { throw failure("not a hexadecimal digit at character \(2 * index) or the next") }
+            guard let high = Hex.value(of: digits[2 * index]), let low = Hex.value(of: digits[2 * index + 1]) else {
+                throw failure("not a hexadecimal digit at character \(2 * index) or the next")
+            }
             value[index] = high << 4 | low
         }
         return value
@@ -240,18 +290,14 @@ extension JSONNode {
         guard kind == .string else { return false }
         // By code units: Swift's own comparison takes canonically equivalent texts for the same.
         if node.isEscaped { return decodedString.utf8.elementsEqual("\(text)".utf8) }
-        let start = Int(node.start) + 1
-        let length = Int(node.end) - 1 - start
-        guard length == text.utf8CodeUnitCount else { return false }
-        return text.withUTF8Buffer { expected in
-            for index in 0..<length where document.bytes[start + index] != expected[index] { return false }
-            return true
-        }
+        return document.isPlainText(node, text)
     }
 
     /// The bytes of an unescaped string; nil if it is not a string or has escapes.
+    @usableFromInline
     package var plainStringRange: Range<Int>? {
-        guard kind == .string, !node.isEscaped else { return nil }
+        let node = node
+        guard node.kind == .string, !node.isEscaped else { return nil }
         return Int(node.start) + 1..<Int(node.end) - 1
     }
 }
@@ -261,15 +307,7 @@ extension JSONNode {
 extension JSONNode {
     /// The member of an object, or nil if this is no object or has no such member.
     package subscript(name: StaticString) -> JSONNode? {
-        guard kind == .object else { return nil }
-        var child = index + 1
-        let end = Int(node.next)
-        while child < end {
-            let value = JSONNode(document: document, index: child + 1)
-            if JSONNode(document: document, index: child).equals(name) { return value }
-            child = Int(value.node.next)
-        }
-        return nil
+        document.member(name, of: index).map { JSONNode(document: document, index: $0) }
     }
 
     /// The member of an object by a name known only at run time.
@@ -298,6 +336,31 @@ extension JSONNode {
     package func array() throws(DecodingFailure) -> Elements {
         guard kind == .array else { throw failure("an array expected, found \(kindName)") }
         return elements
+    }
+
+    /// The same member, a whole number, of every element of an array, without a node for each.
+    ///
+    /// - Throws: if this is no array of `count` objects with that member, or a number does not fit in 8 bits.
+    package func octets<let count: Int>(
+        ofMember name: StaticString, _ type: FixedBytes<count>.Type = FixedBytes<count>.self
+    ) throws(DecodingFailure) -> FixedBytes<count> {
+        guard kind == .array, self.count == count else {
+            throw failure("\(count) elements expected, found \(self.count)")
+        }
+        var octets = FixedBytes<count>()
+        var child = index + 1
+        for position in 0..<count {
+            if let member = document.member(name, of: child), let number = document.wholeNumber(at: member),
+                number.magnitude <= 255, !number.isNegative
+            {
+                octets[position] = UInt8(truncatingIfNeeded: number.magnitude)
+            } else {
+                // What is wrong with it, the careful way tells.
+                octets[position] = try JSONNode(document: document, index: child).member(name).integer()
+            }
+            child = Int(document.nodes[child].next)
+        }
+        return octets
     }
 
     package struct Elements: Sequence, IteratorProtocol {

@@ -56,6 +56,15 @@ struct JSONParser: ~Escapable {
         nodes[index] = node
     }
 
+    /// Adds a value without parts, which ends here.
+    @inline(__always)
+    private mutating func leaf(_ kind: JSONDocument.Kind, from start: Int, isEscaped: Bool = false) {
+        nodes.append(
+            JSONDocument.Node(
+                kind: kind, isEscaped: isEscaped, start: Int32(truncatingIfNeeded: start),
+                end: Int32(truncatingIfNeeded: position), next: Int32(truncatingIfNeeded: nodes.count + 1), count: 0))
+    }
+
     private mutating func value(depth: Int) throws(DecodingFailure) {
         guard nodes.count < maximumValues else {
             throw DecodingFailure(.tooLarge, subject, at: position, "more than \(maximumValues) values")
@@ -144,14 +153,14 @@ struct JSONParser: ~Escapable {
     }
 
     private mutating func literal(_ word: StaticString, _ kind: JSONDocument.Kind) throws(DecodingFailure) {
-        let index = open(kind)
+        let start = position
         let length = word.utf8CodeUnitCount
         guard text.count - position >= length else { throw failure("\(word) expected") }
         for offset in 0..<length where text[position + offset] != word.utf8Start[offset] {
             throw failure("\(word) expected")
         }
         position += length
-        close(index)
+        leaf(kind, from: start)
     }
 
     private func isDigit(at position: Int) -> Bool {
@@ -164,7 +173,7 @@ struct JSONParser: ~Escapable {
     }
 
     private mutating func number() throws(DecodingFailure) {
-        let index = open(.number)
+        let start = position
         if text[position] == UInt8(ascii: "-") { position += 1 }
         if position < text.count, text[position] == UInt8(ascii: "0") {
             position += 1
@@ -183,30 +192,39 @@ struct JSONParser: ~Escapable {
             }
             try digits()
         }
-        close(index)
+        leaf(.number, from: start)
     }
 
     private mutating func string() throws(DecodingFailure) {
-        let index = open(.string)
+        let start = position
+        var isEscaped = false
         position += 1
         while true {
+            // Nearly everything is plain ASCII.
+            var next = position
+            while next < text.count, Self.isPlain(text[unchecked: next]) { next += 1 }
+            position = next
             guard position < text.count else { throw failure("a closing quote expected") }
             let byte = text[position]
             switch byte {
             case UInt8(ascii: "\""):
                 position += 1
-                return close(index)
+                return leaf(.string, from: start, isEscaped: isEscaped)
             case UInt8(ascii: "\\"):
-                nodes[index].isEscaped = true
+                isEscaped = true
                 try escape()
-            case 0x20..<0x80:
-                position += 1
             case 0x80...:
                 try multibyte(byte)
             default:
                 throw failure("a control character in a string must be escaped")
             }
         }
+    }
+
+    /// Whether a byte of a string means itself: ASCII, but for control characters, quote and backslash.
+    @inline(__always)
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte &- 0x20 < 0x60 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
     private mutating func escape() throws(DecodingFailure) {
