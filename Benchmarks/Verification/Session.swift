@@ -5,15 +5,15 @@ import Synchronization
 
 /// The commands of one benchmark run. Workloads are prepared and warmed up once, at their first use.
 final class Session {
-    private let evidence: [String: Evidence]
+    private let samples: [String: Sample]
     private var runners: [String: Runner] = [:]
 
     /// - Parameter arguments: the directory of real vectors, if there is one.
     init(arguments: [String]) throws {
         let now: Int64 = 1_751_624_190
         var all = [
-            try Evidence.simulated("simulated-requote", platforms: 1, quotes: 256, at: now),
-            try Evidence.simulated("simulated-fleet", platforms: 96, quotes: 1, at: now),
+            try Sample.simulated("simulated-requote", platforms: 1, quotes: 256, at: now),
+            try Sample.simulated("simulated-fleet", platforms: 96, quotes: 1, at: now),
         ]
         if let directory = arguments.first {
             for tee in ["tdx", "sgx"] {
@@ -24,7 +24,7 @@ final class Session {
                         at: now))
             }
         }
-        evidence = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
+        samples = Dictionary(uniqueKeysWithValues: all.map { ($0.name, $0) })
     }
 
     func answer(_ words: [String]) throws -> String {
@@ -42,8 +42,8 @@ final class Session {
         }
     }
 
-    private func named(_ name: String) throws -> Evidence {
-        guard let found = evidence[name] else { throw BenchmarkError("no evidence is named \(name)") }
+    private func named(_ name: String) throws -> Sample {
+        guard let found = samples[name] else { throw BenchmarkError("no sample is named \(name)") }
         return found
     }
 
@@ -91,9 +91,9 @@ final class Session {
         return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
     }
 
-    private func export(_ evidence: Evidence, to directory: String) throws {
-        try AtomicFile.write(evidence.quotes[0], to: directory + "/quote", mode: .readable)
-        try AtomicFile.write(evidence.collateralJSON, to: directory + "/collateral.json", mode: .readable)
-        try AtomicFile.write(evidence.trustAnchor.der, to: directory + "/root.der", mode: .readable)
+    private func export(_ sample: Sample, to directory: String) throws {
+        try AtomicFile.write(sample.quotes[0], to: directory + "/quote", mode: .readable)
+        try AtomicFile.write(sample.collateralJSON, to: directory + "/collateral.json", mode: .readable)
+        try AtomicFile.write(sample.trustAnchor.der, to: directory + "/root.der", mode: .readable)
     }
 }

@@ -21,20 +21,20 @@ enum Workload: String, CaseIterable, Sendable {
     case preparedNew = "prepared-new"
 }
 
-/// A workload over evidence, ready to run.
+/// A workload over a sample, ready to run.
 struct Runner: Sendable {
     let verifyOne: @Sendable (Int) -> Bool
 
-    init(_ workload: Workload, _ evidence: Evidence) {
-        let quotes = evidence.quotes
-        let collateral = evidence.collateral
-        let anchor = evidence.trustAnchor
-        let time = evidence.time
+    init(_ workload: Workload, _ sample: Sample) {
+        let quotes = sample.quotes
+        let collateral = sample.collateral
+        let anchor = sample.trustAnchor
+        let time = sample.time
         @Sendable func isAccepted(_ report: VerificationReport) -> Bool { report.verdict == .accepted }
 
         // Tables for the common keys alone, and a threshold that no key reaches.
         let common = P256KeyTables(threshold: .max)
-        if workload != .coldFirst { for key in evidence.commonKeys { common.build(for: key) } }
+        if workload != .coldFirst { for key in sample.commonKeys { common.build(for: key) } }
         let verifier = QuoteVerifier(trustAnchor: anchor, tables: common)
 
         switch workload {
@@ -45,7 +45,7 @@ struct Runner: Sendable {
                         quotes[index % quotes.count], collateral: collateral, policy: .authentic, at: time))
             }
         case .coldJSON:
-            let json = evidence.collateralJSON
+            let json = sample.collateralJSON
             verifyOne = { index in
                 guard let collateral = try? QuoteCollateral(parsingJSON: json) else { return false }
                 return isAccepted(

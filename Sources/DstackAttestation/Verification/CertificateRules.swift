@@ -94,10 +94,11 @@ enum CertificateRules {
                 .unknownIssuer, "\(what) names another issuer", found: .text(certificate.issuerCommonName),
                 expected: .text(DistinguishedName.commonName(issuerName)))
         }
+        let isAuthority = certificate.basicConstraints?.isCA == true
         guard let signature = try? certificate.p256Signature() else {
             return CheckIssue(.malformed, "the signature of \(what) is not an ECDSA signature in DER")
         }
-        guard key.isValid(batch.prepared(signature), digest: certificate.digest) else {
+        guard batch.isValid(signature, digest: certificate.digest, by: key, isByAuthority: isAuthority) else {
             return CheckIssue(
                 .badSignature, "\(what) is not signed by \(DistinguishedName.commonName(issuerName))")
         }
@@ -117,26 +118,10 @@ enum CertificateRules {
         guard list.isSignedWithP256SHA256Algorithm, let signature = try? list.p256Signature() else {
             return CheckIssue(.unsupported, "\(what) is not signed with ecdsa-with-SHA256")
         }
-        guard key.isValid(batch.prepared(signature), digest: list.digest) else {
+        guard batch.isValid(signature, digest: list.digest, by: key, isByAuthority: true) else {
             return CheckIssue(
                 .badSignature, "\(what) is not signed by \(DistinguishedName.commonName(issuerName))")
         }
         return nil
-    }
-}
-
-/// Signatures of one verification whose modular inverses were found together. An inverse is a function of the signature
-/// alone, so the batch decides nothing.
-struct SignatureBatch: Sendable {
-    private let signatures: [P256Signature]
-
-    init(_ signatures: [P256Signature]) {
-        var prepared = signatures
-        P256Signature.prepare(&prepared)
-        self.signatures = prepared
-    }
-
-    func prepared(_ signature: P256Signature) -> P256Signature {
-        signatures.first { $0 == signature } ?? signature
     }
 }

@@ -82,6 +82,7 @@ public final class PreparedCollateral: Sendable {
     static let capacity = 4096
 
     private let platforms = Mutex<[FixedBytes<32>: PlatformCache]>([:])
+    private let proven = ProvenSignatures()
 
     init(_ collateral: QuoteCollateral, trustAnchor: TrustAnchor, tables: P256KeyTables) {
         let decoded = DecodedCollateral(collateral)
@@ -111,7 +112,8 @@ public final class PreparedCollateral: Sendable {
                 evaluation, known.evaluation, cache: known, keys: [], tables: tables, batch)
         }
         let chain = verification.pckChain(collateral)
-        let batch = SignatureBatch(PlatformEvaluation.signatures(chain) + verification.signatures)
+        let batch = SignatureBatch(
+            PlatformEvaluation.signatures(chain) + verification.signatures, proven: proven)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         let cache = PlatformCache(platform)
         let report = verification.report(

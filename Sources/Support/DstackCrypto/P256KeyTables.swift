@@ -7,15 +7,10 @@ import Synchronization
 /// A table is a function of the public key alone, so keeping one remembers no decision: everything is still checked from
 /// bytes at every call. Building one costs as much as some four hundred verifications under a key that has one, and
 /// 150 KiB, so a key gets one only after it has served often in verifications that succeeded to the end (a stranger's
-/// forged quotes cannot make us build any), only ``capacity`` are kept, and none has to go that is still in use.
+/// forged quotes cannot make us build any), only so many are kept, and none has to go that is still in use.
 package final class P256KeyTables: Sendable {
     package static let shared = P256KeyTables()
 
-    /// Tables kept.
-    package static let capacity = 48
-    /// A full store replaces the table that has gone unused longest, if that is for this many look-ups of others. In a
-    /// fleet larger than the store, tables would otherwise replace each other for ever, at 20 ms each.
-    package static let idleLookups: UInt64 = 100_000
     /// Keys counted at once.
     private static let countedKeys = 4096
 
@@ -25,21 +20,32 @@ package final class P256KeyTables: Sendable {
         /// Look-ups of keys with tables so far.
         var clock: UInt64 = 0
 
-        /// Whether a table may be added now, and which one goes for it.
-        var room: (isThere: Bool, replaced: FixedBytes<64>?) {
-            guard tables.count >= P256KeyTables.capacity else { return (true, nil) }
-            guard let oldest = tables.min(by: { $0.value.lastUse < $1.value.lastUse }),
-                clock - oldest.value.lastUse > P256KeyTables.idleLookups
-            else { return (false, nil) }
-            return (true, oldest.key)
-        }
     }
 
     private let state = Mutex(State())
     private let threshold: Int
+    private let capacity: Int
+    private let idleLookups: UInt64
 
-    /// - Parameter threshold: successful uses before a table is built.
-    package init(threshold: Int = 64) { self.threshold = threshold }
+    /// - Parameters:
+    ///   - threshold: successful uses before a table is built.
+    ///   - capacity: tables kept.
+    ///   - idleLookups: a full store replaces the table that has gone unused longest, if that is for this many look-ups
+    ///     of others. In a fleet larger than the store, tables would otherwise replace each other for ever, at 20 ms each.
+    package init(threshold: Int = 64, capacity: Int = 48, idleLookups: UInt64 = 100_000) {
+        self.threshold = threshold
+        self.capacity = capacity
+        self.idleLookups = idleLookups
+    }
+
+    /// Whether a table may be added now, and which one goes for it.
+    private func room(_ state: borrowing State) -> (isThere: Bool, replaced: FixedBytes<64>?) {
+        guard state.tables.count >= capacity else { return (true, nil) }
+        guard let oldest = state.tables.min(by: { $0.value.lastUse < $1.value.lastUse }),
+            state.clock - oldest.value.lastUse > idleLookups
+        else { return (false, nil) }
+        return (true, oldest.key)
+    }
 
     /// The key for a point, with a table if there is one. Nil if it is no point of the curve.
     package func key(for point: FixedBytes<64>) -> P256VerifyingKey? {
@@ -63,7 +69,7 @@ package final class P256KeyTables: Sendable {
                 let count = state.uses[key.point, default: 0] + 1
                 state.uses[key.point] = count
                 guard count >= threshold, due == nil else { continue }
-                due = state.room.isThere ? key.point : nil
+                due = room(state).isThere ? key.point : nil
                 // Nobody else builds it meanwhile; without room, the key may try again when it has earned it again.
                 state.uses[key.point] = due == nil ? 0 : .min
             }
@@ -78,7 +84,7 @@ package final class P256KeyTables: Sendable {
         guard let built = P256VerifyingKey(point: point, table: true), built.hasTable else { return false }
         return state.withLock { state in
             state.uses[point] = nil
-            let (isThere, replaced) = state.room
+            let (isThere, replaced) = room(state)
             guard isThere else { return false }
             if let replaced { state.tables[replaced] = nil }
             state.clock += 1
