@@ -154,6 +154,8 @@ enum PolicyEvaluation {
         compare("mr_owner", td?.mrOwner, expected.mrOwner)
         compare("mr_owner_config", td?.mrOwnerConfig, expected.mrOwnerConfig)
         compare("mr_seam", td?.mrSeam, expected.mrSeam)
+        compare("td_attributes", td?.tdAttributes, expected.tdAttributes)
+        compare("xfam", td?.xfam, expected.xfam)
         let enclave = body.enclaveReport
         compare("mr_enclave", enclave?.mrEnclave, expected.mrEnclave)
         compare("mr_signer", enclave?.mrSigner, expected.mrSigner)

@@ -8,6 +8,7 @@ extension VerificationPolicy {
         "require_os_image",
         "expected_report_data", "expected_mr_td", "expected_rt_mr0", "expected_rt_mr1", "expected_rt_mr2",
         "expected_rt_mr3", "expected_mr_config_id", "expected_mr_owner", "expected_mr_owner_config", "expected_mr_seam",
+        "expected_td_attributes", "expected_xfam",
         "expected_mr_enclave", "expected_mr_signer", "expected_isv_prod_id", "min_isv_svn", "expected_compose_hash",
         "expected_app_id", "expected_instance_id", "expected_os_image_hash", "expected_mr_aggregated",
         "expected_mr_system",
@@ -74,6 +75,8 @@ extension VerificationPolicy {
         expected.mrOwner = try root.optionalMember("expected_mr_owner")?.fixedHex()
         expected.mrOwnerConfig = try root.optionalMember("expected_mr_owner_config")?.fixedHex()
         expected.mrSeam = try root.optionalMember("expected_mr_seam")?.fixedHex()
+        expected.tdAttributes = try root.optionalMember("expected_td_attributes")?.fixedHex()
+        expected.xfam = try root.optionalMember("expected_xfam")?.fixedHex()
         expected.mrEnclave = try root.optionalMember("expected_mr_enclave")?.fixedHex()
         expected.mrSigner = try root.optionalMember("expected_mr_signer")?.fixedHex()
         expected.isvProdId = try root.optionalMember("expected_isv_prod_id")?.integer()
@@ -125,6 +128,7 @@ extension ExpectedValues {
             ("report_data", reportData?.hex), ("mr_td", mrTd?.hex), ("rt_mr0", rtMr0?.hex), ("rt_mr1", rtMr1?.hex),
             ("rt_mr2", rtMr2?.hex), ("rt_mr3", rtMr3?.hex), ("mr_config_id", mrConfigId?.hex),
             ("mr_owner", mrOwner?.hex), ("mr_owner_config", mrOwnerConfig?.hex), ("mr_seam", mrSeam?.hex),
+            ("td_attributes", tdAttributes?.hex), ("xfam", xfam?.hex),
             ("mr_enclave", mrEnclave?.hex), ("mr_signer", mrSigner?.hex), ("compose_hash", composeHash?.hex),
             ("app_id", appID?.hex), ("instance_id", instanceID?.hex), ("os_image_hash", osImageHash?.hex),
             ("mr_aggregated", mrAggregated?.hex), ("mr_system", mrSystem?.hex),

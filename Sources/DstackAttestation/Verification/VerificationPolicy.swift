@@ -102,6 +102,10 @@ public struct ExpectedValues: Hashable, Sendable {
     public var mrOwnerConfig: Measurement384?
     /// TDX module.
     public var mrSeam: Measurement384?
+    /// Attributes of the trust domain, all eight bytes.
+    public var tdAttributes: FixedBytes<8>?
+    /// Extended features of the trust domain, all eight bytes.
+    public var xfam: FixedBytes<8>?
     /// Enclave.
     public var mrEnclave: FixedBytes<32>?
     /// Enclave's signer.
