@@ -98,6 +98,16 @@ let package = Package(
             ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Tests
+        .target(
+            name: "FuzzSupport",
+            dependencies: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackMockTEE", "DstackSystem"],
+            path: "Tests/FuzzSupport", swiftSettings: house),
+        .executableTarget(
+            name: "dstack-fuzz",
+            dependencies: [
+                "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
+            ],
+            path: "Tests/Fuzz", swiftSettings: house),
         tests("DstackEncodingTests", ["DstackEncoding"]),
         tests("DstackCryptoTests", ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
         tests(
@@ -113,7 +123,7 @@ let package = Package(
             "DstackAttestationTests",
             [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "FuzzSupport",
             ]
         ),
     ],
