@@ -1,4 +1,5 @@
 import DstackCommandLine
+import DstackSystem
 import FuzzSupport
 import Glibc
 import Synchronization
@@ -18,7 +19,7 @@ struct Campaign: Sendable {
     private let total: Int
     private let threads: Int
     private let limit: Duration
-    private let run: FuzzRun
+    private let fuzz: FuzzRun
     private let next = Counter()
 
     /// Which case is to be run next.
@@ -43,7 +44,7 @@ struct Campaign: Sendable {
         limit = arguments[Main.limit]
         let corpus = try Main.corpus(arguments)
         do {
-            run = try FuzzRun(corpus, seed: UInt64(arguments[Main.seed]))
+            fuzz = try FuzzRun(corpus, seed: UInt64(arguments[Main.seed]))
         } catch {
             throw CommandFailure(.worldFailed, error.description)
         }
@@ -53,7 +54,7 @@ struct Campaign: Sendable {
     func run() async throws -> ExitStatus {
         let start = ContinuousClock.now
         let watch = Watch(limit: limit)
-        Watch.reportCrashes(seed: run.maker.seed)
+        Watch.reportCrashes(seed: fuzz.maker.seed)
         await withTaskGroup(of: Void.self) { group in
             for worker in 0..<threads { group.addTask { work(worker, watch) } }
             group.addTask { await report(start) }
@@ -67,7 +68,7 @@ struct Campaign: Sendable {
             let index = next.value.wrappingAdd(1, ordering: .relaxed).oldValue
             guard let (kind, number) = item(index) else { return }
             watch.begin(worker, kind, number)
-            run.run(kind, number)
+            fuzz.run(kind, number)
             watch.end(worker)
         }
     }
@@ -102,7 +103,7 @@ struct Campaign: Sendable {
     }
 
     private func summarize(_ duration: Duration) -> ExitStatus {
-        let tallies = run.tallies
+        let tallies = fuzz.tallies
         console.print(Self.row("kind", "cases", "rejected", "neutral", "as issued", "rejected most often by"))
         for kind in FuzzKind.allCases {
             guard let tally = tallies[kind] else { continue }
@@ -118,7 +119,7 @@ struct Campaign: Sendable {
         for (check, count) in checks.sorted(by: { ($1.value, $0.key) < ($0.value, $1.key) }) {
             console.print("  \(count) \(check)")
         }
-        let findings = run.findings
+        let findings = fuzz.findings
         let cases = tallies.values.reduce(0) { $0 + $1.cases }
         let seconds = Int(Self.seconds(duration))
         let quotes = tallies.filter { $0.key.isOfQuotes }.values.reduce(0) { $0 + $1.cases }
