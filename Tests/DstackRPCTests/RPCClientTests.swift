@@ -80,14 +80,14 @@ struct RPCClientTests {
             return error
         }
         let framework = #"{"error":{"code":404,"reason":"Not Found","description":"no such resource"}}"#
-        #expect(try await call(.json(404, Array(framework.utf8))).reason == "no such resource")
+        #expect(try await call(.json(Array(framework.utf8), status: 404)).reason == "no such resource")
         #expect(try await call(.text(404, "<html>\u{1B}[31m")).reason == #"<html>\u{1b}[31m"#)
         #expect(try await call(.init(502)).reason == "without a reason")
         let long = try await call(.text(500, String(repeating: "x", count: 100_000)))
         #expect(long.code == .refused && long.reason.utf8.count < 1_100)
-        #expect(try await call(.json(200, [])).code == .invalidResponse)
-        #expect(try await call(.json(200, Array("null".utf8))).code == .invalidResponse)
-        #expect(try await call(.json(200, Array(#"{"key":"0"}"#.utf8))).code == .invalidResponse)
+        #expect(try await call(.json([])).code == .invalidResponse)
+        #expect(try await call(.json(Array("null".utf8))).code == .invalidResponse)
+        #expect(try await call(.json(Array(#"{"key":"0"}"#.utf8))).code == .invalidResponse)
         #expect(try await call(.text(200, "<html>")).code == .invalidResponse)
         #expect(try await call(.text(302, "")).code == .refused)
     }
