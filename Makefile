@@ -32,7 +32,7 @@ build: setup commit
 test: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
 	Scripts/check-products
-	$(SWIFT) test --skip-build $(FLAGS)
+	$(SWIFT) test --skip-build --no-parallel $(FLAGS)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Examples
