@@ -57,13 +57,13 @@ package struct FuzzKey: Sendable {
     }
 
     /// The other signature of the same message under the same key: (r, n − s).
-    static func malleated(_ raw: FixedBytes<64>) -> FixedBytes<64> {
+    package static func malleated(_ raw: FixedBytes<64>) -> FixedBytes<64> {
         let s = P256Scalar(reducing: FixedBytes(raw.bytes[32...]) ?? FixedBytes())
         return FixedBytes(raw.bytes[..<32] + s.negated.bytes) ?? raw
     }
 
     /// One form for both signatures of a message: the one with the smaller s.
-    static func normalized(_ raw: FixedBytes<64>) -> FixedBytes<64> {
+    package static func normalized(_ raw: FixedBytes<64>) -> FixedBytes<64> {
         let other = malleated(raw)
         return raw.bytes.lexicographicallyPrecedes(other.bytes) ? raw : other
     }

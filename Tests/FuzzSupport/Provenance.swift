@@ -1,4 +1,4 @@
-import DstackAttestation
+package import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 
@@ -7,7 +7,7 @@ import DstackEncoding
 ///
 /// What it leaves out is what may change without changing an answer: how PEM is written, certificates beside those that
 /// are used, `pck_crl_issuer_chain`, zeros behind a quote, and which of an ECDSA signature's two equivalent forms is used.
-struct Provenance: Sendable {
+package struct Provenance: Sendable {
     private let table: [Component: Genuine]
 
     /// A part of an exhibit in the one form that all its spellings have in common.
@@ -26,7 +26,7 @@ struct Provenance: Sendable {
         var chain: [UInt8] = []
     }
 
-    init(_ corpus: Corpus) {
+    package init(_ corpus: Corpus) {
         var table: [Component: Genuine] = [:]
         for donor in corpus.donors {
             var parts: [(Component, Genuine)] = []
@@ -61,7 +61,7 @@ struct Provenance: Sendable {
 
     /// The same exhibit put together from the genuine parts themselves; nil with the reason if a part is not genuine, or
     /// not for the others.
-    func genuineTwin(of exhibit: Exhibit, _ collateral: QuoteCollateral) -> Result<Exhibit, FuzzFailure> {
+    package func genuineTwin(of exhibit: Exhibit, _ collateral: QuoteCollateral) -> Result<Exhibit, FuzzFailure> {
         let pem = collateral.pckCertificateChain.map { Array($0.utf8) } ?? Self.chainOfQuote(exhibit.quote)
         guard let quote = Self.quote(exhibit.quote).flatMap({ table[$0] }) else { return no("quote") }
         guard let chain = pem.flatMap({ Self.chains($0).lazy.compactMap { table[$0] }.first }) else {

@@ -57,7 +57,14 @@ enum CertificateRules {
         if let usage = certificate.keyUsage, !usage.isSuperset(of: [.keyCertSign, .crlSign]) {
             return CheckIssue(.wrongUsage, "\(what) may not sign certificates and revocation lists")
         }
-        return nil
+        return issueOfPurpose(certificate, what)
+    }
+
+    /// Intel's certificates have no extended key usage. One that has it is for that alone; serverAuth is let pass as other
+    /// verifiers do, whose libraries demand it.
+    private static func issueOfPurpose(_ certificate: Certificate, _ what: String) -> CheckIssue? {
+        guard let purposes = certificate.extendedKeyUsage, !purposes.contains(.serverAuth) else { return nil }
+        return CheckIssue(.wrongUsage, "\(what) is limited to another purpose by its extended key usage")
     }
 
     /// For a certificate that signs documents or reports. `phrase` must stand in its common name: under one root, what a
@@ -70,11 +77,7 @@ enum CertificateRules {
         if let usage = certificate.keyUsage, !usage.contains(.digitalSignature) {
             return CheckIssue(.wrongUsage, "\(what) may not sign data")
         }
-        // Intel's certificates have no extended key usage. One that has it is for that alone; serverAuth is let pass as
-        // other verifiers do, whose libraries demand it.
-        if let purposes = certificate.extendedKeyUsage, !purposes.contains(.serverAuth) {
-            return CheckIssue(.wrongUsage, "\(what) is limited to another purpose by its extended key usage")
-        }
+        if let issue = issueOfPurpose(certificate, what) { return issue }
         let name = certificate.subjectCommonName
         guard contains(name, phrase) else {
             return CheckIssue(

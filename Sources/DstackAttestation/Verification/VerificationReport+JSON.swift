@@ -141,14 +141,17 @@ extension VerificationReport {
                 item.member("eval_data_number", facts.evaluationDataNumber)
             }
             claims.object("platform") { item in
-                item.object("tcb_level") { level.write(to: &$0, status: tcb.platformStatus, date: tcb.platformDate) }
+                item.object("tcb_level") {
+                    level.write(to: &$0, status: tcb.platformStatus, date: tcb.platformDate, module: tcb.moduleLevel)
+                }
                 item.member("tcb_date_tag", tcb.platformDate)
                 if let current = tcb.currentLevel {
                     item.object("current_tcb_level") {
                         current.write(
                             to: &$0,
                             status: tcb.currentModuleLevel.map { current.status.converged(with: $0.status) },
-                            date: tcb.currentModuleLevel.map { min(current.date, $0.date) })
+                            date: tcb.currentModuleLevel.map { min(current.date, $0.date) },
+                            module: tcb.currentModuleLevel)
                     }
                 } else {
                     item.null("current_tcb_level")
@@ -230,15 +233,18 @@ extension PCKExtension {
 }
 
 extension TCBLevel {
-    fileprivate func write(to object: inout JSONWriter.Object, status: TCBStatus?, date: Int64?) {
+    /// The level with what the TDX module makes of it.
+    fileprivate func write(
+        to object: inout JSONWriter.Object, status: TCBStatus?, date: Int64?, module: SVNLevel?
+    ) {
         object.object("tcb") { tcb in
             tcb.components("sgxtcbcomponents", sgxComponents)
+            tcb.components("tdxtcbcomponents", tdxComponents)
             tcb.member("pcesvn", pceSvn)
-            if let tdxComponents { tcb.components("tdxtcbcomponents", tdxComponents) }
         }
         object.member("tcbDate", RFC3339.format(date ?? self.date))
         object.member("tcbStatus", (status ?? self.status).rawValue)
-        object.member("advisoryIDs", advisoryIDs)
+        object.member("advisoryIDs", advisoryIDs + (module?.advisoryIDs.filter { !advisoryIDs.contains($0) } ?? []))
     }
 }
 
@@ -252,9 +258,10 @@ extension SVNLevel {
 }
 
 extension JSONWriter.Object {
-    fileprivate mutating func components(_ name: String, _ components: FixedBytes<16>) {
+    /// An empty list for components that the document does not have.
+    fileprivate mutating func components(_ name: String, _ components: FixedBytes<16>?) {
         array(name) { array in
-            for index in 0..<16 { array.object { $0.member("svn", components[index]) } }
+            for component in components?.bytes ?? [] { array.object { $0.member("svn", component) } }
         }
     }
 }

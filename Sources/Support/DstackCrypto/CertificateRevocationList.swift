@@ -95,10 +95,14 @@ package struct CertificateRevocationList: Sendable {
                 }
                 if identifier == .crlReason {
                     var reason = value.reader
-                    // removeFromCRL (8) un-revokes and belongs to delta lists only.
-                    guard try reason.unsigned(UInt8.self, tag: .enumerated, "CRL entry reason") != 8 else {
+                    // RFC 5280 section 5.3.1: 0 to 10 without 7. removeFromCRL (8) un-revokes and belongs to delta lists
+                    // only.
+                    let code = try reason.unsigned(UInt8.self, tag: .enumerated, "CRL entry reason")
+                    try reason.expectEnd(of: "CRL entry reason")
+                    guard code <= 10, code != 7, code != 8 else {
                         throw DecodingFailure(
-                            .unsupported, "CRL entry reason", at: value.offset, "removeFromCRL in a complete list")
+                            .unsupported, "CRL entry reason", at: value.offset,
+                            code == 8 ? "removeFromCRL in a complete list" : "there is no reason \(code)")
                     }
                 }
             }
@@ -118,6 +122,7 @@ package struct CertificateRevocationList: Sendable {
         case .crlNumber:
             var reader = value.reader
             let content = try reader.integer(.integer, "CRL number")
+            try reader.expectEnd(of: "CRL number")
             let octets = content.bytes
             guard octets[0] & 0x80 == 0, octets.count <= 21 else {
                 throw DecodingFailure(.malformed, "CRL number", at: content.offset, "not a positive number")

@@ -42,6 +42,7 @@ package enum DistinguishedName {
                 var attribute = try set.constructed(.sequence, "name attribute")
                 let type = try attribute.objectIdentifier("name attribute type")
                 let value = try attribute.any("name attribute value")
+                try attribute.expectEnd(of: "name attribute")
                 guard type == .commonName else { continue }
                 result = text(value)
                 count += 1
@@ -68,6 +69,7 @@ package enum DistinguishedName {
                 var attribute = try set.constructed(.sequence, "name attribute")
                 let type = try attribute.objectIdentifier("name attribute type")
                 let value = try attribute.any("name attribute value")
+                try attribute.expectEnd(of: "name attribute")
                 result.append((type, text(value)))
             }
         }

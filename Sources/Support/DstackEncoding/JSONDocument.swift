@@ -198,7 +198,10 @@ extension JSONNode {
             throw integerFailure("\(Value.min)", "\(Value.max)")
         }
         if !isNegative, let value = Value(exactly: magnitude) { return value }
-        if isNegative, magnitude <= 1 << 63, let value = Value(exactly: Int64(truncatingIfNeeded: 0 &- magnitude)) {
+        // "-0" is a number, but readers differ on whether it is an integer.
+        if isNegative, magnitude > 0, magnitude <= 1 << 63,
+            let value = Value(exactly: Int64(truncatingIfNeeded: 0 &- magnitude))
+        {
             return value
         }
         throw integerFailure("\(Value.min)", "\(Value.max)")
