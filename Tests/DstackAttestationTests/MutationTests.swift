@@ -54,7 +54,8 @@ struct MutationTests {
 
     private static func bytes(_ fuzzCase: FuzzCase) -> [UInt8] {
         switch fuzzCase.subject {
-        case .exhibit(let exhibit): exhibit.quote + exhibit.collateralText + exhibit.root + Array("\(exhibit.time)".utf8)
+        case .exhibit(let exhibit):
+            exhibit.quote + exhibit.collateralText + exhibit.root + Array("\(exhibit.time)".utf8)
         case .evidence(let subject):
             subject.quote + (subject.eventLog ?? []) + Array(subject.configuration.utf8) + (subject.appCompose ?? [])
                 + (subject.envelope ?? [])
