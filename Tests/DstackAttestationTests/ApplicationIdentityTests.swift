@@ -263,11 +263,14 @@ struct ApplicationIdentityTests {
     func applicationEvents() throws {
         let later = [
             Self.event(.appID, [UInt8](repeating: 9, count: 20)), Self.event(.keyProvider, Array("x".utf8)),
-            RuntimeEvent(name: "app:own", payload: [1]),
+            RuntimeEvent(name: "app:own", payload: [1], version: .v2),
         ]
         let identity = try Self.identity(Self.boot + later)
         #expect(identity.appID.bytes == FixedBytes(repeating: 1) && identity.keyProvider == Self.provider)
         #expect(identity.applicationEvents == later)
+        // But one that could be told in two ways is refused wherever it stands.
+        let ambiguous = RuntimeEvent(name: "app:own", payload: [1])
+        #expect(throws: AttestationError.self) { try Self.identity(Self.boot + [ambiguous]) }
         // Nor does it stand in for an event that is not there.
         #expect(throws: AttestationError.self) { try Self.identity(Self.boot.filter { $0.name != "app-id" } + later) }
         let withoutProvider = Self.boot.filter { $0.name != "key-provider" }

@@ -12,16 +12,16 @@ struct BootEvents {
         for (index, event) in all.enumerated() {
             // Version 1 hashes `type:name:payload`. A host could split an event at another colon, for example one inside
             // the JSON of the key provider, and so hide it: the digest is the same, the name no longer found.
-            guard event.version != .v1 || !event.name.utf8.contains(UInt8(ascii: ":")) else {
-                throw AttestationError(
-                    .ambiguousName, subject: "runtime event \(index)",
-                    reason: "a name with ':' in version 1, which has the digest of another name and payload too")
-            }
+            guard !Self.isAmbiguous(event) else { throw Self.ambiguous(index) }
             events.append(event)
             if event.name == BootEvent.bootMRDone.rawValue, moment == .bootTime { return }
             if event.name == BootEvent.systemReady.rawValue {
                 isSystemReady = true
                 applicationEvents = Array(all[(index + 1)...])
+                // The application's own events, too: whoever reads one must know that there is one reading of it.
+                if let other = applicationEvents.firstIndex(where: Self.isAmbiguous) {
+                    throw Self.ambiguous(index + 1 + other)
+                }
                 break
             }
         }
@@ -30,6 +30,16 @@ struct BootEvents {
                 .missingEvent, subject: BootEvent.bootMRDone.rawValue,
                 reason: "the log has no such event before system-ready, so that there is no identity at boot time")
         }
+    }
+
+    private static func isAmbiguous(_ event: RuntimeEvent) -> Bool {
+        event.version == .v1 && event.name.utf8.contains(UInt8(ascii: ":"))
+    }
+
+    private static func ambiguous(_ index: Int) -> AttestationError {
+        AttestationError(
+            .ambiguousName, subject: "runtime event \(index)",
+            reason: "a name with ':' in version 1, which has the digest of another name and payload too")
     }
 
     func first(_ event: BootEvent) -> [UInt8]? { events.first { $0.name == event.rawValue }?.payload }
