@@ -163,6 +163,28 @@ struct RPCServerTests {
             try await agent.curl("dstack", "/Nope", ["-X", "DELETE", "-i"]).body.contains("Allow: GET, HEAD, POST"))
     }
 
+    @Test("a mount's admission decides before anything is decoded, also for cached answers and unknown methods")
+    func admission() async throws {
+        let agent = try await RPCFixture { router in
+            var guest = RPCService(AgentRPC.DstackGuest.name)
+            guest.on(AgentRPC.DstackGuest.info, immediately: { _, _ in RPCReply(.init()) }) { _, _ in .init() }
+            guest.on(AgentRPC.DstackGuest.getKey) { _, _ in .init() }
+            router.mount(guest, at: "/", on: ["dstack"]) { call in
+                guard call.head.headers["Authorization"] == "Bearer t" else {
+                    throw RPCError("\(call.method) needs a token", status: 401)
+                }
+            }
+        }
+        let token = ["-H", "Authorization: Bearer t"]
+        for path in ["/Info", "/GetKey"] {
+            #expect(try await agent.curl("dstack", path, token).status == 200)
+            let name = path.dropFirst()
+            #expect(try await agent.curl("dstack", path, json + ["["]) == error(401, "\(name) needs a token"))
+        }
+        #expect(try await agent.curl("dstack", "/Nope") == error(401, "Nope needs a token"))
+        #expect(try await agent.curl("dstack", "/Nope", token) == error(400, "Service not found: Nope"))
+    }
+
     @Test("the observer is told of every call and how it ended")
     func observer() async throws {
         let agent = try await RPCFixture(EchoAgent.mount)

@@ -14,6 +14,12 @@ import DstackRPC
 ///
 /// A method is reached as `/mount/Method` and as `/mount/Service.Method`.
 package struct RPCRouter: Sendable {
+    /// Decides whether a call may be made, before its message is looked at; throws what is answered if not.
+    ///
+    /// It sees who is calling (a process, a certificate, a header) and what for. It runs on the server's own thread at
+    /// times, so it must neither wait nor compute; and it may be asked twice for one call, so it must not count.
+    package typealias Admission = @Sendable (RPCCall) throws -> Void
+
     struct Mount: Sendable {
         /// With slashes at both ends.
         let path: String
@@ -21,15 +27,16 @@ package struct RPCRouter: Sendable {
         /// Names of the listeners that it is reached by; nil for all.
         let listeners: [String]?
         let unknownMethodStatus: Int
+        let admission: Admission?
 
         func isReached(by listener: String) -> Bool { listeners?.contains(listener) ?? true }
     }
 
     /// Where a request leads.
     enum Destination {
-        case method(RPCMethodHandler)
+        case method(RPCMethodHandler, Mount)
         /// Under a mount, but there is no such method.
-        case unknown(name: String, service: String, status: Int)
+        case unknown(name: String, Mount)
     }
 
     private(set) var mounts: [Mount] = []
@@ -57,13 +64,15 @@ package struct RPCRouter: Sendable {
     ///   - path: "/prpc"; "/" for a service at the top.
     ///   - listeners: names of the listeners that it is reached by; nil for all.
     ///   - unknownMethodStatus: 400 as upstream answers; 404 on its newer surfaces.
+    ///   - admission: asked first for every call, also for one of an unknown method; nil to let everyone in.
     package mutating func mount(
-        _ service: RPCService, at path: String, on listeners: [String]? = nil, unknownMethodStatus: Int = 400
+        _ service: RPCService, at path: String, on listeners: [String]? = nil, unknownMethodStatus: Int = 400,
+        admission: Admission? = nil
     ) {
         let trimmed = path.split(separator: "/").joined(separator: "/")
         let mount = Mount(
             path: trimmed.isEmpty ? "/" : "/\(trimmed)/", service: service, listeners: listeners,
-            unknownMethodStatus: unknownMethodStatus)
+            unknownMethodStatus: unknownMethodStatus, admission: admission)
         mounts.append(mount)
         for method in service.methods.values {
             for name in [method.name, "\(service.name).\(method.name)"] {
@@ -83,11 +92,14 @@ package struct RPCRouter: Sendable {
 
     /// For ``HTTPServer``: what can be answered on its own thread; nil leaves the request to a task.
     package func immediate(_ request: HTTPServerRequest) -> HTTPServerResponse? {
-        guard case .method(let method)? = destination(of: request), let immediate = method.immediate else { return nil }
+        guard case .method(let method, let mount)? = destination(of: request), let immediate = method.immediate else {
+            return nil
+        }
         let payload = RPCPayload(request)
         guard payload.byteCount <= Self.maximumImmediateBytes, isCallable(request) else { return nil }
         let run = Run(method, payload, request, observer)
         do {
+            try mount.admission?(run.call)
             guard let body = try immediate(payload, run.call) else { return nil }
             return success(body, run)
         } catch {
@@ -100,15 +112,21 @@ package struct RPCRouter: Sendable {
         guard let destination = destination(of: request) else { return nil }
         let payload = RPCPayload(request)
         switch destination {
-        case .unknown(let name, let service, let status):
-            let call = RPCCall(service: service, method: name, encoding: payload.encoding, request: request)
+        case .unknown(let name, let mount):
+            let call = RPCCall(service: mount.service.name, method: name, encoding: payload.encoding, request: request)
             let run = Run(call, observer)
             guard isCallable(request) else { return notAllowed(run) }
-            return failure(RPCError.unknownMethod(name, status: status), run)
-        case .method(let method):
+            do {
+                try mount.admission?(call)
+                throw RPCError.unknownMethod(name, status: mount.unknownMethodStatus)
+            } catch {
+                return failure(error, run)
+            }
+        case .method(let method, let mount):
             let run = Run(method, payload, request, observer)
             guard isCallable(request) else { return notAllowed(run) }
             do {
+                try mount.admission?(run.call)
                 guard payload.byteCount <= method.limits.maximumBodyBytes else { throw RPCError.payloadTooLarge }
                 return success(try await result(method, payload, run.call), run)
             } catch {
@@ -167,7 +185,7 @@ package struct RPCRouter: Sendable {
         if let candidates = usual[request.path],
             let found = candidates.first(where: { mounts[$0.mount].isReached(by: request.listener) })
         {
-            return .method(found.method)
+            return .method(found.method, mounts[found.mount])
         }
         return search(request.path, request.listener)
     }
@@ -184,10 +202,8 @@ package struct RPCRouter: Sendable {
             let prefix = mount.service.name + "."
             var name = decoded[...]
             while name.hasPrefix(prefix) { name = name.dropFirst(prefix.count) }
-            if let method = mount.service.methods[String(name)] { return .method(method) }
-            unknown =
-                unknown
-                ?? .unknown(name: String(name), service: mount.service.name, status: mount.unknownMethodStatus)
+            if let method = mount.service.methods[String(name)] { return .method(method, mount) }
+            unknown = unknown ?? .unknown(name: String(name), mount)
         }
         return unknown
     }

@@ -2,12 +2,13 @@
 ///
 /// Everything above ASCII is escaped because a client in use counts the UTF-16 units of a response until they reach
 /// its Content-Length, and with any other character waits for ever.
+///
+/// Nothing here reserves room: an array grows by a factor when it is appended to, but exactly as asked when told to.
 enum JSONText {
     /// A string with its quotes.
     static func append(_ text: String, to json: inout [UInt8]) {
         var text = text
         text.withUTF8 { utf8 in
-            json.reserveCapacity(json.count + utf8.count + 2)
             json.append(UInt8(ascii: "\""))
             var start = 0
             var position = 0
@@ -63,7 +64,6 @@ enum JSONText {
 
     /// Lower-case hexadecimal digits with quotes.
     static func appendHex(_ bytes: [UInt8], to json: inout [UInt8]) {
-        json.reserveCapacity(json.count + bytes.count * 2 + 2)
         json.append(UInt8(ascii: "\""))
         for byte in bytes {
             json.append(digit(byte >> 4))
