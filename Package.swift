@@ -47,6 +47,7 @@ let package = Package(
     products: [
         .library(name: "DstackAttestation", targets: ["DstackAttestation"]),
         .library(name: "DstackMockTEE", targets: ["DstackMockTEE"]),
+        .library(name: "DstackKeys", targets: ["DstackKeys"]),
         .executable(name: "dstack", targets: ["dstack"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
     ],
@@ -78,6 +79,7 @@ let package = Package(
             "DstackAttestation",
             ["CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        library("DstackKeys", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Shells
         shell("dstack", ["DstackAttestation", "DstackMockTEE", "DstackCommandLine", "DstackSystem"]),
@@ -126,6 +128,11 @@ let package = Package(
                 "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "FuzzSupport",
             ]
         ),
+        tests(
+            "DstackKeysTests",
+            [
+                "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,101 @@
+public import DstackAttestation
+package import DstackCrypto
+import DstackEncoding
+
+/// The root secrets of a key management service, from which the keys of all applications follow.
+///
+/// Two services with the same secrets give the same keys, for ever: nothing here is random, and nothing is stored per
+/// application.
+public struct KMSRootKeys: ~Copyable, Sendable {
+    /// The key of the root CA; parent of the keys that belong to CAs, disks and environments.
+    package let caKey: P256.PrivateKey
+    /// Parent of the applications' root keys, on which it also signs.
+    package let key: Secp256k1.PrivateKey
+    private let caParent: KeyParent
+    private let parent: KeyParent
+
+    /// - Parameters:
+    ///   - caKey: the root CA's key.
+    ///   - key: the root secp256k1 key.
+    package init(caKey: consuming P256.PrivateKey, key: consuming Secp256k1.PrivateKey) {
+        caParent = KeyParent(caKey.scalar.bytes)
+        parent = KeyParent(key.scalar.bytes)
+        self.caKey = caKey
+        self.key = key
+    }
+
+    /// New keys, for a service that is set up.
+    package init(random source: some RandomBytes = SystemRandom()) {
+        self.init(caKey: P256.PrivateKey(random: source), key: Secp256k1.PrivateKey(random: source))
+    }
+
+    /// The public half of the secp256k1 key, by which everyone else knows this service.
+    public var publicKey: FixedBytes<33> { key.publicKey.compressed }
+
+    /// The root CA's public key: SubjectPublicKeyInfo, DER.
+    public var caPublicKey: [UInt8] { caKey.publicKey.spki }
+
+    /// The key of an application's CA.
+    package borrowing func appCAKey(_ app: AppID) throws(KeysError) -> P256.PrivateKey {
+        try caParent.p256Key(.appCA(app))
+    }
+
+    /// What an instance's disk is encrypted with, 32 bytes. Instances without id share it.
+    package borrowing func diskKey(_ app: AppID, instance: InstanceID?) throws(KeysError) -> SecretBytes {
+        try caParent.diffieHellmanSecret(.disk(app, instance))
+    }
+
+    /// The key to which an application's environment is encrypted.
+    package borrowing func environmentKey(_ app: AppID) throws(KeysError) -> X25519.PrivateKey {
+        let secret = try caParent.diffieHellmanSecret(.environment(app))
+        do {
+            return try X25519.PrivateKey(secret)
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
+    }
+
+    /// The public half of ``environmentKey(_:)``, signed.
+    ///
+    /// - Parameter timestamp: now, Unix seconds; nil for the older form, which can be replayed for ever.
+    package borrowing func signedEnvironmentKey(
+        _ app: AppID, timestamp: UInt64?
+    ) throws(KeysError) -> SignedEnvironmentKey {
+        let environment = try environmentKey(app)
+        do {
+            return try SignedEnvironmentKey(
+                appID: app.bytes, key: environment.publicKey.bytes, timestamp: timestamp, by: key)
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
+    }
+
+    /// An application's root key, with this service's signature on it.
+    public borrowing func appRootKey(_ app: AppID) throws(KeysError) -> AppRootKey {
+        let appKey = try parent.secp256k1Key(.appRoot(app))
+        do {
+            let statement = KeyStatement.issuedAppKey(appID: app.bytes, key: appKey.publicKey.compressed)
+            return AppRootKey(key: appKey, issuance: try key.signature(on: statement).bytes.bytes)
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
+    }
+
+    /// What the evidence of a service that was just set up is about: both public keys.
+    public var bootstrapReportData: ReportData {
+        Self.bootstrapReportData(caPublicKey: caPublicKey, publicKey: publicKey)
+    }
+
+    /// The same for keys that somebody showed.
+    ///
+    /// - Parameters:
+    ///   - caPublicKey: SubjectPublicKeyInfo of the root CA, DER.
+    ///   - publicKey: the secp256k1 key.
+    public static func bootstrapReportData(caPublicKey: [UInt8], publicKey: FixedBytes<33>) -> ReportData {
+        // The misspelling is part of the format.
+        let text = "dstack-kms-genereted-keys-v1:\(Hex.encode(caPublicKey));\(publicKey.hex);"
+        var padded = FixedBytes<64>()
+        for (index, byte) in Keccak.hash256(Array(text.utf8)).bytes.enumerated() { padded[index] = byte }
+        return ReportData(padded)
+    }
+}

@@ -1,0 +1,63 @@
+import DstackAttestation
+import DstackCrypto
+import DstackKeys
+import DstackMockTEE
+import Foundation
+import Testing
+
+/// A guest in a simulated trust domain that gives attestations.
+struct SimulatedGuest {
+    /// When everything in these tests happens, Unix seconds.
+    static let now: Int64 = 1_790_000_000
+
+    let boot: MockBoot
+
+    init() throws {
+        boot = try MockBoot(
+            MockPlatform(seed: FixedBytes(repeating: 0x11)), appCompose: Array("{\"name\":\"test\"}".utf8))
+    }
+
+    func attestation(_ reportData: ReportData) throws -> Attestation {
+        try Attestation(quote: boot.quote(reportData: reportData.bytes.bytes), eventLog: boot.eventLog)
+    }
+}
+
+/// A temporary directory that goes with the value.
+final class TemporaryDirectory {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-keys-\(UUID().uuidString)")
+
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
+
+    func write(_ text: String, to name: String) throws -> String {
+        try Data(text.utf8).write(to: url.appendingPathComponent(name))
+        return path(name)
+    }
+}
+
+/// The `openssl` program, which shares none of our code.
+enum OpenSSLProgram {
+    static let isPresent = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")
+
+    static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+    }
+}
+
+extension Trait where Self == ConditionTrait {
+    static var needsOpenSSLProgram: Self {
+        .enabled(if: OpenSSLProgram.isPresent, "the openssl program is not installed (/usr/bin/openssl)")
+    }
+}
