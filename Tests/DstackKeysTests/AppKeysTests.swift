@@ -234,43 +234,44 @@ struct AppKeysTests {
         .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/python3"), "needs /usr/bin/python3"))
     func wiped() throws {
         let directory = try TemporaryDirectory()
-        let path = directory.path("keys.json")
-        // Written by another process, so that the secret never was in this process: 32 bytes of /dev/urandom, beside them masked.
-        let template = try Self.everyKind()[0]
-        let known = try #require(
-            try JSONSerialization.jsonObject(with: Data(template.utf8)) as? [String: Any]
-        ).text("disk_crypt_key")
-        let parts = template.components(separatedBy: known)
-        let (before, after) = (try directory.write(parts[0], to: "before"), try directory.write(parts[1], to: "after"))
+        let (path, template) = (directory.path("keys.json"), try directory.write(Self.everyKind()[0], to: "template"))
+        // Made by another process, so that no secret ever was in this one: random keys in the file, and beside it, masked,
+        // what to look for. The last is the key of a path, HKDF written out.
         let script = """
-            import os, sys
-            key = os.urandom(32)
-            digits = key.hex().encode()
-            open(sys.argv[1], "wb").write(open(sys.argv[2], "rb").read() + digits + open(sys.argv[3], "rb").read())
-            open(sys.argv[1] + ".masked", "wb").write(bytes(b ^ 0x5A for b in key + digits))
+            import hashlib, hmac, json, os, sys
+            disk, root = os.urandom(32), os.urandom(32)
+            keys = json.load(open(sys.argv[2]))
+            keys["disk_crypt_key"], keys["k256_key"] = disk.hex(), root.hex()
+            json.dump(keys, open(sys.argv[1], "w"))
+            extracted = hmac.new(b"RATLS", root, hashlib.sha256).digest()
+            derived = hmac.new(extracted, b"wiped\\x01", hashlib.sha256).digest()
+            secrets = [disk, root, extracted, derived, disk.hex().encode(), root.hex().encode()]
+            for number, secret in enumerate(secrets):
+                open(f"{sys.argv[1]}.{number}", "wb").write(bytes(byte ^ 0x5A for byte in secret))
             """
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
-        process.arguments = ["-c", script, path, before, after]
+        process.arguments = ["-c", script, path, template]
         try process.run()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)
-        let masked = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path + ".masked")))
-        let (key, digits) = (Array(masked[..<32]), Array(masked[32...]))
+        let masked = try (0..<6).map { [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(path).\($0)"))) }
 
-        func load() throws -> (Int, Int) {
+        func use() throws -> [Int] {
             let keys = try AppKeys(contentsOf: path)
             let text = keys.encoded
+            let derived = try keys.rootKey.derivedKey(path: "wiped", purpose: "x", algorithm: .secp256k1)
+            _ = try keys.rootKey.derivedKey(path: "wiped", purpose: "x", algorithm: .ed25519)
+            _ = try keys.rootKey.tlsKey(path: "wiped")
+            _ = try keys.rootKey.messageSigner().sign([1], algorithm: .secp256k1)
             return try withExtendedLifetime(keys) {
                 try withExtendedLifetime(text) {
-                    (try MemoryScan.occurrences(ofMasked: key), try MemoryScan.occurrences(ofMasked: digits))
+                    try withExtendedLifetime(derived) { try masked.map { try MemoryScan.occurrences(ofMasked: $0) } }
                 }
             }
         }
-        // The search finds what is there: the key, and its digits in the text that was made.
-        let held = try load()
-        #expect(held == (1, 1), "\(held)")
-        #expect(try MemoryScan.occurrences(ofMasked: key) == 0)
-        #expect(try MemoryScan.occurrences(ofMasked: digits) == 0)
+        // The search finds what is there, and nothing is there twice.
+        #expect(try use() == [1, 1, 1, 1, 1, 1])
+        #expect(try masked.map { try MemoryScan.occurrences(ofMasked: $0) } == [0, 0, 0, 0, 0, 0])
     }
 }

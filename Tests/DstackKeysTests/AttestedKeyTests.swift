@@ -46,6 +46,33 @@ struct AttestedKeyTests {
         #expect(try content(.quote, certificate) == nil)
     }
 
+    @Test("a verifier accepts our certificates, and a stranger's key under our evidence it does not")
+    func verified() async throws {
+        let guest = try SimulatedGuest()
+        let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: guest.platform.rootCertificate))
+        let collateral = try guest.platform.collateral(for: .tdx, at: now)
+        let attested = try await AttestedKey { try guest.attestation($0) }
+        for encoding in [
+            EvidenceEncoding.standard, EvidenceEncoding(includesEnvelope: false, includesLegacyForm: true),
+            EvidenceEncoding(includesLegacyForm: true), EvidenceEncoding(stripping: nil),
+            EvidenceEncoding(stripping: .upstream),
+        ] {
+            let certificate = try RATLSCertificate(
+                parsing: attested.selfSigned(configuration, encoding: encoding, at: now))
+            let profile = certificate.profile(at: now)
+            #expect(profile.failure == nil, "\(profile.findings)")
+            #expect(certificate.usage == .appCustom)
+            let report = try verifier.verify(certificate, collateral: collateral, at: now)
+            #expect(report.verdict == .accepted, "\(report.failure?.description ?? "")")
+            #expect(report.evidence?.identity?.appID == guest.boot.appID)
+        }
+        let evidence = try EvidenceEncoding.standard.extensions(for: attested.attestation)
+        let template = try CertificateTemplate.leaf(
+            configuration, claims: CertificateClaims(evidence: evidence), now: now)
+        let stolen = try RATLSCertificate(parsing: template.selfSigned(by: P256.PrivateKey()))
+        #expect(try verifier.verify(stolen, collateral: collateral, at: now).verdict == .rejected)
+    }
+
     @Test("the evidence can also be there in the older form, beside the newer or alone")
     func legacy() async throws {
         let guest = try SimulatedGuest()
@@ -72,10 +99,9 @@ struct AttestedKeyTests {
     func issued() async throws {
         let guest = try SimulatedGuest()
         let keys = KMSRootKeys()
-        let root = try CertificateAuthority(
-            selfSigned: .kmsRoot(now: now), key: try p256Key(keys.caKey.scalar.hexForTest()))
+        let root = try keys.certificateAuthority(at: now)
         let app = guest.boot.appID
-        let authority = try root.authority(.appCA(app, now: now), key: keys.appCAKey(app))
+        let authority = try keys.certificateAuthority(for: app, under: root, at: now)
         let attested = try await AttestedKey { try guest.attestation($0) }
         let info = AppInfo(
             appID: app, composeHash: ComposeHash(ofFile: []), instanceID: guest.boot.instanceID,

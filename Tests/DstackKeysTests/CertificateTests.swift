@@ -112,10 +112,9 @@ struct CertificateTests {
     func reissued() throws {
         let keys = KMSRootKeys()
         let app = AppID(FixedBytes(repeating: 7))
-        let root = try CertificateAuthority(
-            selfSigned: .kmsRoot(now: now), key: try p256Key(keys.caKey.scalar.hexForTest()))
-        let first = try root.authority(.appCA(app, now: now), key: keys.appCAKey(app))
-        let second = try root.authority(.appCA(app, now: now + 9), key: keys.appCAKey(app))
+        let root = try keys.certificateAuthority(at: now)
+        let first = try keys.certificateAuthority(for: app, under: root, at: now)
+        let second = try keys.certificateAuthority(for: app, under: root, at: now + 9)
         let (a, b) = (try Certificate(der: first.chain[0]), try Certificate(der: second.chain[0]))
         #expect(a.serialNumber == b.serialNumber && a.subject == b.subject)
         #expect(a.value(of: .subjectKeyIdentifier) == b.value(of: .subjectKeyIdentifier))
@@ -128,9 +127,8 @@ struct CertificateTests {
         let directory = try TemporaryDirectory()
         let keys = KMSRootKeys()
         let app = AppID(FixedBytes(repeating: 7))
-        let root = try CertificateAuthority(
-            selfSigned: .kmsRoot(now: now), key: try p256Key(keys.caKey.scalar.hexForTest()))
-        let authority = try root.authority(.appCA(app, now: now), key: keys.appCAKey(app))
+        let root = try keys.certificateAuthority(at: now)
+        let authority = try keys.certificateAuthority(for: app, under: root, at: now)
         let configuration = CertificateConfiguration(
             commonName: "svc.test", alternativeNames: ["svc.test", "10.0.0.7"], isForServers: true)
         let claims = CertificateClaims(appID: app)

@@ -1,4 +1,5 @@
 public import DstackAttestation
+import DstackEncoding
 
 /// A TLS key with evidence about it: what an attested certificate is made of.
 ///
@@ -46,17 +47,15 @@ public struct AttestedKey: ~Copyable, Sendable {
             throw KeysError(.notAuthentic, subject: "evidence", reason: "its report data is not that of the key")
         }
         guard attestation.quote != nil else { return }
+        let quoted: FixedBytes<64>
         do {
-            guard try attestation.parsedQuote().body.reportData == expected.bytes else {
-                throw KeysError(
-                    .notAuthentic, subject: "evidence", reason: "the report data in the quote is not that of the key")
-            }
-        } catch let error as AttestationError {
-            throw KeysError(.notAuthentic, error)
-        } catch let error as KeysError {
-            throw error
+            quoted = try attestation.parsedQuote().body.reportData
         } catch {
-            throw KeysError(.notAuthentic, subject: "evidence", reason: "\(error)")
+            throw KeysError(.notAuthentic, error)
+        }
+        guard quoted == expected.bytes else {
+            throw KeysError(
+                .notAuthentic, subject: "evidence", reason: "the report data in the quote is not that of the key")
         }
     }
 

@@ -22,6 +22,19 @@ public struct CertificateAuthority: ~Copyable, Sendable {
         self.init(key: key, chain: chain, certificate)
     }
 
+    /// A CA from its key and certificates.
+    ///
+    /// - Throws: ``KeysError/Code/invalidCertificate`` if the first certificate is not a CA's, or for another key.
+    public init(key: borrowing TLSKey, certificates: [[UInt8]]) throws(KeysError) {
+        let copy: P256.PrivateKey
+        do {
+            copy = try P256.PrivateKey(scalar: key.key.scalar.duplicate())
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
+        try self.init(key: copy, chain: certificates)
+    }
+
     private init(key: consuming P256.PrivateKey, chain: [[UInt8]], _ certificate: Certificate) {
         self.key = key
         self.chain = chain

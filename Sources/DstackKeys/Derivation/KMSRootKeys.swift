@@ -24,9 +24,28 @@ public struct KMSRootKeys: ~Copyable, Sendable {
         self.key = key
     }
 
-    /// New keys, for a service that is set up.
-    package init(random source: some RandomBytes = SystemRandom()) {
+    /// New keys from the given source.
+    package init(random source: some RandomBytes) {
         self.init(caKey: P256.PrivateKey(random: source), key: Secp256k1.PrivateKey(random: source))
+    }
+
+    /// New keys, for a service that is set up.
+    public init() { self.init(random: SystemRandom()) }
+
+    /// Keys in the forms in which services keep them. They live elsewhere; wiping those is the caller's duty.
+    ///
+    /// - Parameters:
+    ///   - caKeyPEM: a text with a `PRIVATE KEY` block.
+    ///   - key: 32 bytes.
+    /// - Throws: ``KeysError/Code/invalidKey`` for anything else.
+    public init(caKeyPEM: RawSpan, key: RawSpan) throws(KeysError) {
+        let scalar = SecretBytes(copying: key)
+        do {
+            self.init(
+                caKey: try P256.PrivateKey(pem: caKeyPEM), key: try Secp256k1.PrivateKey(scalar: scalar))
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
     }
 
     /// The public half of the secp256k1 key, by which everyone else knows this service.
@@ -38,6 +57,31 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     /// The key of an application's CA.
     package borrowing func appCAKey(_ app: AppID) throws(KeysError) -> P256.PrivateKey {
         try caParent.p256Key(.appCA(app))
+    }
+
+    /// The root CA, with a certificate that begins now.
+    ///
+    /// - Parameter now: Unix seconds.
+    public borrowing func certificateAuthority(at now: Int64) throws(KeysError) -> CertificateAuthority {
+        let key: P256.PrivateKey
+        do {
+            key = try P256.PrivateKey(scalar: caKey.scalar.duplicate())
+        } catch {
+            throw KeysError(.invalidKey, error)
+        }
+        return try CertificateAuthority(selfSigned: .kmsRoot(now: now), key: key)
+    }
+
+    /// An application's CA. Its certificate is issued again each time; key, names and serial number stay the same.
+    ///
+    /// - Parameters:
+    ///   - app: the application.
+    ///   - root: the root CA.
+    ///   - now: Unix seconds.
+    public borrowing func certificateAuthority(
+        for app: AppID, under root: borrowing CertificateAuthority, at now: Int64
+    ) throws(KeysError) -> CertificateAuthority {
+        try root.authority(.appCA(app, now: now), key: appCAKey(app))
     }
 
     /// What an instance's disk is encrypted with, 32 bytes. Instances without id share it.

@@ -10,11 +10,13 @@ struct SimulatedGuest {
     /// When everything in these tests happens, Unix seconds.
     static let now: Int64 = 1_790_000_000
 
+    let platform: MockPlatform
     let boot: MockBoot
 
     init() throws {
+        platform = try MockPlatform(seed: FixedBytes(repeating: 0x11))
         boot = try MockBoot(
-            MockPlatform(seed: FixedBytes(repeating: 0x11)), appCompose: Array("{\"name\":\"test\"}".utf8))
+            platform, appCompose: Array("{\"name\":\"test\"}".utf8))
     }
 
     func attestation(_ reportData: ReportData) throws -> Attestation {
