@@ -6,10 +6,10 @@ import DstackRPCServer
 import Foundation
 import Testing
 
-@Suite("Calls over TLS", .enabled(if: RPCTLSTests.hasOpenSSL, "needs /usr/bin/openssl"))
-struct RPCTLSTests {
-    static let hasOpenSSL = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")
+private let hasOpenSSL = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")
 
+@Suite("Calls over TLS", .enabled(if: hasOpenSSL, "needs /usr/bin/openssl"))
+struct RPCTLSTests {
     /// A key with a certificate signed by itself, for localhost.
     private func identity(_ directory: String, _ name: String) throws -> (certificate: [UInt8], key: [UInt8]) {
         let process = Process()

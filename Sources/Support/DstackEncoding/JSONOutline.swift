@@ -16,7 +16,8 @@ package struct JSONOutline: Sendable {
         guard text.byteCount < Int32.max else {
             throw DecodingFailure(.tooLarge, subject, "\(text.byteCount) bytes of JSON are more than this reader takes")
         }
-        var parser = JSONParser(Span<UInt8>(_bytes: text), subject: subject, maximumDepth: maximumDepth)
+        var parser = JSONParser(
+            Span<UInt8>(_bytes: text), subject: subject, maximumDepth: maximumDepth, maximumValues: 1 << 16)
         try parser.parse()
         nodes = parser.nodes
         self.subject = subject
