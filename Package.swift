@@ -42,11 +42,16 @@ func wrapper(_ name: String, links: [String]) -> Target {
         linkerSettings: links.map { .linkedLibrary($0) })
 }
 
+/// To build and run some of the tests only, which takes a fraction of the time of all: `DSTACK_TESTS=DstackGuestTests`
+/// in the environment, several separated by commas.
+let selectedTests = Context.environment["DSTACK_TESTS"]?.split(separator: ",").map(String.init)
+
 let package = Package(
     name: "dstack",
     products: [
         .library(name: "DstackAttestation", targets: ["DstackAttestation"]),
         .library(name: "DstackMockTEE", targets: ["DstackMockTEE"]),
+        .library(name: "DstackGuest", targets: ["DstackGuest"]),
         .library(name: "DstackKeys", targets: ["DstackKeys"]),
         .executable(name: "dstack", targets: ["dstack"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
@@ -77,9 +82,20 @@ let package = Package(
         // Libraries
         library(
             "DstackAttestation",
-            ["CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+            [
+                "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackRPC",
+                "DstackSystem",
+            ]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         library("DstackKeys", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+
+        library(
+            "DstackGuest",
+            [
+                "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer",
+                "DstackSystem",
+            ]),
 
         // Shells
         shell("dstack", ["DstackAttestation", "DstackMockTEE", "DstackCommandLine", "DstackSystem"]),
@@ -133,7 +149,17 @@ let package = Package(
             [
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
             ]),
+        tests(
+            "DstackGuestTests",
+            [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+if let selectedTests {
+    package.targets.removeAll { $0.type == .test && !selectedTests.contains($0.name) }
+}

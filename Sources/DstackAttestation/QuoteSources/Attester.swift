@@ -1,0 +1,35 @@
+/// The side that testifies (RFC 9334, section 2: Attester): makes evidence about the trust domain that this process runs
+/// in, and measures what happens there.
+///
+/// ```swift
+/// let attestation = try await attester.attestation(reportData: ReportData(padding: challenge))
+/// try await attester.emit(RuntimeEvent(emitting: "model-loaded", payload: hash))
+/// ```
+///
+/// Whoever holds an attester can have anything signed as this trust domain's report data. It stays inside the guest agent,
+/// which decides who may ask for what.
+public protocol Attester: Sendable {
+    /// Whether the evidence is simulated and proves nothing. Every output that shows such evidence says so.
+    var isSimulated: Bool { get }
+
+    /// Evidence with the given report data. Its event log explains exactly the registers that its quote has: an event that
+    /// is measured meanwhile is in both or in neither.
+    ///
+    /// The log is complete: boot events with their data, runtime events with their digests.
+    ///
+    /// - Throws: ``AttestationError`` with ``AttestationError/Code/quoteUnavailable`` where the platform gives none.
+    func attestation(reportData: ReportData) async throws(AttestationError) -> Attestation
+
+    /// Measures an event into RTMR3 and records it durably: both happened when this returns, and neither when it throws,
+    /// unless the error's code is ``AttestationError/Code/measurementInDoubt``.
+    func emit(_ event: RuntimeEvent) async throws(AttestationError)
+}
+
+extension AttestationError.Code {
+    /// The platform gave no quote: there is no interface for it, it failed, or it did not answer in time.
+    public static let quoteUnavailable = Self(rawValue: "quote_unavailable")
+    /// An event could not be measured, and nothing was.
+    public static let measurementFailed = Self(rawValue: "measurement_failed")
+    /// A register was extended, but the event could not be recorded. From now on the log does not explain the register.
+    public static let measurementInDoubt = Self(rawValue: "measurement_in_doubt")
+}
