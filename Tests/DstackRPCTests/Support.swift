@@ -55,8 +55,10 @@ enum AllMessages {
         AgentRPCv1.AttestGpuArgs.self, AgentRPCv1.AttestGpuResponse.self, AgentRPCv1.AppInfo.self,
         AgentRPCv1.UnhealthyContainer.self, AgentRPCv1.HealthResponse.self,
     ]
-    /// Those of the tests, which have every kind of field.
-    static let own: [any RPCMessage.Type] = [Everything.self, Tree.self, RPCErrorMessage.self]
+    /// Those of the tests, which have every kind of field, and those that upstream does not have.
+    static let own: [any RPCMessage.Type] = [
+        Everything.self, Tree.self, RPCErrorMessage.self, AgentRPC.AttestSessionArgs.self,
+    ]
 
     static let all = agent + guestAPI + hostAPI + kms + agentV1 + own
 }

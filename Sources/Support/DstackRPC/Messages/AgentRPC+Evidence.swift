@@ -44,6 +44,24 @@ extension AgentRPC {
         }
     }
 
+    /// What evidence is to be bound to: one TLS connection that the caller ends.
+    package struct AttestSessionArgs: RPCMessage {
+        /// 32 bytes of the connection's exporter (RFC 9266).
+        package var exporter: [UInt8] = []
+        /// 32 bytes of the verifier's choice.
+        package var nonce: [UInt8] = []
+        /// SubjectPublicKeyInfo of the server's certificate, DER.
+        package var publicKey: [UInt8] = []
+
+        package init() {}
+
+        package mutating func visit(_ fields: inout some RPCFieldVisitor) {
+            fields.value(1, "exporter", &exporter)
+            fields.value(2, "nonce", &nonce)
+            fields.value(3, "public_key", &publicKey)
+        }
+    }
+
     package struct EmitEventArgs: RPCMessage {
         package var event = ""
         package var payload: [UInt8] = []

@@ -9,6 +9,9 @@ package enum AgentRPC {
         package static let getKey = RPCMethod<GetKeyArgs, GetKeyResponse>(name, "GetKey", .repeatable)
         package static let getQuote = RPCMethod<RawQuoteArgs, GetQuoteResponse>(name, "GetQuote", .repeatable)
         package static let attest = RPCMethod<RawQuoteArgs, AttestResponse>(name, "Attest", .repeatable)
+        /// Evidence bound to one TLS connection; not of upstream. The only method that signs report data with its tag.
+        package static let attestSession = RPCMethod<AttestSessionArgs, AttestResponse>(
+            name, "AttestSession", .repeatable)
         package static let info = RPCMethod<RPCEmpty, AppInfo>(name, "Info", .repeatable)
         package static let gpuInfo = RPCMethod<RPCEmpty, GpuInfoResponse>(name, "GpuInfo", .repeatable)
         package static let sign = RPCMethod<SignRequest, SignResponse>(name, "Sign", .repeatable)
