@@ -98,7 +98,11 @@ let package = Package(
             ]),
 
         // Shells
-        shell("dstack", ["DstackAttestation", "DstackMockTEE", "DstackCommandLine", "DstackSystem"]),
+        shell(
+            "dstack",
+            [
+                "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackMockTEE", "DstackSystem",
+            ]),
         shell(
             "dstack-verifier",
             [

@@ -5,10 +5,13 @@ import DstackCommandLine
 enum Main {
     static let root = Command(
         "dstack", "tools for developers and operators of dstack",
-        examples: ["dstack mock-tee evidence --app-compose app-compose.json"],
-        subcommands: [MockTEECommand.command])
+        examples: [
+            "dstack verify https://app.example.org --app-compose app-compose.json",
+            "dstack mock-tee evidence --app-compose app-compose.json",
+        ],
+        subcommands: [VerifyCommand.command, MockTEECommand.command])
 
     static func main() async {
-        await Shell(root, build: .current).main()
+        await Shell(root, build: .current, answeringFailures: VerifyCommand.answerFailure).main()
     }
 }

@@ -1,0 +1,163 @@
+import DstackCrypto
+import DstackEncoding
+
+extension EndpointReport {
+    /// One link of the chain of trust: what is believed because of the link before it.
+    public struct Link: Sendable {
+        /// What became of a link's checks.
+        public enum Outcome: String, Hashable, Sendable {
+            /// All that apply passed.
+            case passed
+            /// One failed.
+            case failed
+            /// Nothing was given to compare it with.
+            case notCompared = "not_compared"
+            /// An earlier failure left nothing to check.
+            case notReached = "not_reached"
+        }
+
+        /// A value with its name.
+        public struct Fact: Hashable, Sendable {
+            /// Such as `compose hash`.
+            public let name: String
+            /// The value; text that may come from strangers.
+            public let value: String
+        }
+
+        /// Stable name, such as `hardware_root`.
+        public let name: String
+        /// What it is, in a few words.
+        public let title: String
+        /// What became of its checks.
+        public let outcome: Outcome
+        /// Who or what it is.
+        public let subject: String
+        /// What belongs to it.
+        public let facts: [Fact]
+    }
+
+    /// From the hardware's root down to the connection; each link is certified, signed or named by the one before it.
+    public var chain: [Link] {
+        [rootLink, platformLink, quoteLink, registersLink, applicationLink, keyLink, connectionLink]
+    }
+
+    /// Which link a check of the quote belongs to; every check belongs to exactly one.
+    static func link(of check: CheckID) -> String {
+        switch check {
+        case .trustAnchor, .rootCRLFormat, .rootCRLSignature, .rootCRLValidity, .rootRevocation: "hardware_root"
+        case .envelopeFormat, .quoteFormat, .qeVendor, .quoteVersion, .attestationKeyType, .quoteLayout,
+            .quoteSignature, .serviceTD, .debug, .tdProfiling, .tdReservedAttributes, .tdMigration,
+            .tdServiceTDExtension, .tdSeptVEDisable, .expectedMeasurements:
+            "quote"
+        case .eventLogFormat, .eventLogReplay, .envelopeRuntimeEvents, .osImage: "event_log"
+        case .applicationIdentity, .composeHash, .configurationID, .expectedApplication: "application"
+        case .expectedReportData, .envelopeReportData: "certificate_key"
+        default: "platform"
+        }
+    }
+
+    private func outcome(of link: String) -> Link.Outcome {
+        guard let evidence else { return .notReached }
+        let outcomes = evidence.checks.filter { Self.link(of: $0.id) == link }.map(\.outcome)
+        if outcomes.contains(where: { if case .failed = $0 { true } else { false } }) { return .failed }
+        if outcomes.contains(.notReached) { return .notReached }
+        return outcomes.contains(.passed) ? .passed : .notCompared
+    }
+
+    private func link(
+        _ name: String, _ title: String, _ subject: String, _ facts: [(String, String?)], outcome: Link.Outcome? = nil
+    ) -> Link {
+        Link(
+            name: name, title: title, outcome: outcome ?? self.outcome(of: name), subject: subject,
+            facts: facts.compactMap { name, value in value.map { Link.Fact(name: name, value: $0) } })
+    }
+
+    private var rootLink: Link {
+        let nature =
+            if trustAnchor.isIntel { "Intel's own" } else if isSimulated {
+                "simulated: made by software, not by Intel"
+            } else { "not Intel's: the one that was given" }
+        return link(
+            "hardware_root", "hardware root", trustAnchor.name,
+            [("root", nature), ("key sha256", trustAnchor.publicKeyDigest.hex)])
+    }
+
+    private var platformLink: Link {
+        let status = evidence?.status.map { status in
+            let advisories = evidence?.advisoryIDs ?? []
+            return status.rawValue + (advisories.isEmpty ? "" : ", \(advisories.joined(separator: ", "))")
+        }
+        return link(
+            "platform", "platform", evidence?.facts.platform?.leaf?.subjectCommonName ?? "unknown",
+            [
+                ("TCB status", status),
+                ("FMSPC", evidence?.platform.map { Hex.encodeUppercase($0.fmspc.bytes) }),
+            ])
+    }
+
+    private var quoteLink: Link {
+        let report = evidence?.quote?.body.tdReport
+        return link(
+            "quote", "quote", evidence?.quote.map { "\($0.encodedDescription), signed by the platform" } ?? "unknown",
+            [
+                ("firmware", report?.mrTd.hex), ("kernel", report?.rtMr1.hex), ("initrd", report?.rtMr2.hex),
+                ("events", report?.rtMr3.hex),
+            ])
+    }
+
+    private var registersLink: Link {
+        let replayed = evidence?.evidence?.replayed
+        let subject =
+            replayed.map { log in
+                let count = log.runtimeEvents.count
+                return "\(count) \(count == 1 ? "event leads" : "events lead") to the quoted register"
+            } ?? "unknown"
+        return link(
+            "event_log", "event log", subject, [("OS image", evidence?.evidence?.osImageHash?.hex)])
+    }
+
+    private var applicationLink: Link {
+        let identity = evidence?.evidence?.identity
+        let own = own(identity)
+        var outcome = outcome(of: "application")
+        if outcome == .passed, verdict == .undecided { outcome = .notCompared }
+        return link(
+            "application", "application", identity.map { "app id \($0.appID)" } ?? "unknown",
+            [
+                ("instance id", identity?.instanceID.map { "\($0)" }),
+                ("compose hash", identity.map { "\($0.composeHash)" }), ("compared", own),
+                ("keys from", identity?.keyProvider.map { $0.kind.rawValue }),
+            ], outcome: outcome)
+    }
+
+    /// What came of the comparison with the caller's own file.
+    private func own(_ identity: ApplicationIdentity?) -> String? {
+        guard identity != nil else { return nil }
+        guard comparesCompose else { return "with no compose file: none was given" }
+        switch evidence?.checks.first(where: { $0.id == .composeHash })?.outcome {
+        case .passed: return "it is the hash of your own app-compose.json"
+        case .failed: return "it is NOT the hash of your own app-compose.json"
+        default: return nil
+        }
+    }
+
+    private var keyLink: Link {
+        var outcome = outcome(of: "certificate_key")
+        if outcome == .passed, validity?.failure != nil { outcome = .failed }
+        return link(
+            "certificate_key", "certificate key",
+            outcome == .passed
+                ? "named by the quote's report data" : "not shown to be the key that the quote names",
+            [("key sha256", certificate.map { SHA256.hash($0.publicKey).hex })], outcome: outcome)
+    }
+
+    private var connectionLink: Link {
+        let isShown = chainHoldsToKey
+        return link(
+            "connection", "this connection", "\(address.authority), \(binding.rawValue)",
+            [("meaning", isShown ? "the other end of the TLS connection has that key" : nil)],
+            outcome: isShown ? .passed : .notReached)
+    }
+
+    private var chainHoldsToKey: Bool { evidence?.verdict == .accepted && validity?.failure == nil }
+}

@@ -1,0 +1,171 @@
+/// The answer to "is the service behind this URL the application that I think it is?", with everything that led to it.
+public struct EndpointReport: Sendable {
+    /// The answer.
+    public enum Verdict: String, Hashable, Sendable {
+        /// Every check passed, down to the code that the caller expects.
+        case accepted
+        /// At least one check failed, or could not be made.
+        case rejected
+        /// What is there is genuine, but the caller did not say which code it should be. No yes.
+        case undecided
+    }
+
+    /// Checks of an endpoint beyond those of its quote (``CheckID``).
+    public enum Check: String, Hashable, Sendable, CaseIterable {
+        /// The certificate can be read.
+        case certificateFormat = "certificate_format"
+        /// The certificate has evidence.
+        case certificateEvidence = "certificate_evidence"
+        /// The time is within the certificate's validity.
+        case certificateValidity = "certificate_validity"
+        /// The caller said which code is expected.
+        case codeExpected = "code_expected"
+    }
+
+    /// Why there is no yes: the first check that failed.
+    public struct Failure: Hashable, Sendable, CustomStringConvertible {
+        /// The name of the check: one of ``Check`` or of ``CheckID``.
+        public let check: String
+        /// Why it failed.
+        public let code: FailureCode
+        /// The reason in words.
+        public let message: String
+        /// What was found; empty if there is nothing to show.
+        public let found: String
+        /// What was expected; empty if there is nothing to show.
+        public let expected: String
+
+        /// `check: message`.
+        public var description: String { "\(check): \(message)" }
+
+        init(check: Check, code: FailureCode, message: String, found: String = "", expected: String = "") {
+            self.check = check.rawValue
+            self.code = code
+            self.message = message
+            self.found = found
+            self.expected = expected
+        }
+
+        init(_ check: Check, _ code: FailureCode, _ error: AttestationError) {
+            self.init(check: check, code: code, message: error.description)
+        }
+
+        init(_ failure: VerificationReport.Failure) {
+            check = failure.check.name
+            code = failure.code
+            message = failure.message
+            found = failure.found
+            expected = failure.expected
+        }
+    }
+
+    /// What ties evidence to a connection.
+    public enum Binding: String, Hashable, Sendable {
+        /// The quote names the key of the certificate; the handshake shows that the other side has the key. Whoever got
+        /// hold of a copy of the key could answer in the application's place.
+        case keyBound = "key-bound"
+        /// The quote names this very connection.
+        case sessionBound = "session-bound"
+    }
+
+    /// Where the service is.
+    public let address: EndpointAddress
+    /// The certificate that it presented; nil if it could not be read.
+    public let certificate: RATLSCertificate?
+    /// The verification of its evidence; nil if it did not come to that.
+    public let evidence: VerificationReport?
+    /// The time of the verification, Unix seconds.
+    public let time: Int64
+    /// What ties the evidence to the connection.
+    public let binding: Binding
+    /// The root under which evidence is believed.
+    public let trustAnchor: TrustAnchor
+    /// Whether the caller gave a compose file of his own.
+    let comparesCompose: Bool
+    private let identifiesCode: Bool
+    private let problem: Failure?
+
+    init(
+        address: EndpointAddress, certificate: RATLSCertificate?, evidence: VerificationReport?, time: Int64,
+        binding: Binding = .keyBound, verifier: EndpointVerifier, problem: Failure?
+    ) {
+        self.address = address
+        self.certificate = certificate
+        self.evidence = evidence
+        self.time = time
+        self.binding = binding
+        trustAnchor = verifier.quoteVerifier.trustAnchor
+        comparesCompose = verifier.appCompose != nil
+        identifiesCode = verifier.identifiesCode
+        self.problem = problem
+    }
+
+    /// The answer.
+    public var verdict: Verdict {
+        guard rejection == nil, evidence?.verdict == .accepted else { return .rejected }
+        return identifiesCode ? .accepted : .undecided
+    }
+
+    /// Why there is no yes; nil if there is one.
+    public var failure: Failure? {
+        if let rejection { return rejection }
+        guard !identifiesCode else { return nil }
+        return Failure(
+            check: .codeExpected, code: .notChecked,
+            message: "genuine, but nothing was given that says which code this should be",
+            found: evidence?.evidence?.identity.map { "compose hash \($0.composeHash)" } ?? "",
+            expected: "your own copy of app-compose.json, or its hash")
+    }
+
+    /// What makes the answer a no, as opposed to no answer.
+    private var rejection: Failure? {
+        if let problem { return problem }
+        guard let evidence else {
+            return Failure(check: .certificateEvidence, code: .notChecked, message: "the evidence was not checked")
+        }
+        if let failure = evidence.failure { return Failure(failure) }
+        if let finding = validity?.failure {
+            return Failure(check: .certificateValidity, code: .expired, message: finding)
+        }
+        return nil
+    }
+
+    /// The certificate's dates and critical extensions; its names and its issuer prove nothing here.
+    var validity: RATLSProfile.Finding? {
+        let findings = certificate?.profile(at: time).findings.filter {
+            $0.rule == .validity || $0.rule == .criticalExtensions
+        }
+        return findings?.first { $0.failure != nil } ?? findings?.last
+    }
+
+    /// Whether the TEE is simulated, so that nothing about hardware is proven.
+    public var isSimulated: Bool { trustAnchor.isSimulated }
+
+    /// What no verification of this kind can show, or what this one was not asked to show.
+    public var notChecked: [String] {
+        var items: [String] = []
+        if certificate?.attestation == nil {
+            items.append("everything else: there is no evidence to check")
+            return items
+        }
+        guard let evidence else { return ["everything else: the evidence could not be read"] }
+        if !identifiesCode {
+            items.append("which code this is: no compose file, compose hash or register was given to compare with")
+        } else if !comparesCompose {
+            items.append("the compose file itself: only values of the policy were compared")
+        }
+        items += evidence.notChecked.filter { !$0.hasPrefix("compose file:") }
+        if evidence.policy.expected.mrTd == nil, evidence.evidence?.osImageHash == nil {
+            items.append(
+                "the operating system: its measurements are in the quote, but were not compared with any; a policy file "
+                    + "names those that you expect")
+        }
+        if binding == .keyBound {
+            items.append(
+                "that nobody else has the key: evidence names the certificate's key, so a copy of it could answer in the "
+                    + "application's place (session-bound evidence excludes that)")
+        }
+        items.append("the host name and the certificate's issuer: evidence names an application, not a host")
+        return items
+    }
+}
