@@ -159,6 +159,13 @@ let package = Package(
                 "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP", "DstackHTTPClient",
                 "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
             ]),
+        // Runs the programs themselves, which are built with it.
+        tests(
+            "EndToEndTests",
+            [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackKeys",
+                "DstackMockTEE",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -26,8 +26,10 @@ struct EndpointConnection: Sendable {
             // Any answer will do, and none is wanted: HEAD has no body.
             return try await HTTPClient(configuration).send(HTTPRequest(.head, address.url)).peerCertificates
         } catch {
+            // libcurl counts a handshake with something that does not speak TLS as connecting.
+            let phase = error.code == .tls ? .handshaking : error.phase
             throw AttestationError(
-                .endpointUnavailable, subject: address.url, reason: "\(error.phase.rawValue): \(error.reason)",
+                .endpointUnavailable, subject: address.url, reason: "failed \(phase.rawValue): \(error.reason)",
                 hint: Self.hint(error))
         }
     }

@@ -80,15 +80,22 @@ enum VerifyCommand {
                 configuration.endpoints = []
                 for url in arguments[services] { configuration.endpoints.append(try CollateralEndpoint(url)) }
             }
-            let provider: any CollateralProvider =
-                if let given {
-                    try OfflineCollateral([QuoteCollateral(parsingJSON: given)])
-                } else { CollateralService(configuration) }
-            let root = if let anchor { try TrustAnchor(certificate: anchor) } else { TrustAnchor.intel }
+            let provider: any CollateralProvider
+            if let given {
+                provider = try OfflineCollateral([try QuoteCollateral(parsingJSON: given)])
+            } else {
+                provider = CollateralService(configuration)
+            }
+            let root: TrustAnchor
+            if let anchor { root = try TrustAnchor(certificate: anchor) } else { root = .intel }
             var verifier = EndpointVerifier(quoteVerifier: QuoteVerifier(trustAnchor: root), collateral: provider)
             verifier.appCompose = compose
             if let compose { _ = try AppCompose(parsing: compose) }
-            verifier.policy = try preset ?? VerificationPolicy(parsingJSON: policyFile)
+            if let preset {
+                verifier.policy = preset
+            } else {
+                verifier.policy = try VerificationPolicy(parsingJSON: policyFile)
+            }
             if let hash = arguments[composeHash] { verifier.policy.expected.composeHash = FixedBytes(hash) }
             if let id = arguments[appID] { verifier.policy.expected.appID = FixedBytes(id) }
             return (address, verifier)

@@ -1,0 +1,130 @@
+import Foundation
+import Testing
+
+/// The programs as they were built with these tests, run as a person would.
+enum Program {
+    /// Beside the test bundle, or where a debug build of the package puts them.
+    static let directory: URL? = {
+        var root = URL(fileURLWithPath: #filePath)
+        for _ in 0..<4 { root.deleteLastPathComponent() }
+        let runner = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        return [runner, root.appendingPathComponent(".build/debug")].first {
+            FileManager.default.isExecutableFile(atPath: $0.appendingPathComponent("dstack").path)
+        }
+    }()
+
+    static func path(_ name: String) -> String? {
+        if name.hasPrefix("/") { return FileManager.default.isExecutableFile(atPath: name) ? name : nil }
+        guard let path = directory?.appendingPathComponent(name).path else { return nil }
+        return FileManager.default.isExecutableFile(atPath: path) ? path : nil
+    }
+
+    struct Output: CustomStringConvertible {
+        let status: Int32
+        let output: String
+        let errors: String
+
+        var description: String { "status \(status)\n\(output)\n\(errors)" }
+
+        /// The one JSON object on standard output.
+        func object() throws -> [String: Any] {
+            try #require(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], "\(self)")
+        }
+    }
+
+    /// Runs a program to its end.
+    ///
+    /// Its output goes to files, not pipes: whoever inherits them may live longer than the program, and nobody waits.
+    static func run(
+        _ name: String, _ arguments: [String], environment: [String: String] = [:], in directory: URL? = nil
+    ) async throws -> Output {
+        let running = try RunningProgram(name, arguments, environment: environment, in: directory)
+        let status = await running.end()
+        return Output(status: status, output: running.output, errors: running.errors)
+    }
+
+    static func dstack(_ arguments: String..., environment: [String: String] = [:]) async throws -> Output {
+        try await run("dstack", arguments, environment: environment)
+    }
+}
+
+/// A program under way.
+final class RunningProgram: Sendable {
+    private let process = Process()
+    private let scratch: ScratchDirectory
+
+    init(
+        _ name: String, _ arguments: [String], environment: [String: String] = [:], in directory: URL? = nil
+    ) throws {
+        scratch = try ScratchDirectory()
+        process.executableURL = URL(fileURLWithPath: try #require(Program.path(name), "\(name) is not built"))
+        process.arguments = arguments
+        process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"].merging(environment) { $1 }
+        process.currentDirectoryURL = directory
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = try FileHandle(forWritingTo: try scratch.write("", "output"))
+        process.standardError = try FileHandle(forWritingTo: try scratch.write("", "errors"))
+        try process.run()
+    }
+
+    deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+
+    var processID: Int32 { process.processIdentifier }
+    var isRunning: Bool { process.isRunning }
+    var output: String { scratch.text("output") }
+    var errors: String { scratch.text("errors") }
+
+    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+
+    /// Waits for the end; the status, or minus the signal that ended it.
+    func end() async -> Int32 {
+        await withCheckedContinuation { continuation in
+            // Waiting blocks; a thread of its own does it.
+            Thread { [self] in
+                process.waitUntilExit()
+                let isSignal = process.terminationReason == .uncaughtSignal
+                continuation.resume(returning: isSignal ? -process.terminationStatus : process.terminationStatus)
+            }.start()
+        }
+    }
+}
+
+/// A directory that goes with the value.
+final class ScratchDirectory: Sendable {
+    let url: URL
+
+    init() throws {
+        // Short, because sockets are made in it, and their paths have at most 107 bytes.
+        url = URL(fileURLWithPath: "/tmp/dstack-e2e-\(UUID().uuidString.prefix(8))")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    var path: String { url.path }
+
+    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
+
+    func text(_ name: String) -> String {
+        (try? String(contentsOf: url.appendingPathComponent(name), encoding: .utf8)) ?? ""
+    }
+
+    @discardableResult
+    func write(_ text: String, _ name: String) throws -> URL { try write(Array(text.utf8), name) }
+
+    @discardableResult
+    func write(_ bytes: [UInt8], _ name: String) throws -> URL {
+        let file = url.appendingPathComponent(name)
+        try Data(bytes).write(to: file)
+        return file
+    }
+}
+
+/// Waits until something holds, or for a time that only a broken program takes.
+func eventually(_ seconds: Int = 60, _ condition: () async throws -> Bool) async throws -> Bool {
+    for _ in 0..<(seconds * 20) {
+        if try await condition() { return true }
+        try await Task.sleep(for: .milliseconds(50))
+    }
+    return false
+}
