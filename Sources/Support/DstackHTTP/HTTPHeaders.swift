@@ -10,22 +10,38 @@ package struct HTTPHeaders: Sendable, Hashable {
         }
     }
 
-    package private(set) var fields: [Field]
+    /// Fields as they came in, which most handlers never look at: texts are made of those that are asked for.
+    private var received: ReceivedFields?
+    /// Behind those received.
+    private var added: [Field]
 
-    package init(_ fields: [Field] = []) { self.fields = fields }
+    package init(_ fields: [Field] = []) { added = fields }
 
-    package mutating func reserveCapacity(_ count: Int) { fields.reserveCapacity(count) }
+    package init(_ received: ReceivedFields) {
+        self.received = received
+        added = []
+    }
+
+    package var fields: [Field] { received.map { $0.fields + added } ?? added }
+
+    package var count: Int { (received?.places.count ?? 0) + added.count }
 
     /// Appends a field, beside others of the same name.
-    package mutating func add(_ name: String, _ value: String) { fields.append(Field(name: name, value: value)) }
+    package mutating func add(_ name: String, _ value: String) { added.append(Field(name: name, value: value)) }
 
     package mutating func remove(_ name: String) {
-        fields.removeAll { HTTPSyntax.equalIgnoringCase($0.name, name) }
+        if received != nil {
+            added = fields
+            received = nil
+        }
+        added.removeAll { HTTPSyntax.equalIgnoringCase($0.name, name) }
     }
 
     /// The first value of a name; setting replaces all of them.
     package subscript(name: String) -> String? {
-        get { fields.first { HTTPSyntax.equalIgnoringCase($0.name, name) }?.value }
+        get {
+            received?.first(name) ?? added.first { HTTPSyntax.equalIgnoringCase($0.name, name) }?.value
+        }
         set {
             remove(name)
             if let newValue { add(name, newValue) }
@@ -35,6 +51,10 @@ package struct HTTPHeaders: Sendable, Hashable {
     package func values(_ name: String) -> [String] {
         fields.compactMap { HTTPSyntax.equalIgnoringCase($0.name, name) ? $0.value : nil }
     }
+
+    package static func == (left: HTTPHeaders, right: HTTPHeaders) -> Bool { left.fields == right.fields }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(fields) }
 
     package func contains(_ name: String) -> Bool { self[name] != nil }
 
@@ -55,6 +75,6 @@ package struct HTTPHeaders: Sendable, Hashable {
 
 extension HTTPHeaders: ExpressibleByDictionaryLiteral {
     package init(dictionaryLiteral elements: (String, String)...) {
-        fields = elements.map { Field(name: $0.0, value: $0.1) }
+        added = elements.map { Field(name: $0.0, value: $0.1) }
     }
 }

@@ -40,8 +40,22 @@ package enum HTTPSyntax {
 
     /// Whether two texts are equal but for the case of ASCII letters, as header names and many values compare.
     package static func equalIgnoringCase(_ left: String, _ right: String) -> Bool {
+        equal(left, right) ?? zip(left.utf8, right.utf8).allSatisfy { lowercased($0) == lowercased($1) }
+    }
+
+    /// Over the bytes in place; nil for a text that has none in one place, and the same length.
+    private static func equal(_ left: String, _ right: String) -> Bool? {
         guard left.utf8.count == right.utf8.count else { return false }
-        return zip(left.utf8, right.utf8).allSatisfy { lowercased($0) == lowercased($1) }
+        return left.utf8.withContiguousStorageIfAvailable { left in
+            right.utf8.withContiguousStorageIfAvailable { equalIgnoringCase(left, $0) }
+        }.flatMap { $0 }
+    }
+
+    /// The same for bytes.
+    static func equalIgnoringCase(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard left.count == right.count else { return false }
+        for index in left.indices where lowercased(left[index]) != lowercased(right[index]) { return false }
+        return true
     }
 
     /// Undoes percent-encoding. `+` stays as it is.

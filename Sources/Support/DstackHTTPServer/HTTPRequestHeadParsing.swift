@@ -20,7 +20,7 @@ extension HTTPRequestHead {
         path = request.path
         query = request.query
         version = request.version
-        headers = fields.headers
+        headers = HTTPHeaders(ReceivedFields(bytes.withUnsafeBufferPointer { Array($0) }, fields.places))
         host = request.authority ?? fields.host
         framing = try fields.framing(request.version, limits)
         keepsAlive = isCurrent ? !fields.saysClose : fields.saysKeepAlive && !fields.saysClose
@@ -31,6 +31,16 @@ extension HTTPRequestHead {
 extension Span<UInt8> {
     func text(_ range: Range<Int>) -> String {
         extracting(range).withUnsafeBufferPointer { String(decoding: $0, as: UTF8.self) }
+    }
+
+    func equalsIgnoringCase(_ known: StaticString) -> Bool {
+        guard count == known.utf8CodeUnitCount else { return false }
+        return known.withUTF8Buffer { known in
+            for index in 0..<count where HTTPSyntax.lowercased(self[index]) != HTTPSyntax.lowercased(known[index]) {
+                return false
+            }
+            return true
+        }
     }
 
     func firstIndex(of byte: UInt8, in range: Range<Int>) -> Int? {
@@ -47,13 +57,15 @@ extension Span<UInt8> {
 private struct HeadLines: ~Escapable {
     private let bytes: Span<UInt8>
     private var position = 0
+    /// Where the line given last begins.
+    private(set) var start = 0
 
     @_lifetime(copy bytes)
     init(_ bytes: Span<UInt8>) { self.bytes = bytes }
 
     @_lifetime(copy self)
     mutating func next() -> Span<UInt8> {
-        let start = position
+        start = position
         let end = bytes.firstIndex(of: 0x0D, in: start..<bytes.count) ?? bytes.count
         position = min(end + 2, bytes.count)
         return bytes.extracting(start..<end)
@@ -136,7 +148,7 @@ private struct RequestLine {
 
 /// The header fields, with what they say about framing collected on the way.
 private struct HeadFields {
-    private(set) var headers = HTTPHeaders()
+    private(set) var places: [ReceivedFields.Place] = []
     private(set) var host: String?
     private(set) var saysClose = false
     private(set) var saysKeepAlive = false
@@ -145,18 +157,18 @@ private struct HeadFields {
     private var transferEncoding: String?
 
     init(_ lines: inout HeadLines, _ limits: HTTPRequestParser.Limits) throws(HTTPRefusal) {
-        headers.reserveCapacity(8)
+        places.reserveCapacity(8)
         while true {
             let line = lines.next()
             guard line.count > 0 else { return }
-            guard headers.fields.count < limits.headerCount else {
+            guard places.count < limits.headerCount else {
                 throw HTTPRefusal(431, "more than \(limits.headerCount) headers")
             }
-            try take(line)
+            try take(line, at: lines.start)
         }
     }
 
-    private mutating func take(_ line: Span<UInt8>) throws(HTTPRefusal) {
+    private mutating func take(_ line: Span<UInt8>, at offset: Int) throws(HTTPRefusal) {
         guard line[0] != 0x20, line[0] != 0x09 else { throw HTTPRefusal(400, "a folded header line") }
         var colon = 0
         while colon < line.count, HTTPSyntax.isTokenCharacter(line[colon]) { colon += 1 }
@@ -167,36 +179,35 @@ private struct HeadFields {
         var end = line.count
         while start < end, line[start] == 0x20 || line[start] == 0x09 { start += 1 }
         while end > start, line[end - 1] == 0x20 || line[end - 1] == 0x09 { end -= 1 }
-        let name = line.text(0..<colon)
-        let value = line.text(start..<end)
-        headers.add(name, value)
-        try note(name, value)
+        places.append(
+            ReceivedFields.Place(name: offset..<(offset + colon), value: (offset + start)..<(offset + end)))
+        try note(line.extracting(0..<colon), line.extracting(start..<end))
     }
 
-    private mutating func note(_ name: String, _ value: String) throws(HTTPRefusal) {
-        func isName(_ known: String) -> Bool { HTTPSyntax.equalIgnoringCase(name, known) }
-        switch name.utf8.count {
-        case 4 where isName("Host"):
+    private mutating func note(_ name: Span<UInt8>, _ value: Span<UInt8>) throws(HTTPRefusal) {
+        switch name.count {
+        case 4 where name.equalsIgnoringCase("Host"):
             guard host == nil else { throw HTTPRefusal(400, "more than one Host header") }
-            guard Self.isHost(value) else { throw HTTPRefusal(400, "the Host header is malformed") }
-            host = value
-        case 6 where isName("Expect"):
-            guard HTTPSyntax.equalIgnoringCase(value, "100-continue") else {
+            let text = value.text(0..<value.count)
+            guard Self.isHost(text) else { throw HTTPRefusal(400, "the Host header is malformed") }
+            host = text
+        case 6 where name.equalsIgnoringCase("Expect"):
+            guard value.equalsIgnoringCase("100-continue") else {
                 throw HTTPRefusal(417, "an expectation other than 100-continue")
             }
             expectsContinue = true
-        case 10 where isName("Connection"):
-            for token in value.split(separator: ",") {
+        case 10 where name.equalsIgnoringCase("Connection"):
+            for token in value.text(0..<value.count).split(separator: ",") {
                 let token = token.filter { $0 != " " && $0 != "\t" }
                 if HTTPSyntax.equalIgnoringCase(token, "close") { saysClose = true }
                 if HTTPSyntax.equalIgnoringCase(token, "keep-alive") { saysKeepAlive = true }
             }
-        case 14 where isName("Content-Length"):
+        case 14 where name.equalsIgnoringCase("Content-Length"):
             guard contentLength == nil else { throw HTTPRefusal(400, "more than one Content-Length header") }
-            contentLength = value
-        case 17 where isName("Transfer-Encoding"):
+            contentLength = value.text(0..<value.count)
+        case 17 where name.equalsIgnoringCase("Transfer-Encoding"):
             guard transferEncoding == nil else { throw HTTPRefusal(400, "more than one Transfer-Encoding header") }
-            transferEncoding = value
+            transferEncoding = value.text(0..<value.count)
         default: break
         }
     }

@@ -17,41 +17,56 @@ struct HTTPResponseEncoder {
     private static let own = ["Content-Length", "Transfer-Encoding", "Connection", "Date", "Keep-Alive"]
 
     private var dateSecond: time_t = 0
-    private var date = ""
+    private var date: [UInt8] = []
+    private static let success = Array("HTTP/1.1 200 OK\r\n".utf8)
 
     mutating func head(
-        _ status: Int, _ headers: HTTPHeaders, _ framing: Framing, keepsAlive: Bool, isOldClient: Bool,
-        roomForBody: Int = 0
+        _ response: HTTPServerResponse, _ framing: Framing, keepsAlive: Bool, isOldClient: Bool, roomForBody: Int = 0
     ) -> [UInt8] {
         var bytes = [UInt8]()
-        bytes.reserveCapacity(192 + headers.fields.count * 48 + roomForBody)
-        func line(_ name: String, _ value: String) {
-            bytes.append(contentsOf: name.utf8)
-            bytes.append(contentsOf: ": ".utf8)
-            bytes.append(contentsOf: value.utf8)
-            bytes.append(contentsOf: "\r\n".utf8)
+        let common = response.commonHeaders?.lines ?? []
+        bytes.reserveCapacity(192 + common.count + response.headers.count * 48 + roomForBody)
+        if response.status == 200 {
+            bytes.append(contentsOf: Self.success)
+        } else {
+            bytes.append(contentsOf: "HTTP/1.1 \(response.status) \(Self.phrase(response.status))\r\n".utf8)
         }
-        bytes.append(contentsOf: "HTTP/1.1 ".utf8)
-        bytes.append(contentsOf: String(status).utf8)
-        bytes.append(UInt8(ascii: " "))
-        bytes.append(contentsOf: Self.phrase(status).utf8)
-        bytes.append(contentsOf: "\r\n".utf8)
-        for field in headers.fields where !Self.own.contains(where: { HTTPSyntax.equalIgnoringCase($0, field.name) }) {
-            line(field.name, field.value)
-        }
+        bytes.append(contentsOf: common)
+        Self.append(response.headers, to: &bytes)
         switch framing {
-        case .length(let length): line("Content-Length", String(length))
-        case .chunked: line("Transfer-Encoding", "chunked")
+        case .length(let length):
+            Self.append("Content-Length: ", to: &bytes)
+            Self.append(length, to: &bytes)
+            Self.append("\r\n", to: &bytes)
+        case .chunked: Self.append("Transfer-Encoding: chunked\r\n", to: &bytes)
         case .untilClose, .none: break
         }
-        line("Date", currentDate())
+        bytes.append(contentsOf: currentDate())
         if !keepsAlive {
-            line("Connection", "close")
+            Self.append("Connection: close\r\n", to: &bytes)
         } else if isOldClient {
-            line("Connection", "keep-alive")
+            Self.append("Connection: keep-alive\r\n", to: &bytes)
         }
-        bytes.append(contentsOf: "\r\n".utf8)
+        Self.append("\r\n", to: &bytes)
         return bytes
+    }
+
+    /// Writes fields as lines, but for those that are the server's own.
+    static func append(_ headers: HTTPHeaders, to bytes: inout [UInt8]) {
+        guard headers.count > 0 else { return }
+        for field in headers.fields where !own.contains(where: { HTTPSyntax.equalIgnoringCase($0, field.name) }) {
+            bytes.append(contentsOf: "\(field.name): \(field.value)\r\n".utf8)
+        }
+    }
+
+    private static func append(_ text: StaticString, to bytes: inout [UInt8]) {
+        bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    private static func append(_ number: Int, to bytes: inout [UInt8]) {
+        guard number > 9 else { return bytes.append(UInt8(ascii: "0") + UInt8(max(0, number))) }
+        append(number / 10, to: &bytes)
+        bytes.append(UInt8(ascii: "0") + UInt8(number % 10))
     }
 
     /// One chunk of a streaming body.
@@ -68,8 +83,8 @@ struct HTTPResponseEncoder {
     static let lastChunk = Array("0\r\n\r\n".utf8)
     static let continueHead = Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
 
-    /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), made once a second.
-    private mutating func currentDate() -> String {
+    /// `Date: Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7), a line, made once a second.
+    private mutating func currentDate() -> [UInt8] {
         let now = time(nil)
         if now == dateSecond { return date }
         var second = now
@@ -81,9 +96,9 @@ struct HTTPResponseEncoder {
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ][Int(parts.tm_mon) % 12]
         dateSecond = now
-        date =
-            "\(day), \(two(parts.tm_mday)) \(month) \(1900 + Int(parts.tm_year)) "
-            + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
+        let clock = "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))"
+        date = Array(
+            "Date: \(day), \(two(parts.tm_mday)) \(month) \(1900 + Int(parts.tm_year)) \(clock) GMT\r\n".utf8)
         return date
     }
 

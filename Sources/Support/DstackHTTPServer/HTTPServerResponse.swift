@@ -11,6 +11,8 @@ package struct HTTPServerResponse: Sendable {
 
     package var status: Int
     package var headers: HTTPHeaders
+    /// Sent before ``headers``.
+    package var commonHeaders: HTTPCommonHeaders?
     package var body: Body
     /// Whether the connection ends with this response.
     package var closesConnection = false
@@ -40,6 +42,20 @@ package struct HTTPServerResponse: Sendable {
         var response = text(405, "method not allowed\n")
         response.headers["Allow"] = allowed.map(\.rawValue).joined(separator: ", ")
         return response
+    }
+}
+
+/// Header fields that many responses share, checked and written out once.
+package struct HTTPCommonHeaders: Sendable {
+    let lines: [UInt8]
+    /// As ``HTTPHeaders/problem``.
+    let problem: String?
+
+    package init(_ headers: HTTPHeaders) {
+        problem = headers.problem
+        var lines = [UInt8]()
+        HTTPResponseEncoder.append(headers, to: &lines)
+        self.lines = lines
     }
 }
 

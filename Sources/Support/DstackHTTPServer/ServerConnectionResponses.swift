@@ -46,8 +46,8 @@ extension ServerConnection {
         // One piece, one system call; a large body is not worth copying for that.
         let joins = sendsBody && body.count <= 16 << 10
         var bytes = loop.encoder.head(
-            response.status, response.headers, responseFraming, keepsAlive: !closesAfterResponse,
-            isOldClient: isOld, roomForBody: joins ? body.count : 0)
+            response, responseFraming, keepsAlive: !closesAfterResponse, isOldClient: isOld,
+            roomForBody: joins ? body.count : 0)
         if joins { bytes.append(contentsOf: body) }
         output.append(bytes)
         if sendsBody, !joins { output.append(body) }
@@ -73,7 +73,7 @@ extension ServerConnection {
     /// A response that would break the protocol is the handler's mistake, which its client must not pay for with
     /// somebody else's header.
     private func checked(_ response: HTTPServerResponse) -> HTTPServerResponse {
-        var problem = response.headers.problem
+        var problem = response.commonHeaders?.problem ?? response.headers.problem
         if !(200...599).contains(response.status) { problem = "the status \(response.status) is not 200 to 599" }
         guard let problem else { return response }
         loop.report(.invalidResponse(listener: listenerName, path: head?.path ?? "", reason: problem))

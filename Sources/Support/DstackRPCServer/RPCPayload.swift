@@ -17,8 +17,11 @@ struct RPCPayload: Sendable {
 
     private static func isJSON(_ request: HTTPServerRequest) -> Bool {
         if let type = request.headers["Content-Type"] {
-            let media = type.prefix { $0 != ";" && $0 != " " && $0 != "\t" }
-            if HTTPSyntax.equalIgnoringCase(String(media), RPCEncoding.json.contentType) { return true }
+            if HTTPSyntax.equalIgnoringCase(type, RPCEncoding.json.contentType) { return true }
+            let media = type.utf8.prefix {
+                $0 != UInt8(ascii: ";") && $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t")
+            }
+            if HTTPSyntax.equalIgnoringCase(String(Substring(media)), RPCEncoding.json.contentType) { return true }
         }
         guard let query = request.query else { return false }
         if query == "json" { return true }

@@ -20,7 +20,7 @@ package struct RPCRouter: Sendable {
     /// times, so it must neither wait nor compute; and it may be asked twice for one call, so it must not count.
     package typealias Admission = @Sendable (RPCCall) throws -> Void
 
-    struct Mount: Sendable {
+    final class Mount: Sendable {
         /// With slashes at both ends.
         let path: String
         let service: RPCService
@@ -28,6 +28,16 @@ package struct RPCRouter: Sendable {
         let listeners: [String]?
         let unknownMethodStatus: Int
         let admission: Admission?
+
+        init(
+            path: String, service: RPCService, listeners: [String]?, unknownMethodStatus: Int, admission: Admission?
+        ) {
+            self.path = path
+            self.service = service
+            self.listeners = listeners
+            self.unknownMethodStatus = unknownMethodStatus
+            self.admission = admission
+        }
 
         func isReached(by listener: String) -> Bool { listeners?.contains(listener) ?? true }
     }
@@ -170,13 +180,15 @@ package struct RPCRouter: Sendable {
     }
 
     private func response(_ status: Int, _ body: [UInt8], _ encoding: RPCEncoding) -> HTTPServerResponse {
-        HTTPServerResponse(status, headers: encoding == .json ? jsonHeaders : protobufHeaders, body: body)
+        var response = HTTPServerResponse(status, body: body)
+        response.commonHeaders = encoding == .json ? jsonHeaders : protobufHeaders
+        return response
     }
 
-    private static func headers(_ extra: HTTPHeaders, _ encoding: RPCEncoding) -> HTTPHeaders {
+    private static func headers(_ extra: HTTPHeaders, _ encoding: RPCEncoding) -> HTTPCommonHeaders {
         var headers: HTTPHeaders = ["Content-Type": encoding.contentType]
         for field in extra.fields { headers.add(field.name, field.value) }
-        return headers
+        return HTTPCommonHeaders(headers)
     }
 
     // MARK: Paths
