@@ -1,7 +1,6 @@
 import DstackCrypto
 import DstackEncoding
 
-
 /// A private key that the guest agent derived for this application, with the proof of whose it is. The same for every
 /// instance of the application, and after every restart. Wiped when it goes.
 ///

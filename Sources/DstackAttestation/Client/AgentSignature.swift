@@ -1,6 +1,5 @@
 import DstackCrypto
 
-
 /// A message's signature by the agent, with the proof that the key behind it is the application's.
 ///
 /// Any container of the application may have any message signed: it says "this application", and not "this application

@@ -1,7 +1,6 @@
 import DstackCrypto
 import DstackRPC
 
-
 extension DstackClient {
     /// The application's key of a path.
     ///

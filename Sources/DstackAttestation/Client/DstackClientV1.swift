@@ -1,7 +1,6 @@
 import DstackCrypto
 import DstackRPC
 
-
 extension DstackClient {
     /// The newer interface of guest agents, `/v1`: its keys are kept apart by domain and algorithm, and are others than
     /// those of the older one. ``DstackClient/capabilities()`` says whether an agent has it.

@@ -1,7 +1,6 @@
 import DstackCrypto
 import DstackEncoding
 
-
 /// What makes a public key an application's: the application's root key signed it for a purpose, a KMS signed the root
 /// key.
 ///
