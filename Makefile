@@ -2,7 +2,7 @@
 # make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form)
 # make lint    formatting and the rules of the house
 # make fuzz    the full number of mutations and the full differential run
-# make bench   verification speed beside dcap-qvl, in one run on this machine
+# make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
 # make build   release builds of all programs, into .build/release
 
 SWIFT ?= swift
@@ -49,7 +49,9 @@ fuzz: setup-test commit
 	Scripts/differential --seed $(SEED)
 
 bench: setup-test commit
+	@Scripts/setup bench
 	Benchmarks/verification
+	Benchmarks/agent
 
 clean:
 	rm -rf .build .venv
