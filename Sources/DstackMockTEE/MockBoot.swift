@@ -13,6 +13,10 @@ public struct MockBoot: Sendable {
     public let appID: AppID
     /// This instance.
     public let instanceID: InstanceID
+    /// What the host states of the VM, JSON: a verifier finds the registers of this boot with it.
+    public let vmConfig: String
+    /// How runtime events are hashed.
+    public let eventVersion: RuntimeEvent.Version
 
     /// Boots an application.
     ///
@@ -22,27 +26,23 @@ public struct MockBoot: Sendable {
     ///   - appID: nil for the default, the first 20 bytes of the compose hash.
     ///   - seed: what the instance identifier is made from.
     ///   - keyProvider: who gave the application its keys.
+    ///   - eventVersion: how runtime events are hashed.
     public init(
         _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20> = FixedBytes(),
-        keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: [])
+        keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []), eventVersion: RuntimeEvent.Version = .v1
     ) throws(MockTEEError) {
         let composeHash = ComposeHash(ofFile: appCompose)
         let appID = appID ?? AppID(defaultFor: composeHash)
+        let image = try MockImage()
         self.appID = appID
         instanceID = InstanceID(seed: seed, appID: appID)
+        vmConfig = image.vmConfig
+        self.eventVersion = eventVersion
         domain = MockTrustDomain(on: platform)
+        domain.mrTd = image.mrTd
         domain.mrConfigId = MRConfigID.composeHash(composeHash).register
         eventLog = EventLog()
-        // What firmware and kernel would measure; the digests are of these words, so that nobody takes them for real.
-        for (register, text) in [
-            (RTMR.rtmr0, "simulated TD HOB"), (.rtmr0, "simulated ACPI tables"), (.rtmr1, "simulated kernel"),
-            (.rtmr2, "simulated command line"), (.rtmr2, "simulated initial RAM disk"),
-        ] {
-            try append(
-                LoggedEvent(
-                    register: register, type: .eventTag, digest: SHA384.hash(Array(text.utf8)), name: "",
-                    payload: Array(text.utf8)))
-        }
+        for event in image.bootLog.events { try append(event) }
         try emit("system-preparing", [])
         try emit("app-id", appID.bytes.bytes)
         try emit("compose-hash", composeHash.bytes.bytes)
@@ -57,7 +57,7 @@ public struct MockBoot: Sendable {
     public mutating func emit(_ name: String, _ payload: [UInt8]) throws(MockTEEError) {
         let event: RuntimeEvent
         do throws(AttestationError) {
-            event = try RuntimeEvent(emitting: name, payload: payload)
+            event = try RuntimeEvent(emitting: name, payload: payload, version: eventVersion)
         } catch {
             throw MockTEEError(.register, "event", error.description)
         }

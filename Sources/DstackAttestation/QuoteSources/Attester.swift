@@ -12,6 +12,13 @@ public protocol Attester: Sendable {
     /// Whether the evidence is simulated and proves nothing. Every output that shows such evidence says so.
     var isSimulated: Bool { get }
 
+    /// How runtime events are hashed: fixed for a boot. Events to be emitted have this version.
+    var eventVersion: RuntimeEvent.Version { get }
+
+    /// The wire form in which evidence is handed out; nil for the older one wherever the evidence fits into it
+    /// (``Attestation/encoded``).
+    var wireForm: Attestation.WireForm? { get }
+
     /// Evidence with the given report data. Its event log explains exactly the registers that its quote has: an event that
     /// is measured meanwhile is in both or in neither.
     ///
@@ -22,7 +29,23 @@ public protocol Attester: Sendable {
 
     /// Measures an event into RTMR3 and records it durably: both happened when this returns, and neither when it throws,
     /// unless the error's code is ``AttestationError/Code/measurementInDoubt``.
+    ///
+    /// - Parameter event: of the version ``eventVersion``; another is refused.
     func emit(_ event: RuntimeEvent) async throws(AttestationError)
+}
+
+extension Attester {
+    /// Version 1, that of releases which know no other.
+    public var eventVersion: RuntimeEvent.Version { .v1 }
+
+    /// Nil.
+    public var wireForm: Attestation.WireForm? { nil }
+
+    /// Evidence in the form in which this attester hands it out. Evidence that has no place in ``wireForm``, such as
+    /// events of version 2 in the older form, takes the form that has one.
+    public func encoded(_ attestation: Attestation) -> [UInt8] {
+        if let wireForm, let bytes = try? attestation.encoded(as: wireForm) { bytes } else { attestation.encoded.bytes }
+    }
 }
 
 extension AttestationError.Code {

@@ -1,0 +1,168 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackKeys
+import DstackMockTEE
+import DstackSystem
+import Glibc
+
+/// The files of a simulation: whether they are there, and how a new set is made.
+enum SimulationSet {
+    /// There for as long as a creation is under way: the checksums of the files that it writes. Whoever finds it after a
+    /// crash may remove exactly these files, which nobody has used yet.
+    private static let markerName = ".incomplete"
+    /// What the new set's keys come from, for those who want to verify signature chains.
+    private static let summaryName = "simulation.json"
+
+    static func read(_ directory: String, _ name: String, limit: Int) throws(GuestError) -> [UInt8] {
+        let path = directory + "/" + name
+        do {
+            return try File.read(path, limit: limit)
+        } catch {
+            throw GuestError(.invalidFile, error, path)
+        }
+    }
+
+    private static func exists(_ directory: String, _ name: String) -> Bool {
+        access(directory + "/" + name, F_OK) == 0
+    }
+
+    /// Removes what a creation left behind that did not come to its end.
+    private static func cleanUp(_ directory: String) throws(GuestError) {
+        guard exists(directory, markerName) else { return }
+        let marker = String(decoding: try read(directory, markerName, limit: 1 << 16), as: UTF8.self)
+        for line in marker.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            guard words.count == 2, !words[1].contains("/"), exists(directory, String(words[1])) else { continue }
+            let content = try read(directory, String(words[1]), limit: 16 << 20)
+            if SHA256.hash(content).hex == words[0] { _ = unlink(directory + "/" + words[1]) }
+        }
+        _ = unlink(directory + "/" + markerName)
+    }
+
+    /// Whether the directory has a set.
+    ///
+    /// - Throws: for a part of a set.
+    static func isComplete(_ directory: String) throws(GuestError) -> Bool {
+        try cleanUp(directory)
+        let names = SimulationDirectory.inputNames
+        let missing = names.filter { !exists(directory, $0) }
+        if missing.isEmpty { return true }
+        var present = names.filter { exists(directory, $0) }
+        // A record without the evidence that it continues is the rest of another set.
+        if present.isEmpty, exists(directory, SimulationDirectory.runtimeLogName) {
+            present = [SimulationDirectory.runtimeLogName]
+        }
+        guard present.isEmpty else { throw partial(directory, present: present, missing: missing) }
+        return false
+    }
+
+    private static func partial(_ directory: String, present: [String], missing: [String]) -> GuestError {
+        let isOlder = exists(directory, "quote.hex") && exists(directory, "eventlog.json")
+        return GuestError(
+            .invalidFile, subject: directory,
+            reason: "it has \(present.joined(separator: ", ")), but not \(missing.joined(separator: ", "))"
+                + (isOlder
+                    ? "; these are the files of an older simulator, which kept its evidence as quote.hex and eventlog.json"
+                    : ""),
+            hint: "add the missing files, or use an empty directory for a new set")
+    }
+
+    // MARK: A new set
+
+    /// An application that does nothing much.
+    static let exampleCompose = Array(
+        """
+        {"manifest_version":2,"name":"simulated","runner":"docker-compose","docker_compose_file":"services:\\n  web:\\n    image: nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000\\n","kms_enabled":false,"gateway_enabled":false,"local_key_provider_enabled":false,"key_provider":"none","public_logs":true,"public_sysinfo":true,"public_tcbinfo":true,"no_instance_id":false,"secure_time":false,"allowed_envs":[]}
+
+        """.utf8)
+
+    static func create(in directory: String, appCompose: [UInt8], at now: Int64) async throws(GuestError) {
+        do {
+            let eventVersion = try eventVersion(of: appCompose)
+            let platform = try MockPlatform.loadOrCreate(in: directory)
+            let boot = try MockBoot(
+                platform, appCompose: appCompose, seed: SystemRandom().fixed(), eventVersion: eventVersion)
+            let kms = KMSRootKeys()
+            let keys = try await appKeys(boot, kms, at: now).encoded
+            let attestation = try boot.attestation(reportData: ReportData(padding: []))
+            let files: [(name: String, bytes: [UInt8])] = [
+                (SimulationDirectory.appComposeName, appCompose), (SimulationDirectory.sysConfigName, sysConfig(boot)),
+                (summaryName, summary(boot, kms)), (SimulationDirectory.attestationName, attestation.encoded.bytes),
+            ]
+            var checksums = "\(SHA256.hash(keys.bytes).hex)  \(SimulationDirectory.appKeysName)\n"
+            for file in files { checksums += "\(SHA256.hash(file.bytes).hex)  \(file.name)\n" }
+            let marker = directory + "/" + markerName
+            try AtomicFile.write(checksums, to: marker, mode: .readable)
+            try AtomicFile.write(
+                keys.bytes, to: directory + "/" + SimulationDirectory.appKeysName, mode: .secret, existing: .keep)
+            for file in files {
+                try AtomicFile.write(
+                    file.bytes, to: directory + "/" + file.name, mode: .readable, existing: .keep)
+            }
+            guard unlink(marker) == 0 else { throw SystemError.last("remove", marker) }
+        } catch let error as GuestError {
+            throw error
+        } catch let error as SystemError {
+            throw GuestError(.invalidFile, error, directory)
+        } catch {
+            throw GuestError(.invalidFile, subject: directory, reason: "\(error)")
+        }
+    }
+
+    private static func eventVersion(of appCompose: [UInt8]) throws(GuestError) -> RuntimeEvent.Version {
+        do {
+            _ = try AppCompose(parsing: appCompose)
+            let root = try JSONDocument(parsing: appCompose, subject: "app-compose.json").root
+            guard let member = try root.optionalMember("event_log_version") else { return .v1 }
+            guard let version = RuntimeEvent.Version(rawValue: try member.integer()) else {
+                throw member.failure("runtime events have version 1 or 2", .unsupported)
+            }
+            return version
+        } catch {
+            throw GuestError(.invalidFile, subject: "app-compose.json", reason: "\(error)")
+        }
+    }
+
+    /// Keys as a key provider of kind `none` gives them, except that a KMS's signature is there: made with a key that is
+    /// forgotten right afterwards, so that signature chains can be verified without anybody becoming a KMS.
+    private static func appKeys(
+        _ boot: MockBoot, _ kms: borrowing KMSRootKeys, at now: Int64
+    ) async throws -> AppKeys {
+        let seed = try AppKeySeed(copying: SecretBytes(random: 32).bytes)
+        let attested = try await AttestedKey(TLSKey(seed.caKey())) { try boot.attestation(reportData: $0) }
+        let evidence = try EvidenceEncoding.standard.extensions(for: attested.attestation)
+        let authority = try CertificateAuthority(
+            selfSigned: .appRoot(evidence: evidence, now: now), key: seed.caKey())
+        let chain = authority.chain
+        return AppKeys(
+            diskKey: try seed.diskKey(), environmentKey: nil, rootKey: try kms.appRootKey(boot.appID),
+            gatewayAppID: "", caCertificates: chain,
+            provider: AppKeyProvider(KeyProviderInfo(kind: .none, id: []), authority: authority))
+    }
+
+    private static func sysConfig(_ boot: MockBoot) -> [UInt8] {
+        var writer = JSONWriter(pretty: true)
+        writer.object { object in
+            object.member("kms_urls", [])
+            object.member("gateway_urls", [])
+            object.member("pccs_url", "")
+            object.member("docker_registry", "")
+            object.member("host_api_url", "")
+            object.member("vm_config", boot.vmConfig)
+        }
+        return writer.bytes + [UInt8(ascii: "\n")]
+    }
+
+    private static func summary(_ boot: MockBoot, _ kms: borrowing KMSRootKeys) -> [UInt8] {
+        let kmsKey = kms.publicKey.hex
+        var writer = JSONWriter(pretty: true)
+        writer.object { object in
+            object.member("purpose", "a simulated guest for development; its evidence and keys prove nothing")
+            object.member("app_id", boot.appID.description)
+            object.member("instance_id", boot.instanceID.description)
+            object.member("kms_public_key", kmsKey)
+        }
+        return writer.bytes + [UInt8(ascii: "\n")]
+    }
+}
