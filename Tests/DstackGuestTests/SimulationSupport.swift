@@ -1,0 +1,88 @@
+import DstackAttestation
+import DstackMockTEE
+import Foundation
+import Testing
+
+/// A directory that goes with the value.
+final class SimulationFolder {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-sim-\(UUID().uuidString)")
+
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    var path: String { url.path }
+    func read(_ name: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: url.appendingPathComponent(name))) }
+    func write(_ bytes: some Sequence<UInt8>, to name: String) throws {
+        try Data(bytes).write(to: url.appendingPathComponent(name))
+    }
+    func remove(_ name: String) throws {
+        try FileManager.default.removeItem(at: url.appendingPathComponent(name))
+    }
+    var names: Set<String> {
+        get throws { Set(try FileManager.default.contentsOfDirectory(atPath: path)) }
+    }
+}
+
+/// Upstream's recorded fixture with its expected values, where it is at hand.
+enum GuestFixture {
+    static let directory: URL = {
+        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] {
+            return URL(fileURLWithPath: path).appendingPathComponent("guest-agent")
+        }
+        var root = URL(fileURLWithPath: #filePath)
+        for _ in 0..<3 { root.deleteLastPathComponent() }
+        return root.deletingLastPathComponent().appendingPathComponent("shared/vectors/guest-agent")
+    }()
+
+    static let isAvailable = FileManager.default.fileExists(
+        atPath: directory.appendingPathComponent("attestation.decoded.json").path)
+    static let absence: Testing.Comment = "needs real vectors: set DSTACK_VECTORS to their directory"
+    static let inputs = ["appkeys.json", "app-compose.json", "sys-config.json", "attestation.bin"]
+
+    static func read(_ name: String) throws -> [UInt8] {
+        [UInt8](try Data(contentsOf: directory.appendingPathComponent(name)))
+    }
+
+    static func copy(to folder: SimulationFolder) throws {
+        for name in inputs { try folder.write(try read(name), to: name) }
+    }
+
+    /// What the fixture is known to say.
+    struct Decoded: Decodable {
+        struct Event: Decodable {
+            let event: String
+            let payload: String
+        }
+        struct Info: Decodable {
+            let app_id: String
+            let instance_id: String
+            let compose_hash: String
+            let key_provider_info: String
+            let device_id: String
+            let mr_aggregated: String
+            let mr_system: String
+            let os_image_hash_from_embedded_config: String
+        }
+        let quote: String
+        let runtime_events: [Event]
+        let config: String
+        let measurements: [String: String]
+        let expected_info: Info
+        let get_quote_event_log_simulator: String
+        let get_quote_event_log_hardware_style: String
+    }
+
+    static func decoded() throws -> Decoded {
+        try JSONDecoder().decode(Decoded.self, from: Data(try read("attestation.decoded.json")))
+    }
+}
+
+/// Verifies as a relying party would that was given the simulated root, and nothing else of the simulation.
+func verify(
+    _ attestation: Attestation, root: [UInt8], collateral: [UInt8], appCompose: [UInt8]?,
+    policy: VerificationPolicy = .standard, at now: Int64
+) throws -> VerificationReport {
+    QuoteVerifier(trustAnchor: try TrustAnchor(certificate: root)).verify(
+        Evidence(attestation: attestation.encoded.bytes, appCompose: appCompose),
+        collateral: try QuoteCollateral(parsingJSON: collateral), policy: policy, at: now)
+}
