@@ -76,6 +76,7 @@ let package = Package(
         support("DstackHTTP"),
         support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
         support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
+        support("DstackPages", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
         support("DstackRPC", ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         support("DstackRPCServer", ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
 
@@ -93,8 +94,8 @@ let package = Package(
             "DstackGuest",
             [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer",
-                "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
+                "DstackRPCServer", "DstackSystem",
             ]),
 
         // Shells
@@ -157,7 +158,8 @@ let package = Package(
             "DstackGuestTests",
             [
                 "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP", "DstackHTTPClient",
-                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC", "DstackRPCServer",
+                "DstackSystem",
             ]),
         // Runs the programs themselves, which are built with it.
         tests(

@@ -21,12 +21,41 @@ package final class HTTPClient: Sendable {
         let loop = loop
         let result = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                loop.submit(.init(request: request, cancellation: cancellation, continuation: continuation))
+                loop.submit(
+                    .init(request: request, cancellation: cancellation) { continuation.resume(returning: $0) })
             }
         } onCancel: {
             cancellation.isRequested.store(true, ordering: .releasing)
             loop.wake()
         }
         return try result.get()
+    }
+
+    /// Sends a request whose response is read as it comes, for bodies that are long or never end.
+    ///
+    /// Reading slowly holds the sender up; nothing beyond a quarter of a megabyte is kept. Redirects are not followed, and
+    /// ``HTTPClientLimits/maximumBodyBytes`` does not apply: the reader counts. The total timeout does apply.
+    ///
+    /// - Returns: once the head of the response is here.
+    package func stream(_ request: HTTPRequest) async throws(HTTPClientError) -> HTTPResponseStream {
+        let cancellation = TransferLoop.Cancellation()
+        let loop = loop
+        let stop = { @Sendable in
+            cancellation.isRequested.store(true, ordering: .releasing)
+            loop.wake()
+        }
+        let arrivals = ResponseArrivals()
+        loop.submit(
+            .init(request: request, cancellation: cancellation, arrivals: arrivals) { outcome in
+                arrivals.end(outcome.map { _ in })
+            })
+        let head = await withTaskCancellationHandler {
+            await arrivals.head()
+        } onCancel: {
+            stop()
+        }
+        let (status, headers) = try head.get()
+        return HTTPResponseStream(
+            status: status, headers: headers, arrivals: arrivals, stop: stop, wake: { loop.wake() })
     }
 }

@@ -7,6 +7,8 @@ struct ReceivedMessage {
     private var bytes: [UInt8] = []
     private var headerBytes = 0
     private var expectsStatusLine = true
+    /// Whether the last line was the empty one after a head.
+    var headHasEnded: Bool { hasBegun && expectsStatusLine }
     private(set) var headers = HTTPHeaders()
     /// Whether anything came at all.
     private(set) var hasBegun = false

@@ -121,9 +121,13 @@ final class Transfer {
             options.set(CURLOPT_LOW_SPEED_TIME, max(1, stall.wholeMilliseconds / 1000))
         }
         // Refuses by Content-Length, before the first byte; what comes without one is counted as it comes.
-        if request.method != .head { options.set(CURLOPT_MAXFILESIZE_LARGE, offset: max(1, limits.maximumBodyBytes)) }
+        if request.method != .head, submission.arrivals == nil {
+            options.set(CURLOPT_MAXFILESIZE_LARGE, offset: max(1, limits.maximumBodyBytes))
+        }
         options.set(CURLOPT_PROTOCOLS_STR, url.scheme)
-        if case .followed(let most) = configuration.redirects, request.method == .get || request.method == .head {
+        if submission.arrivals == nil, case .followed(let most) = configuration.redirects,
+            request.method == .get || request.method == .head
+        {
             options.set(CURLOPT_FOLLOWLOCATION, 1)
             options.set(CURLOPT_MAXREDIRS, max(0, min(most, 20)))
             options.set(CURLOPT_REDIR_PROTOCOLS_STR, url.scheme)
@@ -198,14 +202,14 @@ final class Transfer {
                 { data, size, count, context in
                     Transfer.receive(data, size &* count, context) { transfer, line in
                         if transfer.received.wantsCertificates { transfer.recordCertificates() }
-                        return transfer.received.header(line)
+                        return transfer.takeHeader(line)
                     }
                 }, context))
         options.check(
             dstack_curl_set_data_function(
                 easy, CURLOPT_WRITEFUNCTION, CURLOPT_WRITEDATA,
                 { data, size, count, context in
-                    Transfer.receive(data, size &* count, context) { $0.received.body($1) }
+                    Transfer.receiveBody(data, size &* count, context)
                 }, context))
     }
 
@@ -220,6 +224,38 @@ final class Transfer {
         let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
         guard !transfer.isCancelled else { return 0 }
         return body(transfer, UnsafeRawBufferPointer(start: data, count: count)) ? count : 0
+    }
+
+    private static func receiveBody(
+        _ data: UnsafeMutablePointer<CChar>, _ count: Int, _ context: UnsafeMutableRawPointer?
+    ) -> Int {
+        guard let context,
+            let arrivals = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().submission.arrivals
+        else { return receive(data, count, context) { $0.received.body($1) } }
+        var isFull = false
+        let taken = receive(data, count, context) { _, bytes in
+            isFull = !arrivals.offer(bytes)
+            return true
+        }
+        // libcurl keeps the bytes and gives them again once it is told to go on.
+        return isFull ? Int(CURL_WRITEFUNC_PAUSE) : taken
+    }
+
+    /// Lets a streamed response that was held up go on, if its reader has made room.
+    func resumeIfRoom() {
+        guard submission.arrivals?.takeResumption() == true else { return }
+        curl_easy_pause(easy, 0)
+    }
+
+    private func takeHeader(_ line: UnsafeRawBufferPointer) -> Bool {
+        let endedBefore = received.headHasEnded
+        guard received.header(line) else { return false }
+        // Interim responses have heads of their own.
+        if !endedBefore, received.headHasEnded, let arrivals = submission.arrivals {
+            let status = number(CURLINFO_RESPONSE_CODE)
+            if status >= 200 { arrivals.begin(status, received.headers) }
+        }
+        return true
     }
 
     private func recordCertificates() {
@@ -245,7 +281,7 @@ final class Transfer {
     }
 
     private func answer(_ outcome: TransferLoop.Outcome) {
-        submission.continuation.resume(returning: outcome)
+        submission.answer(outcome)
     }
 
     func failure(

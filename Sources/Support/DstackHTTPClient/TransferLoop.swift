@@ -17,7 +17,10 @@ final class TransferLoop: Sendable {
     struct Submission: Sendable {
         let request: HTTPRequest
         let cancellation: Cancellation
-        let continuation: CheckedContinuation<Outcome, Never>
+        /// Where head and body go as they come; nil for a response that is handed over whole.
+        var arrivals: ResponseArrivals?
+        /// Called once.
+        let answer: @Sendable (Outcome) -> Void
     }
 
     private struct State {
@@ -56,8 +59,8 @@ final class TransferLoop: Sendable {
             return nil
         }
         if let problem {
-            submission.continuation.resume(
-                returning: .failure(
+            submission.answer(
+                .failure(
                     HTTPClientError(
                         .system, .preparing, subject: submission.request.method.rawValue, reason: problem)))
         } else {
@@ -128,6 +131,7 @@ final class TransferLoop: Sendable {
                 transfers[easy] = nil
                 transfer.cancel()
             }
+            for transfer in transfers.values { transfer.resumeIfRoom() }
             var running: Int32 = 0
             curl_multi_perform(multi, &running)
             var remaining: Int32 = 0
@@ -153,7 +157,7 @@ final class TransferLoop: Sendable {
             }
             return transfer
         } catch {
-            submission.continuation.resume(returning: .failure(error))
+            submission.answer(.failure(error))
             return nil
         }
     }
@@ -173,8 +177,8 @@ final class TransferLoop: Sendable {
             return state.queue
         }
         for submission in queue {
-            submission.continuation.resume(
-                returning: .failure(
+            submission.answer(
+                .failure(
                     HTTPClientError(.system, .preparing, subject: submission.request.method.rawValue, reason: reason)))
         }
     }
