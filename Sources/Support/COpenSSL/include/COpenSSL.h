@@ -22,5 +22,6 @@
 #include "P256Verify.h"
 #include "Secrets.h"
 #include "Symmetric.h"
+#include "TLSContext.h"
 
 #endif
