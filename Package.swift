@@ -54,6 +54,7 @@ let package = Package(
         .library(name: "DstackGuest", targets: ["DstackGuest"]),
         .library(name: "DstackKeys", targets: ["DstackKeys"]),
         .executable(name: "dstack", targets: ["dstack"]),
+        .executable(name: "dstack-guest-agent", targets: ["dstack-guest-agent"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
     ],
     targets: [
@@ -109,6 +110,13 @@ let package = Package(
             [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPServer", "DstackSystem",
+            ]),
+
+        shell(
+            "dstack-guest-agent",
+            [
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackGuest", "DstackHTTPServer",
+                "DstackSystem",
             ]),
 
         // Examples, which use only public API

@@ -28,7 +28,7 @@ package struct Configuration: Sendable {
 
     /// Reads and merges the layers; later ones win, table by table and key by key.
     ///
-    /// - Throws: ``ConfigurationError`` for a file that cannot be read or is not TOML.
+    /// - Throws: ``ConfigurationError`` for a file that cannot be read or is not of its format.
     package init(_ layers: ConfigurationLayer...) throws(ConfigurationError) {
         try self.init(layers)
     }
@@ -38,7 +38,7 @@ package struct Configuration: Sendable {
         var files = [String]()
         for layer in layers {
             guard let node = try layer.load() else { continue }
-            if case .file(let path, _) = layer.kind { files.append(path) }
+            if case .file(let path, _, _) = layer.kind { files.append(path) }
             root = root.overlaid(with: node)
         }
         self.root = root
@@ -70,8 +70,15 @@ package struct Configuration: Sendable {
 
 /// One source of settings.
 package struct ConfigurationLayer: Sendable {
+    /// How a file is written.
+    package enum Format: Sendable {
+        case toml
+        /// One object. `null` stands for a key that is not there.
+        case json
+    }
+
     enum Kind: Sendable {
-        case file(path: String, ifPresent: Bool)
+        case file(path: String, ifPresent: Bool, Format)
         case text(String, source: String)
         case environment(prefix: String, ignoring: Set<String>, Environment)
     }
@@ -81,11 +88,13 @@ package struct ConfigurationLayer: Sendable {
 
     let kind: Kind
 
-    /// A TOML file of at most 1 MiB.
+    /// A file of at most 1 MiB.
     ///
     /// - Parameter ifPresent: whether it may be missing. Any other reason not to read it is an error all the same.
-    package static func file(_ path: String, ifPresent: Bool = false) -> ConfigurationLayer {
-        ConfigurationLayer(kind: .file(path: path, ifPresent: ifPresent))
+    package static func file(
+        _ path: String, ifPresent: Bool = false, format: Format = .toml
+    ) -> ConfigurationLayer {
+        ConfigurationLayer(kind: .file(path: path, ifPresent: ifPresent, format))
     }
 
     /// TOML text, for defaults.
@@ -109,7 +118,7 @@ package struct ConfigurationLayer: Sendable {
     /// Nil for a file that may be missing and is.
     func load() throws(ConfigurationError) -> ConfigurationNode? {
         switch kind {
-        case .file(let path, let ifPresent):
+        case .file(let path, let ifPresent, let format):
             let bytes: [UInt8]
             do throws(SystemError) {
                 bytes = try File.read(path, limit: Self.fileLimit)
@@ -119,7 +128,11 @@ package struct ConfigurationLayer: Sendable {
                     ConfigurationProblem(origin: nil, path: "", message: "the configuration cannot be used: \(error)")
                 ])
             }
-            return try TOMLParser.parse(bytes, source: ConfigurationOrigin(source: path, isDocument: true))
+            let origin = ConfigurationOrigin(source: path, isDocument: true)
+            switch format {
+            case .toml: return try TOMLParser.parse(bytes, source: origin)
+            case .json: return try JSONConfigurationParser.parse(bytes, source: origin)
+            }
         case .text(let text, let source):
             return try TOMLParser.parse(Array(text.utf8), source: ConfigurationOrigin(source: source, isDocument: true))
         case .environment(let prefix, let ignored, let environment):

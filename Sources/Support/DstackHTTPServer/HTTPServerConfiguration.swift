@@ -6,14 +6,19 @@ package struct HTTPServerConfiguration: Sendable {
     package var limits: HTTPServerLimits
     /// Told of what happens beside the handlers, on the loop's thread: it must be quick.
     package var observer: (@Sendable (HTTPServerEvent) -> Void)?
+    /// Makes the answer to a request that is refused before it reaches a handler, on the loop's thread; nil for its
+    /// reason as text. The connection closes whatever it says.
+    package var refusal: (@Sendable (HTTPRefusal) -> HTTPServerResponse)?
 
     package init(
         listeners: [HTTPListener], limits: HTTPServerLimits = .init(),
-        observer: (@Sendable (HTTPServerEvent) -> Void)? = nil
+        observer: (@Sendable (HTTPServerEvent) -> Void)? = nil,
+        refusal: (@Sendable (HTTPRefusal) -> HTTPServerResponse)? = nil
     ) {
         self.listeners = listeners
         self.limits = limits
         self.observer = observer
+        self.refusal = refusal
     }
 }
 

@@ -10,7 +10,8 @@ extension ServerConnection {
         requestNumber += 1
         closesAfterResponse = true
         lingers = true
-        respond(.text(refusal.status, refusal.reason + "\n"))
+        respond(
+            loop.core.configuration.refusal?(refusal) ?? .text(refusal.status, refusal.reason + "\n"))
     }
 
     /// A task's answer.

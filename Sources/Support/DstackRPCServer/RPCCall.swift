@@ -1,5 +1,6 @@
 package import DstackHTTPServer
 package import DstackRPC
+import Synchronization
 
 /// What a handler knows of a call beside its message.
 package struct RPCCall: Sendable {
@@ -10,14 +11,34 @@ package struct RPCCall: Sendable {
     /// ``HTTPListener/name`` of the listener that the call came in by.
     package let listener: String
     package let peer: HTTPPeer
+    /// Nil where nobody observes.
+    private let remark: Remark?
 
-    package init(service: String, method: String, encoding: RPCEncoding, request: HTTPServerRequest) {
+    /// What a handler found out, for the observer.
+    private final class Remark: Sendable {
+        let text = Mutex<String?>(nil)
+    }
+
+    package init(
+        service: String, method: String, encoding: RPCEncoding, request: HTTPServerRequest, isObserved: Bool = false
+    ) {
         self.service = service
         self.method = method
         self.encoding = encoding
         head = request.head
         listener = request.listener
         peer = request.peer
+        remark = isObserved ? Remark() : nil
+    }
+
+    /// What ``note(_:)`` was given last.
+    package var noted: String? { remark?.text.withLock { $0 } }
+
+    /// Tells the observer what the call was about; never a secret. The text is made only if there is one.
+    package func note(_ text: @autoclosure () -> String) {
+        guard let remark else { return }
+        let text = text()
+        remark.text.withLock { $0 = text }
     }
 }
 

@@ -1,12 +1,14 @@
-import DstackRPC
+package import DstackRPC
 import Synchronization
 
 /// Runs something within a time.
-enum RPCDeadline {
+package enum RPCDeadline {
     /// Returns what the body returns, or throws as soon as the time is over or the task is cancelled. The body is
     /// cancelled then, but not waited for: one that does not listen must not hold up the answer.
-    static func run<Value: Sendable>(
-        within limit: Duration, _ body: @escaping @Sendable () async throws -> Value
+    ///
+    /// - Parameter error: what is thrown when the time is over; nil for a general one with status 504.
+    package static func run<Value: Sendable>(
+        within limit: Duration, orThrow error: RPCError? = nil, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         let race = Race<Value>()
         let work = Task {
@@ -14,7 +16,7 @@ enum RPCDeadline {
         }
         let timer = Task {
             try await Task.sleep(for: limit)
-            race.end(.failure(RPCError("the call took longer than \(limit)", status: 504)))
+            race.end(.failure(error ?? RPCError("the call took longer than \(limit)", status: 504)))
             work.cancel()
         }
         defer { timer.cancel() }

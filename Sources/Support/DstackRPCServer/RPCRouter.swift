@@ -238,7 +238,9 @@ private struct Run {
         _ observer: (@Sendable (RPCOutcome) -> Void)?
     ) {
         self.init(
-            RPCCall(service: method.service, method: method.name, encoding: payload.encoding, request: request),
+            RPCCall(
+                service: method.service, method: method.name, encoding: payload.encoding, request: request,
+                isObserved: observer != nil),
             observer)
     }
 

@@ -16,6 +16,11 @@ extension AgentRPC {
         package var notAfter: UInt64?
         /// Whether the certificate carries the application's identity.
         package var withAppInfo = false
+        /// A PKCS#10 request, PEM or DER, whose key the certificate is to be for; its other content is not looked at.
+        /// This and the next are not upstream's.
+        package var csr: [UInt8] = []
+        /// A key that the certificate is to be for: SubjectPublicKeyInfo, DER.
+        package var publicKey: [UInt8] = []
 
         package init() {}
 
@@ -28,11 +33,13 @@ extension AgentRPC {
             fields.optional(6, "not_before", &notBefore)
             fields.optional(7, "not_after", &notAfter)
             fields.value(8, "with_app_info", &withAppInfo)
+            fields.value(1001, "csr", &csr, omittedFromJSONIfDefault: true)
+            fields.value(1002, "public_key", &publicKey, omittedFromJSONIfDefault: true)
         }
     }
 
     package struct GetTlsKeyResponse: RPCMessage {
-        /// PKCS#8, PEM.
+        /// PKCS#8, PEM; empty for a key of the caller's own.
         package var key = ""
         /// PEM, leaf first, root last.
         package var certificateChain: [String] = []
@@ -78,12 +85,15 @@ extension AgentRPC {
         /// As of ``GetKeyArgs``, and `secp256k1_prehashed`; never empty.
         package var algorithm = ""
         package var data: [UInt8] = []
+        /// What the data is signed as; empty for the data alone. Not upstream's.
+        package var context = ""
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "algorithm", &algorithm)
             fields.value(2, "data", &data)
+            fields.value(1001, "context", &context, omittedFromJSONIfDefault: true)
         }
     }
 
@@ -107,6 +117,8 @@ extension AgentRPC {
         package var data: [UInt8] = []
         package var signature: [UInt8] = []
         package var publicKey: [UInt8] = []
+        /// As of ``SignRequest``.
+        package var context = ""
 
         package init() {}
 
@@ -115,6 +127,7 @@ extension AgentRPC {
             fields.value(2, "data", &data)
             fields.value(3, "signature", &signature)
             fields.value(4, "public_key", &publicKey)
+            fields.value(1001, "context", &context, omittedFromJSONIfDefault: true)
         }
     }
 

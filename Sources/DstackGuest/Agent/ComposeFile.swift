@@ -1,0 +1,73 @@
+import DstackAttestation
+import DstackEncoding
+import DstackSystem
+
+/// What the agent itself takes from the application's compose file; the rest of it is other programs' business.
+struct ComposeFile: Sendable {
+    /// The file's exact text: its hash is measured, so that it is never written anew.
+    let text: String
+    let composeHash: ComposeHash
+    let name: String
+    let visibility: GuestVisibility
+    /// How events are hashed, for the life of this boot.
+    let eventVersion: RuntimeEvent.Version
+    /// Whether the application says how it fares.
+    let checksHealth: Bool
+    /// A file in which the application says so itself; nil for the health checks of its containers.
+    let healthStatusFile: String?
+
+    /// The largest file that is read. It is in every Info answer.
+    static let maximumByteCount = 4 << 20
+
+    /// - Throws: ``GuestError/Code/invalidFile`` naming the member that is missing or not of its type.
+    init(contentsOf path: String) throws(GuestError) {
+        let bytes: [UInt8]
+        do {
+            bytes = try File.read(path, limit: Self.maximumByteCount)
+        } catch {
+            throw GuestError(
+                .invalidFile, subject: "compose file", reason: "\(error)",
+                hint: "core.compose_file says where it is looked for")
+        }
+        do {
+            try self.init(parsing: bytes)
+        } catch {
+            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
+        }
+    }
+
+    /// Reads the text as upstream does: the members that it knows by their types, unknown ones ignored but for
+    /// `requirements`, where an unknown one is a demand that is not understood.
+    init(parsing bytes: [UInt8]) throws(DecodingFailure) {
+        let document = try JSONDocument(parsing: bytes, subject: "app-compose.json", maximumValues: 1 << 18)
+        let root = document.root
+        guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
+        text = String(decoding: bytes, as: UTF8.self)
+        composeHash = ComposeHash(ofFile: bytes)
+        try Self.checkVersion(try root.member("manifest_version"))
+        name = try root.member("name").string()
+        _ = try root.member("runner").string()
+        func flag(_ name: StaticString, _ preset: Bool) throws(DecodingFailure) -> Bool {
+            try root.optionalMember(name)?.bool() ?? preset
+        }
+        visibility = GuestVisibility(
+            showsLogs: try flag("public_logs", false), showsSystem: try flag("public_sysinfo", false),
+            showsTCBInfo: try flag("public_tcbinfo", true))
+        let version = try root.optionalMember("event_log_version")
+        guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
+            throw root.failure("event_log_version is 1 or 2", .unsupported)
+        }
+        eventVersion = known
+        let requirements = try root.optionalMember("requirements")
+        checksHealth = try requirements?.optionalMember("health_check")?.bool() ?? false
+        healthStatusFile = try requirements?.optionalMember("health_status_file")?.string()
+    }
+
+    /// The boot decides which versions it runs; here they are only told from nonsense.
+    private static func checkVersion(_ node: JSONNode) throws(DecodingFailure) {
+        let number = node.kind == .string ? Int(try node.string()) : try node.integer(Int.self)
+        guard let number, (1...3).contains(number) else {
+            throw node.failure("manifest versions 1 to 3 are known", .unsupported)
+        }
+    }
+}

@@ -1,0 +1,53 @@
+import DstackAttestation
+import DstackEncoding
+import DstackMockTEE
+import DstackSystem
+
+extension GuestSettings.Simulator {
+    /// What upstream's simulator settings ask for: recorded evidence, signed by a simulated platform, or handed out as it
+    /// was recorded.
+    func attester() throws -> any Attester {
+        do {
+            let recorded = try recordedBytes()
+            guard patchesReportData else { return UnchangedAttester(try Attestation(decoding: recorded)) }
+            let configuration = try RecordedAttester.configuration(for: Attestation(decoding: recorded))
+            let platform =
+                if let seed = seed.flatMap({ FixedBytes<32>($0) }) {
+                    try MockPlatform(seed: seed, configuration)
+                } else {
+                    try MockPlatform(configuration)
+                }
+            return try RecordedAttester(recorded, on: platform)
+        } catch let error as GuestError {
+            throw error
+        } catch {
+            throw GuestError(
+                .invalidFile, subject: attestationFile ?? quoteFile ?? "simulator", reason: "\(error)",
+                hint: "core.simulator says where recorded evidence is")
+        }
+    }
+
+    private func recordedBytes() throws -> [UInt8] {
+        if let attestationFile { return try File.read(attestationFile, limit: Attestation.maximumByteCount) }
+        let text = try File.readText(quoteFile ?? "", limit: 1 << 20).filter { !$0.isWhitespace }
+        let log = try EventLog(json: try File.read(eventLogFile ?? "", limit: 16 << 20))
+        return try Attestation(quote: try Hex.decode(text, subject: "quote"), eventLog: log).encoded.bytes
+    }
+}
+
+/// Recorded evidence, the same whatever is asked for.
+private struct UnchangedAttester: Attester {
+    let recording: Attestation
+
+    init(_ recording: Attestation) { self.recording = recording }
+
+    var isSimulated: Bool { true }
+
+    func attestation(reportData: ReportData) async throws(AttestationError) -> Attestation { recording }
+
+    func emit(_ event: RuntimeEvent) async throws(AttestationError) {
+        throw AttestationError(
+            .measurementFailed, subject: "simulator",
+            reason: "with patch_report_data = false the recorded evidence never changes")
+    }
+}

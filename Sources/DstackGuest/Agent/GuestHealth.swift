@@ -1,0 +1,96 @@
+import DstackRPC
+import DstackSystem
+import Glibc
+import Synchronization
+
+/// How the application says that it fares, for gateways that choose among its instances.
+final class GuestHealth: Sendable {
+    private let compose: ComposeFile
+    private let host: (any GuestHost)?
+    private let clock: any WallClock
+
+    private struct State {
+        var answer: AgentRPCv1.HealthResponse?
+        var madeAt = ContinuousClock.now
+        var flight: Task<AgentRPCv1.HealthResponse, Never>?
+    }
+
+    private let state = Mutex(State())
+
+    /// An answer is as old as this at most: gateways ask often, and containers are looked up one by one.
+    private static let maximumAge = Duration.seconds(5)
+    /// How old the application's own word may be, in seconds.
+    private static let statusLifetime: Int64 = 60
+
+    init(_ compose: ComposeFile, host: (any GuestHost)?, clock: any WallClock) {
+        self.compose = compose
+        self.host = host
+        self.clock = clock
+    }
+
+    func answer() async -> AgentRPCv1.HealthResponse {
+        // Who did not opt in is healthy as long as it answers.
+        guard compose.checksHealth else { return .with { $0.isHealthy = true } }
+        let task = state.withLock { state -> Task<AgentRPCv1.HealthResponse, Never> in
+            if let answer = state.answer, state.madeAt.duration(to: .now) < Self.maximumAge {
+                return Task { answer }
+            }
+            if let flight = state.flight { return flight }
+            let flight = Task { [self] in
+                let answer = await compute()
+                self.state.withLock { state in
+                    state.answer = answer
+                    state.madeAt = .now
+                    state.flight = nil
+                }
+                return answer
+            }
+            state.flight = flight
+            return flight
+        }
+        return await task.value
+    }
+
+    private func compute() async -> AgentRPCv1.HealthResponse {
+        if let path = compose.healthStatusFile { return ofFile(path) }
+        guard let host else { return .with { $0.error = "nobody here knows the containers" } }
+        do {
+            let containers = try await host.containerHealth()
+            guard !containers.isEmpty else { return .with { $0.error = "no container declares a health check" } }
+            let unhealthy = containers.filter { !$0.problem.isEmpty }
+            return .with {
+                $0.isHealthy = unhealthy.isEmpty
+                $0.unhealthy = unhealthy.map { container in
+                    .with {
+                        $0.name = container.name
+                        $0.status = container.problem
+                    }
+                }
+            }
+        } catch {
+            return .with { $0.error = "\(error)" }
+        }
+    }
+
+    /// Two lines: a word and the time of its writing.
+    private func ofFile(_ path: String) -> AgentRPCv1.HealthResponse {
+        func problem(_ text: String) -> AgentRPCv1.HealthResponse { .with { $0.error = text } }
+        var status = stat()
+        // A pipe or a device could hold up whoever reads it.
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            return problem("the health status file is not there, or no regular file")
+        }
+        guard let text = try? File.readText(path, limit: 4_096) else {
+            return problem("the health status file cannot be read")
+        }
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        guard lines.count >= 2, ["healthy", "unhealthy"].contains(lines[0]), let time = Int64(lines[1]) else {
+            return problem("the health status file needs two lines: healthy or unhealthy, and a Unix time")
+        }
+        let age = clock.unixSeconds.subtractingReportingOverflow(time)
+        guard !age.overflow, age.partialValue <= Self.statusLifetime else {
+            return problem("the health status file is older than \(Self.statusLifetime) s")
+        }
+        return .with { $0.isHealthy = lines[0] == "healthy" }
+    }
+}

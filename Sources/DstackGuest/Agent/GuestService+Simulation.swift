@@ -1,0 +1,65 @@
+package import DstackAttestation
+import DstackMockTEE
+package import DstackSystem
+import Glibc
+
+extension GuestService {
+    /// An agent without a TEE, from the files of a directory, which is filled first if it is empty.
+    ///
+    /// Its sockets are in the directory, by upstream's names: `dstack.sock`, `tappd.sock`, `external.sock`, `guest.sock`;
+    /// the public port is also on TCP at 127.0.0.1, where a browser gets to it.
+    ///
+    /// - Parameters:
+    ///   - configuration: what is configured beside; where files and sockets are it does not say.
+    ///   - externalPort: 0 for any free one.
+    package static func simulated(
+        in directory: String, _ configuration: GuestSettings = .init(), appCompose: [UInt8]? = nil,
+        externalPort: UInt16 = 0, version: GuestVersion = .unknown, clock: any WallClock = SystemWallClock()
+    ) async throws -> GuestService {
+        let simulation = try await SimulationDirectory.loadOrCreate(
+            in: directory, appCompose: appCompose, at: clock.unixSeconds)
+        var settings = configuration
+        settings.files.keys = simulation.appKeysPath
+        settings.files.compose = simulation.appComposePath
+        settings.files.system = simulation.sysConfigPath
+        if settings.ident == GuestSettings().ident { settings.ident = "dstack Simulator" }
+        // Keys that stand in a directory on somebody's desk are for its owner alone.
+        settings.listeners.main = .init(.unix(path: directory + "/dstack.sock"))
+        settings.listeners.tappd = .init(.unix(path: directory + "/tappd.sock"))
+        settings.listeners.external = .init(.unix(path: directory + "/external.sock"))
+        settings.listeners.guestAPI = .init(.unix(path: directory + "/guest.sock"))
+        settings.listeners.secondExternal = .tcp(host: "127.0.0.1", port: externalPort)
+        settings.listeners.usesActivation = false
+        return try GuestService(
+            settings, files: try GuestFiles(settings.files), attester: simulation.attester, version: version,
+            actions: SimulatedActions(), notice: simulation.notice, clock: clock)
+    }
+
+    /// An agent of a machine, or of upstream's simulator where the settings say so.
+    ///
+    /// - Parameter platform: opens the machine's own source of evidence.
+    package static func configured(
+        _ settings: GuestSettings, version: GuestVersion = .unknown,
+        platform: (GuestFiles) throws -> any Attester, clock: any WallClock = SystemWallClock()
+    ) throws -> GuestService {
+        let files = try GuestFiles(settings.files)
+        guard let simulator = settings.simulator else {
+            return try GuestService(
+                settings, files: files, attester: try platform(files), version: version,
+                actions: SystemActions(files), notice: nil, clock: clock)
+        }
+        let attester = try simulator.attester()
+        return try GuestService(
+            settings, files: files, attester: attester, version: version, actions: SimulatedActions(), notice: nil,
+            clock: clock)
+    }
+
+    private init(
+        _ settings: GuestSettings, files: GuestFiles, attester: any Attester, version: GuestVersion,
+        actions: any GuestActions, notice: String?, clock: any WallClock
+    ) throws(GuestError) {
+        let agent = GuestAgent(
+            settings, files: files, attester: attester, version: version, actions: actions, clock: clock)
+        try self.init(agent, notice: notice)
+    }
+}

@@ -1,0 +1,64 @@
+package import DstackHTTPServer
+package import DstackSystem
+import Synchronization
+
+/// A whole agent as a process runs it: sockets, pages, service manager, draining.
+///
+/// ```swift
+/// let service = try await GuestService.simulated(in: "simulation")
+/// try await service.run(until: signals) { console.note("listening on \($0)") }
+/// ```
+package struct GuestService: Sendable {
+    package let agent: GuestAgent
+    package let server: GuestServer
+    /// What a person should know before relying on it; nil if there is nothing.
+    package let notice: String?
+
+    package init(
+        _ agent: GuestAgent, pages: (any GuestPages)? = nil, notice: String? = nil,
+        inherited: [Int32] = SocketActivation.descriptors()
+    ) throws(GuestError) {
+        self.agent = agent
+        self.notice = notice
+        server = try GuestServer(agent, pages: pages, inherited: inherited)
+    }
+
+    private static let log = Log("guest")
+
+    /// Serves until the stream ends or gives a signal to end by; then lets calls under way finish.
+    ///
+    /// - Parameters:
+    ///   - notifier: is told when the agent is ready and, with `watchdog`, that it is alive.
+    ///   - watchdog: whether signs of life depend on answers over the agent's own sockets.
+    ///   - whenListening: told where.
+    package func run(
+        until signals: AsyncStream<Signal>, notifier: ServiceNotifier = .init(), watchdog: Bool = false,
+        whenListening: ([HTTPBoundListener]) -> Void
+    ) async throws {
+        let bound = try await server.start()
+        whenListening(bound)
+        notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
+        let life = Task { [self] in await keepAlive(notifier, probing: watchdog) }
+        defer { life.cancel() }
+        for await signal in signals where signal != .hangup { break }
+        notifier.stopping()
+        Self.log.info("draining")
+        await server.stop(within: .seconds(10))
+    }
+
+    /// Signs of life at half the interval in which they are expected. Without one in time, systemd starts the service
+    /// again, which mends what asking again does not.
+    private func keepAlive(_ notifier: ServiceNotifier, probing: Bool) async {
+        guard probing else { return await notifier.keepAlive() }
+        guard let interval = notifier.watchdogInterval, notifier.isActive else { return }
+        while !Task.isCancelled {
+            do {
+                try await server.probe()
+                notifier.watchdog()
+            } catch {
+                Self.log.error("the agent does not answer itself", ["error": "\(error)"])
+            }
+            try? await Task.sleep(for: max(.seconds(1), interval / 2))
+        }
+    }
+}

@@ -1,0 +1,176 @@
+package import DstackConfiguration
+import DstackSystem
+
+extension GuestSettings {
+    /// Upstream's defaults for where an agent is configured; later ones win.
+    package static let standardPaths = [
+        "/etc/dstack/dstack.toml", "/etc/dstack/dstack.json", "./dstack.toml", "./dstack.json",
+    ]
+
+    /// Reads the standard files that are there, then the given one, which must be.
+    ///
+    /// A name that ends in `.toml` is read as TOML, any other as JSON, as upstream does. Keys that nobody knows do not
+    /// keep an agent from starting, because files are written by programs of other versions; they are reported.
+    ///
+    /// - Parameters:
+    ///   - path: nil for the standard files alone.
+    ///   - base: what holds where nothing is configured.
+    ///   - warn: told of each key without effect, and where it stands.
+    package static func load(
+        _ path: String?, standardPaths: [String] = Self.standardPaths, over base: GuestSettings = .init(),
+        warn: @escaping @Sendable (ConfigurationProblem) -> Void
+    ) throws(ConfigurationError) -> GuestSettings {
+        var layers: [ConfigurationLayer] = []
+        for path in standardPaths { layers.append(.file(path, ifPresent: true, format: format(of: path))) }
+        if let path { layers.append(.file(path, format: format(of: path))) }
+        return try Configuration(layers).read(unknownKeys: .reported(to: warn)) { GuestSettings($0, over: base) }
+    }
+
+    private static func format(of path: String) -> ConfigurationLayer.Format {
+        path.hasSuffix(".toml") ? .toml : .json
+    }
+
+    /// Top-level tables are profiles: `default` holds for everything, one for each listener for its address.
+    private init(_ reader: ConfigurationReader, over base: GuestSettings) {
+        self = base
+        reader.table("default") { table in
+            ident = table.value("ident", .headerValue, default: base.ident)
+            // Threads, timers and levels of upstream's web framework: there are none such here.
+            table.ignore(
+                "workers", "max_blocking", "temp_dir", "keep_alive", "log_level", "limits", "cli_colors", "shutdown",
+                "ip_header", "proxy_proto_header", "secret_key")
+            // What a profile does not say, this one says for it.
+            func listener(_ profile: String, _ preset: Listener) -> Listener {
+                reader.table(profile) { Listener($0, table, preset) }
+            }
+            listeners.main = listener("internal", base.listeners.main)
+            listeners.tappd = listener("internal-v0", base.listeners.tappd)
+            listeners.external = listener("external", base.listeners.external)
+            listeners.guestAPI = listener("guest-api", base.listeners.guestAPI)
+            table.table("core") { readCore($0) }
+        }
+    }
+
+    private mutating func readCore(_ core: ConfigurationReader) {
+        files.keys = core.value("keys_file", .path, default: files.keys)
+        files.compose = core.value("compose_file", .path, default: files.compose)
+        files.system = core.value("sys_config_file", .path, default: files.system)
+        if core.has("data_disks") { dataDisks = core.values("data_disks", .nonEmptyString) }
+        simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
+        core.table("evidence") { table in
+            evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents
+            evidence.timeout = table.value("timeout", .duration, default: evidence.timeout)
+            evidence.maximumWaiting = table.value(
+                "max_waiting", .integer(in: 1...4_096), default: evidence.maximumWaiting)
+            evidence.maximumAge = table.value("max_age", .duration, default: evidence.maximumAge)
+            evidence.publicQuotesPerMinute = table.value(
+                "public_quotes_per_minute", .integer(in: 1...6_000), default: evidence.publicQuotesPerMinute)
+        }
+        core.table("certificates") { table in
+            certificates.maximumValidity = table.optional("max_validity", .duration) ?? certificates.maximumValidity
+            certificates.includesLegacyEvidence = table.value(
+                "legacy_evidence", .boolean, default: certificates.includesLegacyEvidence)
+            certificates.acceptsCallerKeys = table.value(
+                "accept_caller_keys", .boolean, default: certificates.acceptsCallerKeys)
+            certificates.kmsTimeout = table.value("kms_timeout", .duration, default: certificates.kmsTimeout)
+            certificates.kmsTotalTimeout = table.value(
+                "kms_total_timeout", .duration, default: certificates.kmsTotalTimeout)
+            certificates.makesDemoCertificate = table.value(
+                "demo_certificate", .boolean, default: certificates.makesDemoCertificate)
+        }
+        core.table("keys") { table in
+            keys.cachedAnswers = table.value("cached_answers", .integer(in: 0...65_536), default: keys.cachedAnswers)
+        }
+        core.table("signing") { table in
+            signing.requiresContext = table.value(
+                "require_context", .boolean, default: signing.requiresContext)
+        }
+        audit = core.value("audit", .choice(standIn: .off), default: audit)
+        access =
+            core.optionalTable("access") { table in
+                AccessRules(table.tables("rules") { AccessRules.Rule($0) })
+            } ?? access
+    }
+}
+
+extension GuestSettings.Listener {
+    /// - Parameter fallback: the profile of everything.
+    fileprivate init(
+        _ profile: ConfigurationReader, _ fallback: ConfigurationReader, _ preset: GuestSettings.Listener
+    ) {
+        self = preset
+        func either<Value>(_ key: String, _ type: ConfigurationType<Value>) -> Value? {
+            profile.optional(key, type) ?? fallback.optional(key, type)
+        }
+        let port = either("port", .integer(in: 0...Int(UInt32.max)))
+        let text = either("address", .nonEmptyString)
+        replacesStale = either("reuse", .boolean) ?? preset.replacesStale
+        mode = either("socket_mode", .fileMode) ?? preset.mode
+        guard text != nil || port != nil else { return }
+        let presetPort: UInt32? =
+            switch preset.address {
+            case .tcp(_, let port): UInt32(port)
+            case .vsock(_, let port): port
+            case .unix: nil
+            }
+        let presetText: String =
+            switch preset.address {
+            case .tcp(let host, _): host
+            case .vsock(let cid, _): "vsock:\(cid)"
+            case .unix(let path): "unix:\(path)"
+            }
+        guard let address = GuestAddress(text ?? presetText, port: port.map { UInt32(clamping: $0) } ?? presetPort)
+        else {
+            profile.reject(
+                "address",
+                "expected unix:PATH, tcp:IP:PORT, or an IP address or vsock:CID with a port beside it")
+            return
+        }
+        self.address = address
+    }
+}
+
+extension GuestSettings.Simulator {
+    /// Nil where `enabled`, of older releases, is false.
+    fileprivate init?(_ table: ConfigurationReader) {
+        let isEnabled = table.value("enabled", .boolean, default: true)
+        attestationFile = table.optional("attestation_file", .path)
+        quoteFile = table.optional("quote_file", .path)
+        eventLogFile = table.optional("event_log_file", .path)
+        patchesReportData = table.value("patch_report_data", .boolean, default: true)
+        seed = table.optional("mock_attestation_seed", .hex(bytes: 32))
+        if quoteFile != nil, eventLogFile == nil {
+            table.reject("event_log_file", "is missing: quote_file needs the event log beside it")
+        }
+        if attestationFile == nil, quoteFile == nil { attestationFile = "attestation.bin" }
+        guard isEnabled else { return nil }
+    }
+}
+
+extension AccessRules.Rule {
+    fileprivate init(_ table: ConfigurationReader) {
+        users = table.values("uids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
+        groups = table.values("gids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
+        controlGroups = table.values("cgroups", .nonEmptyString)
+        methods = table.values("methods", .nonEmptyString)
+        paths = table.values("paths", .string)
+    }
+}
+
+extension ConfigurationType<UInt32> {
+    /// Permission bits as people write them.
+    fileprivate static var fileMode: ConfigurationType {
+        .text(expecting: "permissions in octal such as \"0660\"", standIn: 0) { text in
+            UInt32(text, radix: 8).flatMap { $0 <= 0o777 ? $0 : nil }
+        }
+    }
+}
+
+extension ConfigurationType<String> {
+    /// What can be sent as a header's value.
+    fileprivate static var headerValue: ConfigurationType {
+        .text(expecting: "a line of ASCII text", standIn: "") { text in
+            text.utf8.allSatisfy { (0x20...0x7E).contains($0) } && !text.isEmpty ? text : nil
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import DstackRPC
+import DstackRPCServer
+import Synchronization
+
+/// Lets one quote be made at a time, and callers know soon where that takes too long.
+///
+/// The hardware makes one quote after another anyway. What matters is that the others neither pile up nor find out after
+/// their clients have given up: at most so many wait, each so long, and who would wait longer than that is told at once.
+package final class QuoteQueue: Sendable {
+    private struct State {
+        var isBusy = false
+        var waiting: [CheckedContinuation<Void, Never>] = []
+        /// Of a quote, smoothed; nil before the first.
+        var usual: Duration?
+    }
+
+    private let state = Mutex(State())
+    private let timeout: Duration
+    private let capacity: Int
+
+    /// - Parameters:
+    ///   - timeout: how long a call may take, its turn included.
+    ///   - capacity: how many calls may wait.
+    package init(timeout: Duration, capacity: Int) {
+        self.timeout = timeout
+        self.capacity = capacity
+    }
+
+    /// Runs the body when it is its turn.
+    ///
+    /// - Throws: an `RPCError` with status 503 where that would take, or took, too long; else what the body throws.
+    package func run<Value: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        if let refusal { throw refusal }
+        let late = RPCError(
+            "no quote within \(Self.text(timeout)): the platform is busy or does not answer; try again", status: 503)
+        return try await RPCDeadline.run(within: timeout, orThrow: late) { [self] in
+            await turn()
+            // Nobody waits any more for a call whose time was over before its turn came.
+            guard !Task.isCancelled else {
+                done(after: nil)
+                throw CancellationError()
+            }
+            let start = ContinuousClock.now
+            do {
+                let value = try await body()
+                done(after: start.duration(to: .now))
+                return value
+            } catch {
+                done(after: nil)
+                throw error
+            }
+        }
+    }
+
+    /// Why a call that came now would wait in vain.
+    private var refusal: RPCError? {
+        state.withLock { state in
+            let ahead = state.waiting.count + (state.isBusy ? 1 : 0)
+            if state.isBusy, state.waiting.count >= capacity {
+                return RPCError("\(ahead) calls are waiting for quotes, which is the limit; try again", status: 503)
+            }
+            guard let usual = state.usual, usual * (ahead + 1) > timeout, ahead > 0 else { return nil }
+            return RPCError(
+                "\(ahead) calls are waiting for quotes, each of which takes \(Self.text(usual)), so that this one would "
+                    + "not be answered within \(Self.text(timeout)); try again", status: 503)
+        }
+    }
+
+    private func turn() async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let isFree = state.withLock { state in
+                guard state.isBusy else {
+                    state.isBusy = true
+                    return true
+                }
+                state.waiting.append(continuation)
+                return false
+            }
+            if isFree { continuation.resume() }
+        }
+    }
+
+    private func done(after duration: Duration?) {
+        let next: CheckedContinuation<Void, Never>? = state.withLock { state in
+            if let duration { state.usual = state.usual.map { ($0 * 3 + duration) / 4 } ?? duration }
+            guard !state.waiting.isEmpty else {
+                state.isBusy = false
+                return nil
+            }
+            return state.waiting.removeFirst()
+        }
+        next?.resume()
+    }
+
+    private static func text(_ duration: Duration) -> String {
+        let (seconds, attoseconds) = duration.components
+        return "\(seconds * 1_000 + attoseconds / 1_000_000_000_000_000) ms"
+    }
+}

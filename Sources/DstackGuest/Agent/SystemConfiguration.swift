@@ -1,0 +1,43 @@
+import DstackEncoding
+import DstackSystem
+
+/// What the host told this instance (`.sys-config.json`). Nobody signed it: addresses in it are where to ask, never whom
+/// to believe.
+struct SystemConfiguration: Sendable {
+    /// JSON text, passed on as it is.
+    let vmConfig: String
+    let kmsURLs: [String]
+    /// Where the host listens, for what it is told; empty for nowhere.
+    let hostAPIURL: String
+
+    static let maximumByteCount = 1 << 20
+
+    /// - Throws: ``GuestError/Code/invalidFile`` naming the member that is missing or not of its type.
+    init(contentsOf path: String) throws(GuestError) {
+        let bytes: [UInt8]
+        do {
+            bytes = try File.read(path, limit: Self.maximumByteCount)
+        } catch {
+            throw GuestError(
+                .invalidFile, subject: "system configuration", reason: "\(error)",
+                hint: "core.sys_config_file says where it is looked for")
+        }
+        do {
+            try self.init(parsing: bytes)
+        } catch {
+            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
+        }
+    }
+
+    init(parsing bytes: [UInt8]) throws(DecodingFailure) {
+        let root = try JSONDocument(parsing: bytes, subject: "sys-config", maximumValues: 1 << 16).root
+        guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
+        vmConfig = try root.member("vm_config").string()
+        hostAPIURL = try root.optionalMember("host_api_url")?.string() ?? ""
+        var urls: [String] = []
+        if let list = try root.optionalMember("kms_urls") {
+            for element in try list.array() { urls.append(try element.string()) }
+        }
+        kmsURLs = urls
+    }
+}
