@@ -1,0 +1,159 @@
+import DstackPages
+import DstackSystem
+
+/// What runs, and on what.
+extension Dashboard {
+    enum ContainerList: Sendable {
+        case known([Container])
+        case noEngine
+        case failed(GuestError)
+    }
+
+    func containerList() async -> ContainerList {
+        guard let engine else { return .noEngine }
+        do {
+            return .known(try await engine.list())
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    func containersSection(_ list: ContainerList) -> HTML {
+        HTML.section("Containers", id: "containers", live: .live("containers")) {
+            switch list {
+            case .known(let containers): containerTable(containers)
+            case .noEngine:
+                HTML.notice(.neutral) {
+                    HTML.element(.p) { "There is no container engine here, so no containers are shown." }
+                }
+            case .failed(let error):
+                HTML.notice(.warning) {
+                    HTML.element(.p) { "The container engine does not answer, so no containers are shown." }
+                    HTML.element(.p, .class("quiet small")) { "\(error)" }
+                }
+            }
+        }
+    }
+
+    private func containerTable(_ containers: [Container]) -> HTML {
+        HTML.table(
+            caption: "Containers", columns: ["Name", "State", "Image"] + (settings.publicLogs ? ["Logs"] : []),
+            rows: containers.map { container in
+                let name = container.displayName
+                var cells: [HTML] = [
+                    settings.publicLogs
+                        ? HTML.element(.a, .href(.path("containers", name))) { name }
+                        : HTML.element(.strong) { name },
+                    Self.stateBadge(container),
+                    HTML.element(.code) { container.image },
+                ]
+                if settings.publicLogs {
+                    cells.append(
+                        HTML.element(.span, .class("links")) {
+                            HTML.element(.a, .href(.path("containers", name)), .ariaLabel("Read the log of \(name)")) {
+                                "Read"
+                            }
+                            HTML.element(
+                                .a, .href(Self.plainLog(name)), .ariaLabel("Log of \(name) as plain text, live")
+                            ) { "Plain" }
+                        })
+                }
+                return cells
+            }, empty: "No container has been started.")
+    }
+
+    /// As upstream's page links to it.
+    static func plainLog(_ name: String) -> PageLink {
+        .path(
+            "logs", name,
+            query: [("text", ""), ("bare", ""), ("timestamps", ""), ("follow", ""), ("tail", "20")])
+    }
+
+    static func stateBadge(_ container: Container) -> HTML {
+        let tone: HTML.Tone =
+            switch container.state {
+            case .running: container.status.contains("(unhealthy)") ? .bad : .good
+            case .restarting, .paused: .warning
+            case .dead: .bad
+            case .exited: container.status.hasPrefix("Exited (0)") ? .neutral : .bad
+            default: .neutral
+            }
+        return HTML.group {
+            HTML.badge(container.state.rawValue, tone)
+            HTML.element(.span, .class("quiet small")) { " " + container.status }
+        }
+    }
+
+    // MARK: The machine
+
+    /// Nil where it is not public.
+    func machineInformation() -> Result<SystemInformation, GuestError>? {
+        guard settings.publicSystemInformation else { return nil }
+        do {
+            let system = try SystemInformation.current(dataDisks: settings.dataDisks, from: source)
+            history.add(system, at: clock.unixSeconds)
+            return .success(system)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    func machineSection(_ machine: Result<SystemInformation, GuestError>) -> HTML {
+        HTML.section("Machine", id: "machine", live: .live("machine")) {
+            switch machine {
+            case .success(let system): HTML.keyValues(rows(system))
+            case .failure(let error):
+                HTML.notice(.bad) { HTML.element(.p) { "The system does not tell: \(error)" } }
+            }
+        }
+    }
+
+    private func rows(_ system: SystemInformation) -> [(name: String, value: HTML)] {
+        let samples = history.samples
+        let cores = system.processorCount == 1 ? "1 core" : "\(system.processorCount) cores"
+        var rows: [(name: String, value: HTML)] = [
+            ("Operating system", .text("\(system.osName) \(system.osVersion)".trimmed)),
+            ("Kernel", .text(system.kernelVersion)),
+            ("Processor", .text("\(system.processorModel) (\(cores))")),
+            ("Up for", .text(Figures.duration(system.uptime))),
+            (
+                "Load average",
+                HTML.group {
+                    [system.load.oneMinute, system.load.fiveMinutes, system.load.fifteenMinutes]
+                        .map { Figures.decimals($0, 2) }.joined(separator: " · ")
+                    HTML.element(.span, .class("quiet small")) { "  over 1, 5, 15 minutes" }
+                    HTML.sparkline(
+                        samples.map { $0.load }, floor: 1,
+                        label: "Load average over the last hour, now \(Figures.decimals(system.load.oneMinute, 2))")
+                }
+            ),
+            (
+                "Memory",
+                HTML.group {
+                    Self.use(system.memory.used, of: system.memory.total)
+                    HTML.sparkline(
+                        samples.map { Double($0.usedMemory) }, floor: Double(system.memory.total),
+                        label: "Memory in use over the last hour")
+                }
+            ),
+        ]
+        if system.swap.total > 0 { rows.append(("Swap", Self.use(system.swap.used, of: system.swap.total))) }
+        for disk in system.disks {
+            rows.append(
+                (
+                    "Disk \(disk.mountPoint)",
+                    HTML.group {
+                        Self.use(disk.used, of: disk.total)
+                        HTML.element(.div, .class("quiet small")) { disk.name }
+                    }
+                ))
+        }
+        return rows
+    }
+
+    private static func use(_ used: UInt64, of total: UInt64) -> HTML {
+        HTML.bar(
+            share: total == 0 ? 0 : Double(used) / Double(total),
+            "\(Figures.size(used)) of \(Figures.size(total)) in use")
+    }
+}
