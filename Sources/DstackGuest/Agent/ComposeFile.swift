@@ -9,12 +9,13 @@ struct ComposeFile: Sendable {
     let composeHash: ComposeHash
     let name: String
     let visibility: GuestVisibility
-    /// How events are hashed, for the life of this boot.
-    let eventVersion: RuntimeEvent.Version
     /// Whether the application says how it fares.
     let checksHealth: Bool
     /// A file in which the application says so itself; nil for the health checks of its containers.
     let healthStatusFile: String?
+
+    /// The Compose project that the application's containers belong to.
+    let projectName: String
 
     /// The largest file that is read. It is in every Info answer.
     static let maximumByteCount = 4 << 20
@@ -53,14 +54,18 @@ struct ComposeFile: Sendable {
         visibility = GuestVisibility(
             showsLogs: try flag("public_logs", false), showsSystem: try flag("public_sysinfo", false),
             showsTCBInfo: try flag("public_tcbinfo", true))
-        let version = try root.optionalMember("event_log_version")
-        guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
-            throw root.failure("event_log_version is 1 or 2", .unsupported)
-        }
-        eventVersion = known
+        projectName = Self.projectName(try root.optionalMember("docker_compose_file")?.string() ?? "")
         let requirements = try root.optionalMember("requirements")
         checksHealth = try requirements?.optionalMember("health_check")?.bool() ?? false
         healthStatusFile = try requirements?.optionalMember("health_status_file")?.string()
+    }
+
+    /// What the Compose file calls its project at the top level; else `dstack`, for the directory where it lies.
+    private static func projectName(_ yaml: String) -> String {
+        let key = "name:"
+        guard let line = yaml.split(separator: "\n").first(where: { $0.hasPrefix(key) }) else { return "dstack" }
+        let name = line.dropFirst(key.count).prefix { $0 != "#" }.filter { !" \t\r\"'".contains($0) }
+        return name.isEmpty ? "dstack" : name
     }
 
     /// The boot decides which versions it runs; here they are only told from nonsense.

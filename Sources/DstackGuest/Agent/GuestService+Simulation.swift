@@ -23,7 +23,6 @@ extension GuestService {
         settings.files.compose = simulation.appComposePath
         settings.files.system = simulation.sysConfigPath
         if settings.ident == GuestSettings().ident { settings.ident = "dstack Simulator" }
-        // Keys that stand in a directory on somebody's desk are for its owner alone.
         settings.listeners.main = .init(.unix(path: directory + "/dstack.sock"))
         settings.listeners.tappd = .init(.unix(path: directory + "/tappd.sock"))
         settings.listeners.external = .init(.unix(path: directory + "/external.sock"))
@@ -58,8 +57,12 @@ extension GuestService {
         _ settings: GuestSettings, files: GuestFiles, attester: any Attester, version: GuestVersion,
         actions: any GuestActions, notice: String?, clock: any WallClock
     ) throws(GuestError) {
+        // A machine without containers has an agent all the same; where none are found, the pages say so.
+        let endpoint = try ContainerEngineEndpoint.fromEnvironment()
+        let host = MachineHost(
+            dataDisks: settings.dataDisks, endpoint: endpoint, scope: settings.scope(files))
         let agent = GuestAgent(
-            settings, files: files, attester: attester, version: version, actions: actions, clock: clock)
-        try self.init(agent, notice: notice)
+            settings, files: files, attester: attester, version: version, host: host, actions: actions, clock: clock)
+        try self.init(agent, dashboard: agent.dashboard(endpoint), notice: notice)
     }
 }

@@ -13,14 +13,16 @@ package struct GuestService: Sendable {
     package let server: GuestServer
     /// What a person should know before relying on it; nil if there is nothing.
     package let notice: String?
+    private let dashboard: Dashboard?
 
     package init(
-        _ agent: GuestAgent, pages: (any GuestPages)? = nil, notice: String? = nil,
+        _ agent: GuestAgent, dashboard: Dashboard? = nil, notice: String? = nil,
         inherited: [Int32] = SocketActivation.descriptors()
     ) throws(GuestError) {
         self.agent = agent
         self.notice = notice
-        server = try GuestServer(agent, pages: pages, inherited: inherited)
+        self.dashboard = dashboard
+        server = try GuestServer(agent, pages: dashboard, inherited: inherited)
     }
 
     private static let log = Log("guest")
@@ -39,7 +41,11 @@ package struct GuestService: Sendable {
         whenListening(bound)
         notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
         let life = Task { [self] in await keepAlive(notifier, probing: watchdog) }
-        defer { life.cancel() }
+        let history = Task { [dashboard] in await dashboard?.recordHistory() }
+        defer {
+            life.cancel()
+            history.cancel()
+        }
         for await signal in signals where signal != .hangup { break }
         notifier.stopping()
         Self.log.info("draining")

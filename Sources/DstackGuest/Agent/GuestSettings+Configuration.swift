@@ -56,6 +56,7 @@ extension GuestSettings {
         files.compose = core.value("compose_file", .path, default: files.compose)
         files.system = core.value("sys_config_file", .path, default: files.system)
         if core.has("data_disks") { dataDisks = core.values("data_disks", .nonEmptyString) }
+        containerProject = core.optional("container_project", .nonEmptyString) ?? containerProject
         simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
         core.table("evidence") { table in
             evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents

@@ -5,6 +5,8 @@ package struct GuestSettings: Sendable {
     package var files = Files()
     /// Mount points that system information shows.
     package var dataDisks = ["/"]
+    /// The Compose project whose containers are the application's, `*` for all; nil for that of the compose file.
+    package var containerProject: String?
     package var listeners = Listeners()
     package var evidence = Evidence()
     package var certificates = Certificates()
