@@ -158,6 +158,12 @@ let package = Package(
             ]
         ),
         tests(
+            "DstackClientTests",
+            [
+                "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer",
+                "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "FuzzSupport",
+            ]),
+        tests(
             "DstackKeysTests",
             [
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
