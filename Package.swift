@@ -66,6 +66,7 @@ let package = Package(
         wrapper("CSecp256k1", links: ["secp256k1"]),
         wrapper("CTOML", links: []),
         wrapper("CZlib", links: ["z"]),
+        wrapper("CSpawn", links: []),
         wrapper("CEvent", links: ["event_core", "ssl", "crypto"]),
 
         // Support
@@ -78,6 +79,7 @@ let package = Package(
         support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
         support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
         support("DstackPages", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
+        support("DstackDevelopment", ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         support("DstackRPC", ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         support("DstackRPCServer", ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
 
@@ -103,7 +105,8 @@ let package = Package(
         shell(
             "dstack",
             [
-                "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackMockTEE", "DstackSystem",
+                "DstackAttestation", "DstackCommandLine", "DstackCrypto", "DstackDevelopment", "DstackEncoding",
+                "DstackGuest", "DstackMockTEE", "DstackSystem",
             ]),
         shell(
             "dstack-verifier",
@@ -179,8 +182,8 @@ let package = Package(
         tests(
             "EndToEndTests",
             [
-                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackKeys",
-                "DstackMockTEE",
+                "DstackAttestation", "DstackCrypto", "DstackDevelopment", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
             ]),
     ],
     swiftLanguageModes: [.v6],

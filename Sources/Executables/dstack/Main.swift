@@ -6,10 +6,11 @@ enum Main {
     static let root = Command(
         "dstack", "tools for developers and operators of dstack",
         examples: [
+            "dstack dev up",
             "dstack verify https://app.example.org --app-compose app-compose.json",
             "dstack mock-tee evidence --app-compose app-compose.json",
         ],
-        subcommands: [VerifyCommand.command, MockTEECommand.command])
+        subcommands: [VerifyCommand.command, DevCommand.command, MockTEECommand.command])
 
     static func main() async {
         await Shell(root, build: .current, answeringFailures: VerifyCommand.answerFailure).main()

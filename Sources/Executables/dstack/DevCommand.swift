@@ -1,0 +1,181 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackDevelopment
+import DstackEncoding
+import DstackSystem
+import Glibc
+
+/// `dev`: a whole dstack on a developer's machine, without a TEE.
+enum DevCommand {
+    static let command = Command(
+        "dev", "runs a whole dstack on this machine, with a simulated TEE",
+        examples: ["dstack dev up", "dstack dev down"],
+        notes: [
+            "The TEE is simulated: its root of trust is made in the directory, and nothing about hardware is proven."
+        ],
+        subcommands: [up, down, status])
+
+    private static let directory = Option(
+        "dir", .directory, environment: "DSTACK_DEV_DIR",
+        "where keys, logs and records are kept; ~/.local/state/dstack/dev if left out")
+
+    // MARK: up
+
+    private static let appCompose = Option(
+        "app-compose", .file, "the application's app-compose.json; a small example if left out")
+    private static let listen = Option(
+        "listen", .text("ADDRESS:PORT"), default: "127.0.0.1:0",
+        "where the application listens; port 0 for any free one")
+    private static let foreground = Flag("foreground", "stay until Ctrl-C, and then end everything")
+
+    private static let up = Command(
+        "up", "starts the agent and an application with attested HTTPS, and verifies it as a stranger would",
+        examples: ["dstack dev up", "dstack dev up --app-compose app-compose.json --foreground"],
+        notes: [
+            "It returns when the application has proved what it runs, and leaves it running. Started again, it finds and "
+                + "verifies what runs. If anything fails, or at Ctrl-C, nothing is left running."
+        ],
+        arguments: [directory, appCompose, listen, foreground]
+    ) { arguments, console in
+        let compose = try arguments.read(appCompose, limit: 4 << 20) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
+        do throws(AttestationError) {
+            _ = try AppCompose(parsing: compose)
+        } catch {
+            throw CommandFailure(.wrongRequest, "\(error)")
+        }
+        return try await explained {
+            let directory = try place(arguments)
+            let plan = DevelopmentPlan(
+                directory, programs: try programs(), listenAddress: arguments[listen])
+            let session = DevSession(plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments))
+            return try await Interruption.watch {
+                try await session.up()
+                return arguments[foreground] ? try await session.stay() : .done
+            }
+        }
+    }
+
+    // MARK: down
+
+    private static let down = Command(
+        "down", "ends everything that `dstack dev up` started", examples: ["dstack dev down"],
+        arguments: [directory]
+    ) { arguments, console in
+        try await explained {
+            let directory = try place(arguments)
+            let ended = try await DevelopmentSystem(directory, note: { console.note($0) }).down()
+            for component in ended { console.print("ended \(component.name) (process \(component.processID))") }
+            if ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
+            return .done
+        }
+    }
+
+    // MARK: status
+
+    private static let json = Flag("json", "print one JSON object")
+
+    private static let status = Command(
+        "status", "shows what runs; exit status 1 if not everything does", examples: ["dstack dev status"],
+        arguments: [directory, json]
+    ) { arguments, console in
+        try await explained {
+            let directory = try place(arguments)
+            let (running, ended) = DevelopmentSystem(directory).status
+            if arguments[json] {
+                var writer = JSONWriter()
+                writer.object { object in
+                    object.member("directory", directory.path)
+                    object.member("simulated", true)
+                    object.array("running") { array in
+                        for component in running {
+                            array.object { item in
+                                item.member("name", component.name)
+                                item.member("pid", component.processID)
+                                item.member("address", component.address)
+                            }
+                        }
+                    }
+                    object.member("ended", ended)
+                }
+                console.print(writer.text)
+            } else {
+                for component in running {
+                    let address = component.address.map { " at \(SafeText.line($0))" } ?? ""
+                    console.print("\(component.name): running\(address) (process \(component.processID))")
+                }
+                for name in ended { console.print("\(SafeText.line(name)): ended") }
+                if running.isEmpty, ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
+            }
+            return !running.isEmpty && ended.isEmpty ? .yes : .no
+        }
+    }
+
+    // MARK: What they share
+
+    private static func place(_ arguments: Arguments) throws -> DevelopmentDirectory {
+        if let path = arguments[directory] { return try DevelopmentDirectory(path) }
+        let environment = Environment.process
+        if let state = environment["XDG_STATE_HOME"], state.hasPrefix("/") {
+            return try DevelopmentDirectory(state + "/dstack/dev")
+        }
+        guard let home = environment["HOME"], home.hasPrefix("/") else {
+            throw CommandFailure(
+                .wrongRequest, "there is no HOME to keep the system in", hint: "name a directory with --dir")
+        }
+        return try DevelopmentDirectory(home + "/.local/state/dstack/dev")
+    }
+
+    /// The directory of this program, where the others lie as well.
+    private static func programs() throws(CommandFailure) -> String {
+        guard let path = realpath("/proc/self/exe", nil) else {
+            throw CommandFailure(.worldFailed, "\(SystemError.last("find this program's own path"))")
+        }
+        defer { free(path) }
+        let text = String(cString: path)
+        return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
+    }
+
+    /// How `down` is called for the same system, as it can be typed where this was typed.
+    private static func stopCommand(_ arguments: Arguments) -> String {
+        let isFromOption = arguments.has(directory) && Environment.process["DSTACK_DEV_DIR"] != arguments[directory]
+        let option = isFromOption ? arguments[directory].map { " --dir " + shellWord($0) } ?? "" : ""
+        return shellWord(CommandLine.arguments.first ?? "dstack") + " dev down" + option
+    }
+
+    /// Failures of the system as failures of a command.
+    private static func explained(_ body: () async throws -> ExitStatus) async throws -> ExitStatus {
+        do {
+            return try await body()
+        } catch let error as DevelopmentError {
+            throw CommandFailure(
+                error.code == .configuration ? .wrongRequest : .worldFailed, error.reason, hint: error.hint)
+        }
+    }
+}
+
+/// A word as a POSIX shell takes it.
+func shellWord(_ text: String) -> String {
+    let isPlain = text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "/._-:=+,@%".utf8.contains(byte)
+        }
+    }
+    guard !isPlain || text.isEmpty else { return text }
+    return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+}
+
+/// Ctrl-C and other requests to end, as the cancellation of a task.
+enum Interruption {
+    /// Runs a body that is cancelled by SIGINT, SIGTERM and SIGHUP. They have no other effect until it has returned, so that
+    /// an impatient second Ctrl-C does not keep it from cleaning up.
+    static func watch<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
+        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
+        let task = Task { try await body() }
+        let watcher = Task { for await _ in signals { task.cancel() } }
+        defer { watcher.cancel() }
+        return try await task.value
+    }
+}

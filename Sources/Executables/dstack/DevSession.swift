@@ -1,0 +1,140 @@
+import DstackAttestation
+import DstackCommandLine
+import DstackCrypto
+import DstackDevelopment
+import DstackEncoding
+import DstackGuest
+import DstackSystem
+import Glibc
+
+/// One `dstack dev up`: from nothing to an application that has proved what it runs.
+struct DevSession: Sendable {
+    private let plan: DevelopmentPlan
+    private let appCompose: [UInt8]
+    private let console: Console
+    private let system: DevelopmentSystem
+    private let stopCommand: String
+
+    init(_ plan: DevelopmentPlan, appCompose: [UInt8], console: Console, stopCommand: String) {
+        self.plan = plan
+        self.appCompose = appCompose
+        self.console = console
+        self.stopCommand = stopCommand
+        system = DevelopmentSystem(plan.directory, note: { console.note($0) })
+    }
+
+    // MARK: Up
+
+    /// Starts what does not run, verifies it, and says what to do with it. Throws with nothing left running.
+    func up() async throws {
+        var (url, isReused) = try await start()
+        do {
+            var report: EndpointReport
+            do {
+                report = try await verify(url)
+            } catch  where isReused && !Task.isCancelled {
+                console.note("what runs does not answer; starting anew")
+                _ = try await system.down()
+                (url, isReused) = try await start()
+                report = try await verify(url)
+            }
+            console.print(String(report.text(style: EndpointReport.TextStyle(console.outputTerminal)).dropLast()))
+            guard report.verdict == .accepted else {
+                throw CommandFailure(
+                    .no, "the application did not prove that it runs the compose file",
+                    hint: "look at the logs in \(plan.directory.path)/log")
+            }
+            explain(url, report)
+        } catch {
+            // In a task of its own: this one may be cancelled, and nothing must be left running.
+            let system = system
+            _ = try await Task { try await system.down() }.value
+            throw Task.isCancelled ? DevelopmentError(.interrupted, "interrupted; nothing is left running") : error
+        }
+    }
+
+    private func start() async throws -> (url: String, isReused: Bool) {
+        let clock = ContinuousClock()
+        let began = clock.now
+        let components = plan.components(composeHash: "\(ComposeHash(ofFile: appCompose))")
+        let (running, isReused) = try await system.up(components, prepare: prepare)
+        guard let url = running.first(where: { $0.name == DevelopmentPlan.applicationName })?.address else {
+            throw DevelopmentError(.component, "the application did not say where it listens")
+        }
+        if isReused {
+            console.note("what is wanted runs already in \(plan.directory.path)")
+        } else {
+            let milliseconds = (clock.now - began) / .milliseconds(1)
+            console.note("started \(running.map(\.name).joined(separator: " and ")) in \(Int(milliseconds)) ms")
+        }
+        return (url, isReused)
+    }
+
+    /// The operator's copy of the compose file, and the simulated guest's own files.
+    private func prepare() async throws {
+        try AtomicFile.write(appCompose, to: plan.appComposePath, mode: .readable)
+        let now = SystemWallClock().unixSeconds
+        do {
+            _ = try await SimulationDirectory.loadOrCreate(in: plan.guestPath, appCompose: appCompose, at: now)
+        } catch {
+            // Of another application, or of another release. Nothing in it is anybody's but this command's.
+            console.note("making a new simulated guest: \(error)")
+            try plan.directory.removeAll(plan.guestPath)
+            _ = try await SimulationDirectory.loadOrCreate(in: plan.guestPath, appCompose: appCompose, at: now)
+        }
+    }
+
+    /// What a stranger does who knows the simulated root and has his own copy of the compose file.
+    private func verify(_ url: String) async throws -> EndpointReport {
+        let root = try TrustAnchor(certificate: File.read(plan.trustRootPath, limit: 1 << 20))
+        var verifier = EndpointVerifier(
+            quoteVerifier: QuoteVerifier(trustAnchor: root),
+            collateral: try OfflineCollateral(path: plan.collateralPath))
+        verifier.appCompose = try File.read(plan.appComposePath, limit: 4 << 20)
+        return try await verifier.verify(EndpointAddress(url), at: SystemWallClock().unixSeconds)
+    }
+
+    private func explain(_ url: String, _ report: EndpointReport) {
+        let style = console.style
+        let key = report.certificate.map { Base64.encode(SHA256.hash($0.publicKey).bytes) } ?? ""
+        let program = shellWord(CommandLine.arguments.first ?? "dstack")
+        console.print()
+        console.print(style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority;")
+        console.print("        the pin lets curl talk to the key that was just verified, and to no other)")
+        console.print("  curl -k --pinnedpubkey 'sha256//\(key)' \(shellWord(url))/")
+        console.print()
+        console.print(style.bold("Verify it again"))
+        console.print("  \(program) verify \(shellWord(url)) --app-compose \(shellWord(plan.appComposePath)) \\")
+        console.print(
+            "    --trust-root \(shellWord(plan.trustRootPath)) --collateral \(shellWord(plan.collateralPath))")
+        console.print()
+        console.print(style.bold("Logs"))
+        console.print("  \(SafeText.line(plan.directory.path))/log")
+        console.print()
+        console.print(style.bold("Stop it"))
+        console.print("  \(stopCommand)")
+    }
+
+    // MARK: Foreground
+
+    /// Stays until the task is cancelled or a component ends; then ends everything.
+    func stay() async throws -> ExitStatus {
+        console.note("running; Ctrl-C ends everything")
+        let names = system.status.running.map(\.name)
+        var ended: [String] = []
+        while ended.isEmpty {
+            do { try await Task.sleep(for: .milliseconds(200)) } catch { break }
+            let running = Set(system.status.running.map(\.name))
+            ended = names.filter { !running.contains($0) }
+        }
+        let system = system
+        _ = try await Task { try await system.down() }.value
+        guard ended.isEmpty else {
+            throw DevelopmentError(
+                .component, "\(ended.joined(separator: " and ")) ended; nothing is left running",
+                hint: "look at the logs in \(plan.directory.path)/log")
+        }
+        console.note("ended everything")
+        return .done
+    }
+}

@@ -1,0 +1,79 @@
+/// One program of a system that runs on a developer's machine: what is started, what it waits for, when it is ready.
+///
+/// ```swift
+/// Component(
+///     name: "app", executable: "/usr/bin/app", arguments: ["--listen", "127.0.0.1:0"],
+///     environment: ["AGENT": "/tmp/x/agent.sock"], dependencies: ["agent"], readiness: .announces("listening on "))
+/// ```
+package struct Component: Sendable, Hashable {
+    /// When a component may be used.
+    package enum Readiness: Sendable, Hashable {
+        /// A GET of a path over a Unix socket is answered with 2xx.
+        case answers(socket: String, path: String)
+        /// It has printed a line that begins with these words. What follows is its address.
+        case announces(String)
+    }
+
+    /// Lower-case, as status lines, log files and records have it.
+    package let name: String
+    /// Absolute path.
+    package let executable: String
+    package let arguments: [String]
+    /// Beside what this process has itself.
+    package let environment: [String: String]
+    /// Components that must be ready before this one starts; they come earlier in a system's list.
+    package let dependencies: [String]
+    package let readiness: Readiness
+    /// What else decides whether a running one is still the right one, such as the hash of a file that it reads.
+    package let revision: String
+
+    package init(
+        name: String, executable: String, arguments: [String] = [], environment: [String: String] = [:],
+        dependencies: [String] = [], readiness: Readiness, revision: String = ""
+    ) {
+        self.name = name
+        self.executable = executable
+        self.arguments = arguments
+        self.environment = environment
+        self.dependencies = dependencies
+        self.readiness = readiness
+        self.revision = revision
+    }
+}
+
+/// A component that runs.
+package struct RunningComponent: Sendable, Hashable {
+    package let name: String
+    package let processID: Int32
+    /// What it announced; nil for one that announces nothing.
+    package let address: String?
+}
+
+/// Why a development system does not come up or go down.
+package struct DevelopmentError: Error, Sendable, CustomStringConvertible, Equatable {
+    package enum Code: Sendable, Hashable {
+        /// The directory, or the list of components, cannot work.
+        case configuration
+        /// A file, a process or a lock could not be had from the system.
+        case system
+        /// A component ended or did not become ready.
+        case component
+        /// Somebody asked for the end.
+        case interrupted
+    }
+
+    package let code: Code
+    package let reason: String
+    /// What to do about it; nil if there is nothing to say.
+    package let hint: String?
+
+    package init(_ code: Code, _ reason: String, hint: String? = nil) {
+        self.code = code
+        self.reason = reason
+        self.hint = hint
+    }
+
+    package var description: String { reason }
+
+    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
+}

@@ -1,0 +1,60 @@
+/// What a development system consists of, and where in its directory everything lies.
+///
+/// There is the guest agent of a simulated trust domain and an application that serves attested HTTPS with keys and
+/// evidence from it. What else belongs to a whole system is added to ``components(appCompose:)``.
+package struct DevelopmentPlan: Sendable {
+    package let directory: DevelopmentDirectory
+    /// Where the programs are.
+    private let programs: String
+    /// Where the application listens: address and port, port 0 for any free one.
+    private let listenAddress: String
+
+    package init(_ directory: DevelopmentDirectory, programs: String, listenAddress: String) {
+        self.directory = directory
+        self.programs = programs
+        self.listenAddress = listenAddress
+    }
+
+    /// The operator's copy of the compose file. The guest has one of its own, which nothing is compared with.
+    package var appComposePath: String { directory.path + "/app-compose.json" }
+    /// The simulated guest's files: keys, evidence, sockets, and the root and collateral of the simulated TEE.
+    package var guestPath: String { directory.path + "/guest" }
+    package var trustRootPath: String { guestPath + "/root.pem" }
+    package var collateralPath: String { guestPath + "/collateral.json" }
+    /// The agent's socket for applications (upstream's name).
+    package var agentSocketPath: String { guestPath + "/dstack.sock" }
+
+    /// The component whose address is the system's.
+    package static let applicationName = "app"
+
+    /// All components, in the order in which they start.
+    ///
+    /// - Parameter composeHash: of the application; a running system of another one is not the one that is wanted.
+    package func components(composeHash: String) -> [Component] {
+        [
+            Component(
+                name: "guest-agent", executable: programs + "/dstack-guest-agent",
+                arguments: ["--simulate", guestPath],
+                readiness: .answers(socket: agentSocketPath, path: "/Info"), revision: composeHash),
+            Component(
+                name: Self.applicationName, executable: programs + "/attested-service",
+                arguments: ["--listen", listenAddress], environment: ["DSTACK_SIMULATOR_ENDPOINT": agentSocketPath],
+                dependencies: ["guest-agent"], readiness: .announces("listening on "), revision: composeHash),
+        ]
+    }
+
+    /// The application of a system for which none was given.
+    package static let exampleAppCompose = """
+        {
+          "manifest_version": 2,
+          "name": "attested-service",
+          "runner": "docker-compose",
+          "docker_compose_file": "services:\\n  web:\\n    image: attested-service\\n    ports:\\n      - \\"443:443\\"\\n    volumes:\\n      - /var/run/dstack.sock:/var/run/dstack.sock\\n",
+          "kms_enabled": false,
+          "gateway_enabled": false,
+          "public_logs": true,
+          "public_sysinfo": true
+        }
+
+        """
+}

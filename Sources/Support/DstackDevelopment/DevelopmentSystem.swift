@@ -1,0 +1,259 @@
+import DstackEncoding
+import DstackHTTP
+import DstackHTTPClient
+import DstackSystem
+import Glibc
+
+/// A system of programs on a developer's machine, kept in a directory: brought up, looked at and ended by commands that
+/// themselves come and go.
+///
+/// ```swift
+/// let system = DevelopmentSystem(try DevelopmentDirectory(path), note: { console.note($0) })
+/// let running = try await system.up([agent, app])
+/// …
+/// try await system.down()
+/// ```
+///
+/// Whatever is started is recorded with its start time before anything else happens, so that it can be found and ended
+/// later, and nothing else ever is.
+package struct DevelopmentSystem: Sendable {
+    package let directory: DevelopmentDirectory
+    /// How long a component may take to become ready.
+    package var readyTimeout = Duration.seconds(60)
+    /// How long a component may take to end when it is asked to; then it is killed.
+    package var stopTimeout = Duration.seconds(10)
+    /// How long another command may hold the directory.
+    package var lockTimeout = Duration.seconds(120)
+    private let note: @Sendable (String) -> Void
+    private static let interval = Duration.milliseconds(20)
+
+    /// - Parameter note: is told of progress, a line at a time.
+    package init(_ directory: DevelopmentDirectory, note: @escaping @Sendable (String) -> Void = { _ in }) {
+        self.directory = directory
+        self.note = note
+    }
+
+    // MARK: Up
+
+    /// Starts the components one after the other, each when those before it are ready.
+    ///
+    /// If the very same components run already they are left alone. Anything else that runs in the directory is ended
+    /// first. If one fails, or the task is cancelled, all of them are ended before this throws.
+    ///
+    /// - Parameter prepare: makes files that the components need; called only when they are started, while nothing runs.
+    package func up(
+        _ components: [Component], prepare: () async throws -> Void = {}
+    ) async throws -> (components: [RunningComponent], isReused: Bool) {
+        try check(components)
+        try directory.create()
+        let lock = try await lock()
+        defer { withExtendedLifetime(lock) {} }
+        let wanted = components.map { (component: $0, fingerprint: Self.fingerprint($0)) }
+        let records = directory.records
+        let fitting = wanted.compactMap { component, fingerprint in
+            records[component.name].flatMap {
+                $0.fingerprint == fingerprint && $0.isReady && $0.process.isRunning ? $0 : nil
+            }
+        }
+        if fitting.count == wanted.count, records.count == wanted.count {
+            return (fitting.map(Self.running), true)
+        }
+        if records.values.contains(where: { $0.process.isRunning }) {
+            note("ending what runs in \(directory.path), which is not what is wanted now")
+        }
+        try await stopAll()
+        do {
+            try await prepare()
+            var running: [RunningComponent] = []
+            for (component, fingerprint) in wanted {
+                running.append(try await start(component, fingerprint))
+            }
+            return (running, false)
+        } catch {
+            // In a task of its own: this one may be cancelled, and nothing must be left running.
+            try await Task { try await stopAll() }.value
+            throw error is CancellationError
+                ? DevelopmentError(.interrupted, "interrupted; nothing is left running") : error
+        }
+    }
+
+    private func check(_ components: [Component]) throws(DevelopmentError) {
+        var seen = Set<String>()
+        for component in components {
+            guard access(component.executable, X_OK) == 0 else {
+                throw DevelopmentError(
+                    .configuration, "\(component.name): \(SystemError.last("start", component.executable))",
+                    hint: "build it: make build")
+            }
+            guard component.dependencies.allSatisfy(seen.contains), seen.insert(component.name).inserted else {
+                throw DevelopmentError(
+                    .configuration, "\(component.name) stands twice in the list, or before what it depends on")
+            }
+        }
+    }
+
+    private func start(_ component: Component, _ fingerprint: String) async throws -> RunningComponent {
+        try Task.checkCancellation()
+        directory.rotateLog(of: component.name)
+        let clock = ContinuousClock()
+        let began = clock.now
+        let processID: Int32
+        do throws(SystemError) {
+            processID = try ChildProcess.start(component, log: directory.log(of: component.name))
+        } catch {
+            throw DevelopmentError(.system, "\(component.name): \(error)")
+        }
+        guard let process = ProcessIdentity(of: processID) else {
+            throw ended(component, ChildProcess.ending(of: processID) ?? "at once")
+        }
+        var record = DevelopmentDirectory.Record(name: component.name, process: process, fingerprint: fingerprint)
+        do {
+            try directory.write(record)
+        } catch {
+            // Without a record nobody would find it again.
+            kill(-processID, SIGKILL)
+            throw error
+        }
+        while try await !isReady(component, &record.address) {
+            if let ending = ChildProcess.ending(of: processID) { throw ended(component, ending) }
+            guard clock.now - began < readyTimeout else {
+                throw DevelopmentError(
+                    .component,
+                    "\(component.name) was not ready within \(DurationText.format(readyTimeout))" + tail(component),
+                    hint: "look at \(directory.log(of: component.name))")
+            }
+            try await Task.sleep(for: Self.interval)
+        }
+        record.isReady = true
+        try directory.write(record)
+        return Self.running(record)
+    }
+
+    private func ended(_ component: Component, _ ending: String) -> DevelopmentError {
+        DevelopmentError(
+            .component, "\(component.name) ended \(ending)" + tail(component),
+            hint: "look at \(directory.log(of: component.name))")
+    }
+
+    /// The last lines of a component's log, which usually say why.
+    private func tail(_ component: Component) -> String {
+        let lines = directory.logText(of: component.name).split(separator: "\n").suffix(5)
+        return lines.isEmpty ? "" : "; it said last:\n" + lines.map { "  \($0)" }.joined(separator: "\n")
+    }
+
+    private func isReady(_ component: Component, _ address: inout String?) async throws -> Bool {
+        switch component.readiness {
+        case .answers(let socket, let path):
+            guard access(socket, F_OK) == 0 else { return false }
+            let limits = HTTPClientLimits(
+                maximumBodyBytes: 1 << 20, connectTimeout: .seconds(2), totalTimeout: .seconds(5))
+            let client = HTTPClient(HTTPClientConfiguration(transport: .unix(path: socket), limits: limits))
+            return (try? await client.send(HTTPRequest(.get, "http://component\(path)")))?.isSuccess ?? false
+        case .announces(let words):
+            // A line that is not whole yet may still grow.
+            let lines = directory.logText(of: component.name).split(separator: "\n", omittingEmptySubsequences: false)
+            guard let line = lines.dropLast().first(where: { $0.hasPrefix(words) }) else { return false }
+            address = String(line.dropFirst(words.count))
+            return true
+        }
+    }
+
+    /// Everything that decides whether a running component is the one that is wanted, the program file included.
+    private static func fingerprint(_ component: Component) -> String {
+        var status = stat()
+        _ = stat(component.executable, &status)
+        let parts =
+            [
+                "\(status.st_dev)", "\(status.st_ino)", "\(status.st_size)", "\(status.st_mtim.tv_sec)",
+                "\(status.st_mtim.tv_nsec)",
+            ]
+            + [component.executable] + component.arguments
+            + component.environment.map { "\($0.key)=\($0.value)" }.sorted() + [component.revision]
+        return parts.joined(separator: "\u{1F}")
+    }
+
+    private static func running(_ record: DevelopmentDirectory.Record) -> RunningComponent {
+        RunningComponent(name: record.name, processID: record.process.processID, address: record.address)
+    }
+
+    // MARK: Status and down
+
+    /// The components that run, by name, and those that were started and run no more.
+    package var status: (running: [RunningComponent], ended: [String]) {
+        let records = directory.records.values.sorted { $0.process.startTime < $1.process.startTime }
+        return (
+            records.filter { $0.process.isRunning }.map(Self.running),
+            records.filter { !$0.process.isRunning }.map(\.name)
+        )
+    }
+
+    /// Ends everything that runs in the directory. Nothing running is fine.
+    ///
+    /// - Returns: what was ended.
+    package func down() async throws -> [RunningComponent] {
+        guard directory.exists else { return [] }
+        let lock = try await lock()
+        defer { withExtendedLifetime(lock) {} }
+        let running = status.running
+        try await stopAll()
+        return running
+    }
+
+    /// The last that was started ends first, because it uses those before it.
+    private func stopAll() async throws {
+        for record in directory.records.values.sorted(by: { $0.process.startTime > $1.process.startTime }) {
+            try await stop(record)
+        }
+    }
+
+    private func stop(_ record: DevelopmentDirectory.Record) async throws {
+        for (signal, patience) in [(SIGTERM, stopTimeout), (SIGKILL, Duration.seconds(10))] {
+            if try await hasEnded(record.process, within: .zero) { break }
+            // Only a group that is known to be the recorded process's is ever signalled.
+            kill(-record.process.processID, signal)
+            if try await hasEnded(record.process, within: patience) { break }
+        }
+        guard try await hasEnded(record.process, within: .zero) else {
+            throw DevelopmentError(
+                .system, "\(record.name) (process \(record.process.processID)) cannot be ended",
+                hint: "it belongs to another user, or hangs in the kernel")
+        }
+        directory.remove(record)
+    }
+
+    /// Whether a process and all others of its group are gone.
+    private func hasEnded(_ process: ProcessIdentity, within patience: Duration) async throws -> Bool {
+        let clock = ContinuousClock()
+        let began = clock.now
+        while true {
+            // Where it is a child of this process, its entry stays until it is asked for.
+            _ = ChildProcess.ending(of: process.processID)
+            if !process.hasRunningGroup { return true }
+            guard clock.now - began < patience else { return false }
+            try await Task.sleep(for: Self.interval)
+        }
+    }
+
+    // MARK: Lock
+
+    private func lock() async throws -> DevelopmentDirectory.Lock {
+        let clock = ContinuousClock()
+        let began = clock.now
+        var isWaiting = false
+        while true {
+            if let lock = try DevelopmentDirectory.Lock(directory) { return lock }
+            if !isWaiting { note("another command works in \(directory.path); waiting for it") }
+            isWaiting = true
+            guard clock.now - began < lockTimeout else {
+                throw DevelopmentError(
+                    .system, "another command has worked in \(directory.path) for \(DurationText.format(lockTimeout))",
+                    hint: "end it, or name another directory with --dir")
+            }
+            do {
+                try await Task.sleep(for: Self.interval)
+            } catch {
+                throw DevelopmentError(.interrupted, "interrupted; nothing was started")
+            }
+        }
+    }
+}

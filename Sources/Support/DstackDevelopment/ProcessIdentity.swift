@@ -1,0 +1,85 @@
+import DstackSystem
+import Glibc
+
+/// A process that cannot be mistaken for another one that gets the same number later: its number, when it started, and in
+/// which boot of the machine.
+struct ProcessIdentity: Sendable, Hashable {
+    let processID: Int32
+    /// Clock ticks after boot.
+    let startTime: UInt64
+    let bootID: String
+
+    init(processID: Int32, startTime: UInt64, bootID: String) {
+        self.processID = processID
+        self.startTime = startTime
+        self.bootID = bootID
+    }
+
+    /// A process that runs now; nil if there is none of that number.
+    init?(of processID: Int32) {
+        guard let entry = ProcessEntry(processID), let boot = Self.currentBoot else { return nil }
+        self.init(processID: processID, startTime: entry.startTime, bootID: boot)
+    }
+
+    /// Whether the very same process still runs. One that has ended and waits for its parent does not.
+    var isRunning: Bool {
+        guard bootID == Self.currentBoot, let entry = ProcessEntry(processID) else { return false }
+        return entry.startTime == startTime && !entry.hasEnded
+    }
+
+    private static let currentBoot: String? = {
+        guard let text = try? File.readText("/proc/sys/kernel/random/boot_id", limit: 128) else { return nil }
+        return String(text.prefix { $0 != "\n" })
+    }()
+
+    /// Whether this process, or another of the group that it leads, still runs.
+    ///
+    /// A group outlives its leader, whose number the kernel gives to nobody else meanwhile: if there is no process of that
+    /// number, the group is still this one's; if there is another one, the group is a stranger's.
+    var hasRunningGroup: Bool {
+        guard bootID == Self.currentBoot else { return false }
+        if let entry = ProcessEntry(processID), entry.startTime != startTime { return false }
+        return ProcessEntry.all.contains { $0.group == processID && !$0.hasEnded }
+    }
+}
+
+/// What `/proc/PID/stat` says (proc(5)).
+struct ProcessEntry {
+    let processID: Int32
+    let state: UInt8
+    let group: Int32
+    let startTime: UInt64
+
+    var hasEnded: Bool { state == UInt8(ascii: "Z") || state == UInt8(ascii: "X") }
+
+    init?(_ processID: Int32) {
+        guard processID > 0, let bytes = try? File.read("/proc/\(processID)/stat", limit: 16_384),
+            // The second field is the program's name in parentheses, which may itself have any character.
+            let nameEnd = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        // From the third field on; the group is the fifth, the start time the 22nd.
+        let fields = bytes[(nameEnd + 1)...].split(separator: UInt8(ascii: " "))
+        guard fields.count > 19, let state = fields[0].first,
+            let group = Int32(String(decoding: fields[2], as: UTF8.self)),
+            let startTime = UInt64(String(decoding: fields[19], as: UTF8.self))
+        else { return nil }
+        self.processID = processID
+        self.state = state
+        self.group = group
+        self.startTime = startTime
+    }
+
+    /// All processes that this one can see.
+    static var all: [ProcessEntry] {
+        guard let directory = opendir("/proc") else { return [] }
+        defer { closedir(directory) }
+        var entries: [ProcessEntry] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
+            }
+            if let number = Int32(name), let found = ProcessEntry(number) { entries.append(found) }
+        }
+        return entries
+    }
+}
