@@ -12,6 +12,8 @@ extension EndpointReport {
             case failed
             /// Nothing was given to compare it with.
             case notCompared = "not_compared"
+            /// It passed by itself, but a link before it does not hold: it hangs on nothing.
+            case unproven
             /// An earlier failure left nothing to check.
             case notReached = "not_reached"
         }
@@ -34,11 +36,20 @@ extension EndpointReport {
         public let subject: String
         /// What belongs to it.
         public let facts: [Fact]
+
+        fileprivate func with(_ outcome: Outcome) -> Link {
+            Link(name: name, title: title, outcome: outcome, subject: subject, facts: facts)
+        }
     }
 
     /// From the hardware's root down to the connection; each link is certified, signed or named by the one before it.
     public var chain: [Link] {
-        [rootLink, platformLink, quoteLink, registersLink, applicationLink, keyLink, connectionLink]
+        var isBroken = false
+        return [rootLink, platformLink, quoteLink, registersLink, applicationLink, keyLink, connectionLink].map {
+            link in
+            defer { isBroken = isBroken || link.outcome == .failed || link.outcome == .notReached }
+            return isBroken && link.outcome == .passed ? link.with(.unproven) : link
+        }
     }
 
     /// Which link a check of the quote belongs to; every check belongs to exactly one.
@@ -67,9 +78,19 @@ extension EndpointReport {
     private func link(
         _ name: String, _ title: String, _ subject: String, _ facts: [(String, String?)], outcome: Link.Outcome? = nil
     ) -> Link {
-        Link(
-            name: name, title: title, outcome: outcome ?? self.outcome(of: name), subject: subject,
+        let outcome = outcome ?? self.outcome(of: name)
+        var facts = facts
+        if outcome == .failed { facts.append(("fails because", firstFailure(of: name))) }
+        return Link(
+            name: name, title: title, outcome: outcome, subject: subject,
             facts: facts.compactMap { name, value in value.map { Link.Fact(name: name, value: $0) } })
+    }
+
+    private func firstFailure(of link: String) -> String? {
+        for check in evidence?.checks ?? [] where Self.link(of: check.id) == link {
+            if case .failed = check.outcome { return check.message }
+        }
+        return link == "certificate_key" ? validity?.failure : nil
     }
 
     private var rootLink: Link {
@@ -98,22 +119,25 @@ extension EndpointReport {
     private var quoteLink: Link {
         let report = evidence?.quote?.body.tdReport
         return link(
-            "quote", "quote", evidence?.quote.map { "\($0.encodedDescription), signed by the platform" } ?? "unknown",
+            "quote", "quote", evidence?.quote?.encodedDescription ?? "unknown",
             [
-                ("firmware", report?.mrTd.hex), ("kernel", report?.rtMr1.hex), ("initrd", report?.rtMr2.hex),
-                ("events", report?.rtMr3.hex),
+                ("signed", outcome(of: "quote") == .passed ? "by the platform" : nil),
+                ("firmware", report.map { "mr_td  \($0.mrTd.hex)" }),
+                ("machine", report.map { "rt_mr0 \($0.rtMr0.hex)" }),
+                ("kernel", report.map { "rt_mr1 \($0.rtMr1.hex)" }),
+                ("initrd", report.map { "rt_mr2 \($0.rtMr2.hex)" }),
+                ("events", report.map { "rt_mr3 \($0.rtMr3.hex)" }),
             ])
     }
 
     private var registersLink: Link {
-        let replayed = evidence?.evidence?.replayed
-        let subject =
-            replayed.map { log in
-                let count = log.runtimeEvents.count
-                return "\(count) \(count == 1 ? "event leads" : "events lead") to the quoted register"
-            } ?? "unknown"
+        let count = evidence?.evidence?.replayed.runtimeEvents.count
         return link(
-            "event_log", "event log", subject, [("OS image", evidence?.evidence?.osImageHash?.hex)])
+            "event_log", "event log", count.map { "\($0) \($0 == 1 ? "event" : "events")" } ?? "unknown",
+            [
+                ("replay", outcome(of: "event_log") == .passed ? "gives the register of the quote" : nil),
+                ("OS image", evidence?.evidence?.osImageHash?.hex),
+            ])
     }
 
     private var applicationLink: Link {
@@ -126,7 +150,7 @@ extension EndpointReport {
             [
                 ("instance id", identity?.instanceID.map { "\($0)" }),
                 ("compose hash", identity.map { "\($0.composeHash)" }), ("compared", own),
-                ("keys from", identity?.keyProvider.map { $0.kind.rawValue }),
+                ("key provider", identity?.keyProvider.map { $0.kind.rawValue }),
             ], outcome: outcome)
     }
 
@@ -155,7 +179,7 @@ extension EndpointReport {
         let isShown = chainHoldsToKey
         return link(
             "connection", "this connection", "\(address.authority), \(binding.rawValue)",
-            [("meaning", isShown ? "the other end of the TLS connection has that key" : nil)],
+            [("meaning", isShown ? "the other end has shown that it has that key" : nil)],
             outcome: isShown ? .passed : .notReached)
     }
 

@@ -102,7 +102,7 @@ private struct EndpointPage {
             case .passed: good("✓")
             case .failed: bad("✗")
             case .notCompared: warning("?")
-            case .notReached: faint("·")
+            case .unproven, .notReached: faint("·")
             }
         let rail = faint(isLast ? " " : "│")
         let subject = wrapped(SafeText.line(link.subject), Self.column)
@@ -130,7 +130,7 @@ private struct EndpointPage {
             case .passed: "ok"
             case .failed: "FAIL"
             case .notCompared: "?"
-            case .notReached: "--"
+            case .unproven, .notReached: "--"
             }
         line("  \(mark.padded(to: 5))\(link.title): \(SafeText.line(link.subject))")
         for fact in link.facts { line("       \(link.title): \(fact.name): \(SafeText.line(fact.value))") }

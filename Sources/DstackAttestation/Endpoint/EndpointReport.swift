@@ -154,8 +154,13 @@ public struct EndpointReport: Sendable {
         } else if !comparesCompose {
             items.append("the compose file itself: only values of the policy were compared")
         }
-        items += evidence.notChecked.filter { !$0.hasPrefix("compose file:") }
-        if evidence.policy.expected.mrTd == nil, evidence.evidence?.osImageHash == nil {
+        // These are said here in the words of somebody who asks about a service.
+        items += evidence.notChecked.filter { !$0.hasPrefix("compose file:") && !$0.hasPrefix("OS image: no VM") }
+        if let image = evidence.evidence?.osImageHash {
+            if evidence.policy.expected.osImageHash == nil {
+                items.append("whether OS image \(image) is one that you trust; a policy file names those that you do")
+            }
+        } else if evidence.policy.expected.mrTd == nil {
             items.append(
                 "the operating system: its measurements are in the quote, but were not compared with any; a policy file "
                     + "names those that you expect")

@@ -110,10 +110,10 @@ struct QuoteEvaluation: Sendable {
         }
         keys.append(key)
         let digest = SHA256.hash(signedBytes)
+        let isSigned = key.isValid(batch.prepared(P256Signature(raw: signature.isvSignature)), digest: digest)
         checks.require(
-            .quoteSignature, key.isValid(batch.prepared(P256Signature(raw: signature.isvSignature)), digest: digest),
-            .badSignature, "header and body are not signed by the attestation key",
-            found: .literal("signed by the attestation key"))
+            .quoteSignature, isSigned, .badSignature, "header and body are not signed by the attestation key",
+            found: isSigned ? .literal("signed by the attestation key") : .none)
         return keys
     }
 
