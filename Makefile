@@ -1,4 +1,4 @@
-# make demo    set up, build, and run the main job from end to end
+# make demo    set up, build, start an application with a simulated TEE, and verify it as a stranger would
 # make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form)
 # make lint    formatting and the rules of the house
 # make fuzz    the full number of mutations and the full differential run
@@ -39,9 +39,11 @@ lint:
 	Scripts/check-products
 
 demo: setup commit
-	$(SWIFT) build -c release --product dstack $(FLAGS)
-	$(SWIFT) build -c release --product dstack-verifier $(FLAGS)
-	Scripts/demo
+	@for product in dstack dstack-verifier dstack-guest-agent attested-service; do \
+		echo "$(SWIFT) build -c release --product $$product"; \
+		$(SWIFT) build -c release --product $$product $(FLAGS) || exit; \
+	done
+	@Scripts/demo
 
 fuzz: setup-test commit
 	$(SWIFT) build -c release --product dstack-fuzz $(FLAGS)
@@ -54,4 +56,5 @@ bench: setup-test commit
 	Benchmarks/agent
 
 clean:
+	@[ ! -x .build/release/dstack ] || Scripts/demo down
 	rm -rf .build .venv

@@ -106,7 +106,7 @@ let package = Package(
             "dstack",
             [
                 "DstackAttestation", "DstackCommandLine", "DstackCrypto", "DstackDevelopment", "DstackEncoding",
-                "DstackGuest", "DstackMockTEE", "DstackSystem",
+                "DstackMockTEE", "DstackSystem",
             ]),
         shell(
             "dstack-verifier",

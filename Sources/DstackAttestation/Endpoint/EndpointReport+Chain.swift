@@ -122,7 +122,7 @@ extension EndpointReport {
             "quote", "quote", evidence?.quote?.encodedDescription ?? "unknown",
             [
                 ("signed", outcome(of: "quote") == .passed ? "by the platform" : nil),
-                ("firmware", report.map { "mr_td  \($0.mrTd.hex)" }),
+                ("firmware", report.map { "mr_td \($0.mrTd.hex)" }),
                 ("machine", report.map { "rt_mr0 \($0.rtMr0.hex)" }),
                 ("kernel", report.map { "rt_mr1 \($0.rtMr1.hex)" }),
                 ("initrd", report.map { "rt_mr2 \($0.rtMr2.hex)" }),

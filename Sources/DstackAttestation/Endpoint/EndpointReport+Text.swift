@@ -10,12 +10,15 @@ extension EndpointReport {
         public var isDrawn: Bool
         /// Columns that a drawn report may take.
         public var width: Int
+        /// Whether to list what was not checked, or only to count it.
+        public var listsUnchecked: Bool
 
         /// A style; plain lines unless said otherwise.
-        public init(isColored: Bool = false, isDrawn: Bool = false, width: Int = 80) {
+        public init(isColored: Bool = false, isDrawn: Bool = false, width: Int = 80, listsUnchecked: Bool = true) {
             self.isColored = isColored
             self.isDrawn = isDrawn
             self.width = width
+            self.listsUnchecked = listsUnchecked
         }
     }
 
@@ -27,8 +30,13 @@ extension EndpointReport {
         page.line(page.bold("Chain of trust"))
         for (index, link) in chain.enumerated() { page.write(link, isLast: index == chain.count - 1) }
         page.line("")
-        page.line(page.bold("Not checked"))
-        for item in notChecked { page.item(item) }
+        let items = notChecked
+        if style.listsUnchecked {
+            page.line(page.bold("Not checked"))
+            for item in items { page.item(item) }
+        } else {
+            page.line(page.bold("Not checked") + "  \(items.count) things, which `dstack verify` lists")
+        }
         return page.text
     }
 

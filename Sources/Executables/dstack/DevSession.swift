@@ -3,7 +3,6 @@ import DstackCommandLine
 import DstackCrypto
 import DstackDevelopment
 import DstackEncoding
-import DstackGuest
 import DstackSystem
 import Glibc
 
@@ -38,7 +37,10 @@ struct DevSession: Sendable {
                 (url, isReused) = try await start()
                 report = try await verify(url)
             }
-            console.print(String(report.text(style: EndpointReport.TextStyle(console.outputTerminal)).dropLast()))
+            var style = EndpointReport.TextStyle(console.outputTerminal)
+            // Much of it is about real machines. Below stands a command that lists it.
+            style.listsUnchecked = report.verdict != .accepted
+            console.print(String(report.text(style: style).dropLast()))
             guard report.verdict == .accepted else {
                 throw CommandFailure(
                     .no, "the application did not prove that it runs the compose file",
@@ -70,18 +72,16 @@ struct DevSession: Sendable {
         return (url, isReused)
     }
 
-    /// The operator's copy of the compose file, and the simulated guest's own files.
+    /// The operator's copy of the compose file; the simulated guest makes its own files from it.
     private func prepare() async throws {
         try AtomicFile.write(appCompose, to: plan.appComposePath, mode: .readable)
-        let now = SystemWallClock().unixSeconds
-        do {
-            _ = try await SimulationDirectory.loadOrCreate(in: plan.guestPath, appCompose: appCompose, at: now)
-        } catch {
-            // Of another application, or of another release. Nothing in it is anybody's but this command's.
-            console.note("making a new simulated guest: \(error)")
-            try plan.directory.removeAll(plan.guestPath)
-            _ = try await SimulationDirectory.loadOrCreate(in: plan.guestPath, appCompose: appCompose, at: now)
+        // A guest is of one application for good.
+        guard let other = try? File.read(plan.guestPath + "/app-compose.json", limit: 4 << 20), other != appCompose
+        else {
+            return
         }
+        console.note("another application than before: making a new simulated guest")
+        try plan.directory.removeAll(plan.guestPath)
     }
 
     /// What a stranger does who knows the simulated root and has his own copy of the compose file.

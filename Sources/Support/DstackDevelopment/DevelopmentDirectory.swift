@@ -10,8 +10,8 @@ package struct DevelopmentDirectory: Sendable {
     private var runs: String { path + "/run" }
     private var logs: String { path + "/log" }
 
-    /// Sockets are made below the directory, and the path of a socket has at most 107 bytes.
-    private static let maximumByteCount = 80
+    /// Sockets are made below the directory (`/guest/external.sock`), and the path of a socket has at most 107 bytes.
+    private static let maximumByteCount = 107 - 20
 
     /// A directory by its path, which need not exist.
     package init(_ path: String) throws(DevelopmentError) {

@@ -34,7 +34,8 @@ package struct DevelopmentPlan: Sendable {
         [
             Component(
                 name: "guest-agent", executable: programs + "/dstack-guest-agent",
-                arguments: ["--simulate", guestPath],
+
+                arguments: ["--simulate", guestPath, "--app-compose", appComposePath],
                 readiness: .answers(socket: agentSocketPath, path: "/Info"), revision: composeHash),
             Component(
                 name: Self.applicationName, executable: programs + "/attested-service",
