@@ -108,7 +108,7 @@ public struct AgentKey: ~Copyable, Sendable {
 }
 
 /// Public keys as wallets show them.
-enum WalletAddress {
+package enum WalletAddress {
     /// EIP-55: a letter is a capital where the digit of Keccak-256 of the lower-case address is 8 or more.
     static func ethereum(_ address: FixedBytes<20>) -> String {
         let digits = Array(address.hex.utf8)
@@ -123,7 +123,7 @@ enum WalletAddress {
     private static let alphabet = Array("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".utf8)
 
     /// Base 58 in Bitcoin's alphabet: the number, and a "1" for each leading zero byte.
-    static func base58(_ bytes: [UInt8]) -> String {
+    package static func base58(_ bytes: [UInt8]) -> String {
         var digits: [UInt8] = []
         for byte in bytes {
             var carry = Int(byte)

@@ -90,9 +90,9 @@ public struct TLSIdentityRequest: Sendable, Hashable {
             throw AttestationError(
                 .notBoundToKey, subject: "certificate", reason: "it carries no evidence, which was asked for")
         }
-        var reportData = attestation.reportData
-        if attestation.quote != nil { reportData = ReportData(try attestation.parsedQuote().body.reportData) }
-        guard reportData == leaf.expectedReportData else {
+        var stated = [attestation.reportData]
+        if attestation.quote != nil { stated.append(ReportData(try attestation.parsedQuote().body.reportData)) }
+        for reportData in stated where reportData != leaf.expectedReportData {
             throw AttestationError(
                 .notBoundToKey, subject: "certificate",
                 reason: "its evidence is for report data \(reportData), not its key")
