@@ -51,6 +51,7 @@ let package = Package(
     products: [
         .library(name: "DstackAttestation", targets: ["DstackAttestation"]),
         .library(name: "DstackMockTEE", targets: ["DstackMockTEE"]),
+        .library(name: "DstackAttestedHTTP", targets: ["DstackAttestedHTTP"]),
         .library(name: "DstackGuest", targets: ["DstackGuest"]),
         .library(name: "DstackKeys", targets: ["DstackKeys"]),
         .executable(name: "dstack", targets: ["dstack"]),
@@ -87,9 +88,12 @@ let package = Package(
         library(
             "DstackAttestation",
             [
-                "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackRPC",
+                "COpenSSL", "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackRPC",
                 "DstackSystem",
             ]),
+        library(
+            "DstackAttestedHTTP",
+            ["DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         library("DstackKeys", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
@@ -165,6 +169,12 @@ let package = Package(
             [
                 "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer",
                 "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "FuzzSupport",
+            ]),
+        tests(
+            "DstackAttestedHTTPTests",
+            [
+                "COpenSSL", "DstackAttestation", "DstackAttestedHTTP", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
             ]),
         tests(
             "DstackKeysTests",

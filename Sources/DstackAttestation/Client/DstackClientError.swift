@@ -90,7 +90,7 @@ public struct DstackClientError: Error, Sendable {
                 switch error.transport?.code {
                 case .timeout: .timeout
                 case .cancelled: .cancelled
-                case .connectionLost: .connectionLost
+                case .connectionLost, .connectionChanged: .connectionLost
                 case .tooLarge, .invalidResponse, .redirect: .invalidResponse
                 case .invalidRequest, .invalidConfiguration: .invalidEndpoint
                 case .nameResolution, .connection, .proxy, .tls, .peerNotTrusted, .system, nil: .unreachable

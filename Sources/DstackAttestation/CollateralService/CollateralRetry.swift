@@ -49,7 +49,9 @@ struct CollateralFailure: Error, Sendable {
         reason = error.description
         mayPass =
             switch error.code {
-            case .nameResolution, .connection, .connectionLost, .proxy, .timeout, .tls, .invalidResponse, .system: true
+            case .nameResolution, .connection, .connectionLost, .connectionChanged, .proxy, .timeout, .tls,
+                .invalidResponse, .system:
+                true
             case .invalidRequest, .invalidConfiguration, .peerNotTrusted, .tooLarge, .redirect, .cancelled: false
             }
     }

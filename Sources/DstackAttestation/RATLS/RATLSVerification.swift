@@ -13,9 +13,11 @@ extension QuoteVerifier {
         _ certificate: RATLSCertificate, collateral: QuoteCollateral, policy: VerificationPolicy = .standard,
         at time: Int64
     ) throws(AttestationError) -> VerificationReport {
-        verify(
+        var report = verify(
             try certificate.requiredEvidence(), collateral: collateral, policy: try certificate.binding(policy),
             at: time)
+        report.binding = .keyBound
+        return report
     }
 }
 
@@ -25,7 +27,9 @@ extension PreparedCollateral {
     public func verify(
         _ certificate: RATLSCertificate, policy: VerificationPolicy = .standard, at time: Int64
     ) throws(AttestationError) -> VerificationReport {
-        verify(try certificate.requiredEvidence(), policy: try certificate.binding(policy), at: time)
+        var report = verify(try certificate.requiredEvidence(), policy: try certificate.binding(policy), at: time)
+        report.binding = .keyBound
+        return report
     }
 }
 

@@ -30,6 +30,7 @@ extension VerificationReport {
         object.member("status", status?.rawValue)
         object.member("advisory_ids", advisoryIDs)
         object.member("simulated", trustAnchor.isSimulated)
+        object.member("binding", binding?.rawValue)
         object.member("verified_at", RFC3339.format(time))
         object.member("valid_until", validUntil.map { RFC3339.format($0) })
         object.member("tee", quote?.header.teeType?.name)
@@ -187,6 +188,11 @@ extension VerificationReport {
         }
         if policy.expected.reportData == nil {
             items.append("report data: not compared with anything, so the quote may be old or made for somebody else")
+        }
+        if binding == .keyBound {
+            items.append(
+                "where the connection ends: evidence about a certificate key can be relayed by whoever has the key "
+                    + "(CVE-2026-33697); session-bound evidence cannot")
         }
         for check in checks {
             guard case .notApplicable(let reason) = check.outcome else { continue }

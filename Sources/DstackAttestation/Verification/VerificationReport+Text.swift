@@ -60,6 +60,7 @@ extension VerificationReport {
             page.line("  This TEE is simulated: its root was made by software, and nothing about hardware is proven.")
         }
         page.line("  policy     \(policy.name)")
+        if let binding { page.line("  binding    \(binding.rawValue): \(binding.meaning)") }
         page.line("  time       \(RFC3339.format(time))")
         if let validUntil { page.line("  holds to   \(RFC3339.format(validUntil)) with this collateral") }
         if !advisoryIDs.isEmpty { page.line("  advisories \(SafeText.line(advisoryIDs.joined(separator: ", ")))") }

@@ -41,6 +41,8 @@ public struct VerificationReport: Sendable {
     let facts: VerificationFacts
     /// What the evidence beside the quote says; nil if there was none.
     public let evidence: EvidenceFacts?
+    /// What the report data was required to tie the evidence to; nil where nothing of the kind was asked.
+    public internal(set) var binding: EvidenceBinding?
 
     init(
         checks: CheckList, facts: VerificationFacts, policy: VerificationPolicy, trustAnchor: TrustAnchor, time: Int64,

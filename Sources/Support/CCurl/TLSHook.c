@@ -4,11 +4,13 @@
 #include <openssl/x509.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 // More certificates than this in one chain have no honest use (libcurl's OpenSSL also limits their total size).
 #define MAXIMUM_CHAIN 16
 
 static int hook_index = -1;
+static int connection_index = -1;
 static pthread_once_t hook_index_once = PTHREAD_ONCE_INIT;
 
 static void release_hook(void *parent, void *data, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) {
@@ -19,8 +21,49 @@ static void release_hook(void *parent, void *data, CRYPTO_EX_DATA *ad, int index
     free(hook);
 }
 
+/// What stays with one connection.
+struct kept {
+    void *connection;
+    void (*release)(void *connection);
+};
+
+static void release_kept(void *parent, void *data, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) {
+    (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+    struct kept *kept = data;
+    if (!kept) return;
+    kept->release(kept->connection);
+    free(kept);
+}
+
 static void make_hook_index(void) {
     hook_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, release_hook);
+    connection_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, release_kept);
+}
+
+/// Takes the connection over, also where it fails.
+static bool keep(SSL *tls, void *connection, void (*release)(void *connection)) {
+    struct kept *kept = malloc(sizeof *kept);
+    if (!kept || !tls || SSL_get_ex_data(tls, connection_index) || SSL_set_ex_data(tls, connection_index, kept) != 1) {
+        free(kept);
+        release(connection);
+        return false;
+    }
+    *kept = (struct kept){connection, release};
+    return true;
+}
+
+struct verification {
+    const dstack_curl_tls_hook *hook;
+    SSL *tls;
+};
+
+static bool call_verify(void *context, const dstack_curl_certificate *chain, size_t count) {
+    struct verification *call = context;
+    void *connection = NULL;
+    const char *version = call->tls ? SSL_get_version(call->tls) : "";
+    bool accepted = call->hook->verify(call->hook->context, chain, count, version, &connection);
+    if (connection && !keep(call->tls, connection, call->hook->release_connection)) return false;
+    return accepted;
 }
 
 /// Encodes a chain and hands it on. False if it has no certificate, too many, or one that cannot be encoded.
@@ -58,7 +101,8 @@ static int verify_certificates(X509_STORE_CTX *store, void *argument) {
         }
         chain = X509_STORE_CTX_get0_chain(store);
     }
-    if (hook->verify && !with_encoded(X509_STORE_CTX_get0_cert(store), chain, hook->context, hook->verify)) {
+    struct verification call = {hook, X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx())};
+    if (hook->verify && !with_encoded(X509_STORE_CTX_get0_cert(store), chain, &call, call_verify)) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
         return 0;
     }
@@ -72,7 +116,7 @@ static CURLcode install(CURL *easy, void *ssl_ctx, void *argument) {
     const dstack_curl_tls_hook *hook = argument;
     SSL_CTX *ctx = ssl_ctx;
     pthread_once(&hook_index_once, make_hook_index);
-    if (hook_index < 0) return CURLE_ABORTED_BY_CALLBACK;
+    if (hook_index < 0 || connection_index < 0) return CURLE_ABORTED_BY_CALLBACK;
 
     dstack_curl_tls_hook *copy = malloc(sizeof *copy);
     if (!copy) return CURLE_OUT_OF_MEMORY;
@@ -110,12 +154,43 @@ static bool call_chain_body(void *context, const dstack_curl_certificate *chain,
     return true;
 }
 
+/// The transfer's connection; null if it is not TLS.
+static SSL *tls_of(CURL *easy) {
+    const struct curl_tlssessioninfo *info = NULL;
+    if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info) return NULL;
+    return info->backend == CURLSSLBACKEND_OPENSSL ? info->internals : NULL;
+}
+
 bool dstack_curl_peer_chain(CURL *easy, void *context,
                             void (*body)(void *context, const dstack_curl_certificate *chain, size_t count)) {
-    const struct curl_tlssessioninfo *info = NULL;
-    if (curl_easy_getinfo(easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info) return false;
-    if (info->backend != CURLSSLBACKEND_OPENSSL || !info->internals) return false;
+    SSL *tls = tls_of(easy);
+    if (!tls) return false;
     struct chain_body call = {context, body};
-    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(info->internals);
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(tls);
     return chain && with_encoded(NULL, chain, &call, call_chain_body);
+}
+
+void *dstack_curl_connection(CURL *easy) {
+    SSL *tls = tls_of(easy);
+    struct kept *kept = tls && connection_index >= 0 ? SSL_get_ex_data(tls, connection_index) : NULL;
+    return kept ? kept->connection : NULL;
+}
+
+bool dstack_curl_export(CURL *easy, const char *label, unsigned char *material, size_t count) {
+    SSL *tls = tls_of(easy);
+    if (!tls || SSL_version(tls) != TLS1_3_VERSION) return false;
+    // In TLS 1.3 no context and an empty one are the same.
+    return SSL_export_keying_material(tls, material, count, label, strlen(label), NULL, 0, 1) == 1;
+}
+
+static int before_request(void *context, char *peer, char *local, int peer_port, int local_port) {
+    (void)peer, (void)local, (void)peer_port, (void)local_port;
+    const dstack_curl_admission *admission = context;
+    return admission->admits(admission->context) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
+CURLcode dstack_curl_set_before_request(CURL *easy, const dstack_curl_admission *admission) {
+    CURLcode code = curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request);
+    if (code != CURLE_OK) return code;
+    return curl_easy_setopt(easy, CURLOPT_PREREQDATA, (void *)admission);
 }

@@ -249,3 +249,21 @@ const char *dstack_tls_server_name(SSL *connection) {
 }
 
 const char *dstack_tls_version(SSL *connection) { return SSL_get_version(connection); }
+
+bool dstack_tls_export(SSL *connection, const char *label, unsigned char *material, size_t count) {
+    if (SSL_version(connection) != TLS1_3_VERSION || !SSL_is_init_finished(connection)) return false;
+    ERR_clear_error();
+    // In TLS 1.3 no context and an empty one are the same.
+    bool exported = SSL_export_keying_material(connection, material, count, label, strlen(label), NULL, 0, 1) == 1;
+    ERR_clear_error();
+    return exported;
+}
+
+void dstack_tls_local_key(SSL *connection, void *context,
+                          void (*body)(void *context, const unsigned char *key, size_t count)) {
+    X509 *certificate = SSL_get_certificate(connection);
+    unsigned char *key = NULL;
+    int length = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &key) : 0;
+    if (length > 0) body(context, key, (size_t)length);
+    OPENSSL_free(key);
+}

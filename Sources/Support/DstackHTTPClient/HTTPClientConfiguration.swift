@@ -30,6 +30,8 @@ package struct HTTPClientConfiguration: Sendable {
     package var userAgent = "dstack"
     /// At once, to all peers; more requests wait (within their total timeout).
     package var maximumConnections = 64
+    /// How long after its handshake a connection serves new requests; whole seconds, nil for no such limit.
+    package var maximumConnectionAge: Duration?
     /// Whether responses carry the server's certificates.
     package var reportsPeerCertificates = false
 
@@ -48,12 +50,21 @@ package struct HTTPClientConfiguration: Sendable {
 package struct HTTPClientIdentity: Sendable {
     /// PEM, leaf first.
     package let certificateChain: [UInt8]
-    /// PEM, unencrypted.
-    package let privateKey: [UInt8]
+    /// Shows the key (PEM, unencrypted) where it lies.
+    let withPrivateKey: @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
 
     package init(certificateChain: [UInt8], privateKey: [UInt8]) {
+        self.init(certificateChain: certificateChain) { body in privateKey.withUnsafeBytes { body($0) } }
+    }
+
+    /// - Parameter withPrivateKey: shows the key (PEM, unencrypted) where it lies, for a key that is kept in memory of its
+    ///   own.
+    package init(
+        certificateChain: [UInt8],
+        withPrivateKey: @escaping @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
+    ) {
         self.certificateChain = certificateChain
-        self.privateKey = privateKey
+        self.withPrivateKey = withPrivateKey
     }
 }
 
@@ -77,6 +88,8 @@ package struct ServerTrust: Sendable {
         package let certificates: [[UInt8]]
         /// The URL's host.
         package let host: String
+        /// The connection that is being made.
+        package let connection: HTTPClientConnection
     }
 
     package enum Verdict: Sendable, Hashable {
@@ -116,7 +129,7 @@ package struct ServerTrust: Sendable {
 
     /// The verifier alone, as for certificates that prove themselves (RA-TLS): no authority, no dates, and the host
     /// only if asked for. TLS still proves that the peer holds the leaf's key.
-    package static func only(_ verifier: @escaping Verifier, checksHost: Bool = false) -> ServerTrust {
+    package static func only(checksHost: Bool = false, _ verifier: @escaping Verifier) -> ServerTrust {
         ServerTrust(authorities: .pem([]), checksChain: false, checksHost: checksHost, verifier: verifier)
     }
 }

@@ -24,6 +24,9 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
         case invalidResponse
         /// The connection broke in the middle.
         case connectionLost
+        /// The connection that the request had to go over is gone. Nothing of the request was sent over another one; if it
+        /// may be repeated, a part may have been sent over the one that was required.
+        case connectionChanged
         /// More redirects than allowed, or one to another scheme.
         case redirect
         /// The task was cancelled.
@@ -48,12 +51,17 @@ package struct HTTPClientError: Error, Sendable, CustomStringConvertible {
     /// Method and URL, without query (which may hold an identifier that is not for logs).
     package let subject: String
     package let reason: String
+    /// The connection whose peer the verifier refused.
+    package let connection: HTTPClientConnection?
 
-    package init(_ code: Code, _ phase: Phase, subject: String, reason: String) {
+    package init(
+        _ code: Code, _ phase: Phase, subject: String, reason: String, connection: HTTPClientConnection? = nil
+    ) {
         self.code = code
         self.phase = phase
         self.subject = subject
         self.reason = reason
+        self.connection = connection
     }
 
     package var description: String { "\(subject): failed \(phase.rawValue): \(reason)" }

@@ -16,6 +16,12 @@ package struct HTTPRequest: Sendable {
     /// A request that must not be repeated always gets a fresh connection, because on a kept one "the peer closed it
     /// while idle" and "the peer died after doing the work" look alike. Preset from the method.
     package var mayBeRepeated: Bool
+    /// The only connection that the request may go over. Where there is none of that identity any more, the request fails
+    /// with ``HTTPClientError/Code/connectionChanged`` before a byte of it is sent.
+    package var requiredConnection: HTTPClientConnection?
+    /// If set, the response carries 32 bytes of keying material of its connection under this label (RFC 8446 section
+    /// 7.5), with an empty context; without TLS 1.3 the request fails before it is sent.
+    package var exporterLabel: String?
 
     package init(
         _ method: HTTPMethod, _ url: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil,
@@ -39,16 +45,22 @@ package struct HTTPResponse: Sendable {
     package let peerCertificates: [[UInt8]]
     /// Whether this request had to open a connection (rather than use a kept one).
     package let openedConnection: Bool
+    /// The connection that the request went over; nil where no verifier was asked about it.
+    package let connection: HTTPClientConnection?
+    /// What ``HTTPRequest/exporterLabel`` asked for; else empty.
+    package let exporter: [UInt8]
 
     package init(
         status: Int, headers: HTTPHeaders, body: [UInt8], peerCertificates: [[UInt8]] = [],
-        openedConnection: Bool = true
+        openedConnection: Bool = true, connection: HTTPClientConnection? = nil, exporter: [UInt8] = []
     ) {
         self.status = status
         self.headers = headers
         self.body = body
         self.peerCertificates = peerCertificates
         self.openedConnection = openedConnection
+        self.connection = connection
+        self.exporter = exporter
     }
 
     package var isSuccess: Bool { (200...299).contains(status) }

@@ -7,6 +7,8 @@ final class RequestURL {
     let handle: OpaquePointer
     let scheme: String
     let host: String
+    /// As given; nil if it is not given.
+    let port: String?
     /// The URL without query and fragment, for messages.
     let display: String
 
@@ -33,11 +35,12 @@ final class RequestURL {
         else {
             throw RequestProblem("the URL has no host")
         }
-        let port = Self.part(CURLUPART_PORT, of: handle).map { ":\($0)" } ?? ""
+        let port = Self.part(CURLUPART_PORT, of: handle)
         self.handle = handle
         self.scheme = scheme
         self.host = host
-        display = "\(scheme)://\(host)\(port)\(Self.part(CURLUPART_PATH, of: handle) ?? "/")"
+        self.port = port
+        display = "\(scheme)://\(host)\(port.map { ":\($0)" } ?? "")\(Self.part(CURLUPART_PATH, of: handle) ?? "/")"
         isKept = true
     }
 

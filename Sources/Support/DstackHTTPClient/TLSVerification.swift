@@ -11,6 +11,8 @@ final class TLSVerification {
     private let host: String
     /// Why the peer was refused, if it was.
     private(set) var refusal: String?
+    /// The connection that was refused.
+    private(set) var refusedConnection: HTTPClientConnection?
 
     init(_ trust: ServerTrust, host: String) {
         self.trust = trust
@@ -25,7 +27,8 @@ final class TLSVerification {
             release: { Unmanaged<TLSVerification>.fromOpaque($0).release() },
             configure: trust.configureTLS == nil ? nil : { TLSVerification.at($0).configure($1) },
             checks_chain: trust.checksChain,
-            verify: trust.verifier == nil ? nil : { TLSVerification.at($0).verify($1, $2) },
+            verify: trust.verifier == nil ? nil : { TLSVerification.at($0).verify($1, $2, $3, $4) },
+            release_connection: { Unmanaged<HTTPClientConnection>.fromOpaque($0).release() },
             chain_refused: { TLSVerification.at($0).refusal = String(cString: $1) })
     }
 
@@ -37,13 +40,21 @@ final class TLSVerification {
         trust.configureTLS?(context) ?? true
     }
 
-    private func verify(_ chain: UnsafePointer<dstack_curl_certificate>, _ count: Int) -> Bool {
+    private func verify(
+        _ chain: UnsafePointer<dstack_curl_certificate>, _ count: Int, _ version: UnsafePointer<CChar>,
+        _ kept: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+    ) -> Bool {
         guard let verifier = trust.verifier else { return false }
         let certificates = Self.copy(chain, count)
-        switch verifier(ServerTrust.Peer(certificates: certificates, host: host)) {
-        case .accepted: return true
+        let connection = HTTPClientConnection(
+            certificates: certificates, host: host, tlsVersion: String(cString: version))
+        switch verifier(ServerTrust.Peer(certificates: certificates, host: host, connection: connection)) {
+        case .accepted:
+            kept.pointee = Unmanaged.passRetained(connection).toOpaque()
+            return true
         case .refused(let reason):
             refusal = reason
+            refusedConnection = connection
             return false
         }
     }

@@ -11,6 +11,7 @@ final class Transfer {
     private let verification: TLSVerification
     private let hook: UnsafeMutablePointer<dstack_curl_tls_hook>
     private let vsock: UnsafeMutablePointer<dstack_curl_vsock>
+    private let admission: UnsafeMutablePointer<dstack_curl_admission>
     private let errorText: UnsafeMutablePointer<CChar>
     private let requestBody: PinnedBytes?
     /// Keeps an empty body's address valid.
@@ -18,6 +19,11 @@ final class Transfer {
     private var headerLines: UnsafeMutablePointer<curl_slist>?
     private var connectTo: UnsafeMutablePointer<curl_slist>?
     private var received: ReceivedMessage
+    /// The connection that the request goes over.
+    private var connection: HTTPClientConnection?
+    private var exporter: [UInt8] = []
+    /// Why the request did not go over the connection at hand.
+    private var admissionProblem: (code: HTTPClientError.Code, reason: String)?
 
     var isCancelled: Bool { submission.cancellation.wasRequested }
 
@@ -50,6 +56,7 @@ final class Transfer {
         hook.initialize(to: verification.makeHook())
         vsock = .allocate(capacity: 1)
         vsock.initialize(to: dstack_curl_vsock())
+        admission = .allocate(capacity: 1)
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
         requestBody = request.body.map { PinnedBytes($0) }
@@ -72,6 +79,7 @@ final class Transfer {
         curl_slist_free_all(headerLines)
         curl_slist_free_all(connectTo)
         hook.deallocate()
+        admission.deallocate()
         vsock.deallocate()
         errorText.deallocate()
     }
@@ -124,6 +132,9 @@ final class Transfer {
         if request.method != .head, submission.arrivals == nil {
             options.set(CURLOPT_MAXFILESIZE_LARGE, offset: max(1, limits.maximumBodyBytes))
         }
+        if let age = configuration.maximumConnectionAge {
+            options.set(CURLOPT_MAXLIFETIME_CONN, max(1, age.wholeMilliseconds / 1000))
+        }
         options.set(CURLOPT_PROTOCOLS_STR, url.scheme)
         if submission.arrivals == nil, case .followed(let most) = configuration.redirects,
             request.method == .get || request.method == .head
@@ -132,7 +143,7 @@ final class Transfer {
             options.set(CURLOPT_MAXREDIRS, max(0, min(most, 20)))
             options.set(CURLOPT_REDIR_PROTOCOLS_STR, url.scheme)
         }
-        if !request.mayBeRepeated {
+        if !request.mayBeRepeated, request.requiredConnection == nil {
             options.set(CURLOPT_FRESH_CONNECT, 1)
             // Kept, it would only lie beside others of its kind.
             options.set(CURLOPT_FORBID_REUSE, 1)
@@ -190,6 +201,15 @@ final class Transfer {
             options.set(CURLOPT_KEYPASSWD, "")
         }
         options.check(dstack_curl_set_tls_hook(easy, hook))
+        admission.initialize(
+            to: dstack_curl_admission(
+                context: Unmanaged.passUnretained(self).toOpaque(),
+                admits: { Unmanaged<Transfer>.fromOpaque($0).takeUnretainedValue().admitsConnection() }))
+        if trust.verifier != nil || submission.request.requiredConnection != nil
+            || submission.request.exporterLabel != nil
+        {
+            options.check(dstack_curl_set_before_request(easy, admission))
+        }
         received.wantsCertificates = settings.configuration.reportsPeerCertificates
     }
 
@@ -214,6 +234,32 @@ final class Transfer {
     }
 
     // MARK: During
+
+    /// Whether the request may go over the connection that libcurl has chosen for it. Asked again if libcurl takes another
+    /// one because a kept connection was dead.
+    private func admitsConnection() -> Bool {
+        let request = submission.request
+        let chosen = dstack_curl_connection(easy).map {
+            Unmanaged<HTTPClientConnection>.fromOpaque($0).takeUnretainedValue()
+        }
+        if let required = request.requiredConnection, chosen !== required {
+            let wasSent = connection != nil
+            admissionProblem =
+                wasSent && !request.mayBeRepeated
+                ? (.connectionLost, "the connection was closed while the request was under way")
+                : (.connectionChanged, "the connection that the request must go over was closed")
+            return false
+        }
+        if let label = request.exporterLabel {
+            exporter = [UInt8](repeating: 0, count: 32)
+            guard dstack_curl_export(easy, label, &exporter, exporter.count) else {
+                admissionProblem = (.tls, "the connection has no exporter of TLS 1.3")
+                return false
+            }
+        }
+        connection = chosen
+        return true
+    }
 
     /// Any result but the number of bytes given ends the transfer.
     private static func receive(
@@ -277,7 +323,8 @@ final class Transfer {
             .success(
                 HTTPResponse(
                     status: number(CURLINFO_RESPONSE_CODE), headers: received.headers, body: received.takeBody(),
-                    peerCertificates: received.certificates, openedConnection: openedConnection)))
+                    peerCertificates: received.certificates, openedConnection: openedConnection,
+                    connection: connection, exporter: exporter)))
     }
 
     private func answer(_ outcome: TransferLoop.Outcome) {
@@ -285,14 +332,18 @@ final class Transfer {
     }
 
     func failure(
-        _ code: HTTPClientError.Code, _ phase: HTTPClientError.Phase, _ reason: String
+        _ code: HTTPClientError.Code, _ phase: HTTPClientError.Phase, _ reason: String,
+        connection: HTTPClientConnection? = nil
     ) -> HTTPClientError {
-        HTTPClientError(code, phase, subject: subject, reason: reason)
+        HTTPClientError(code, phase, subject: subject, reason: reason, connection: connection)
     }
 
     private func explain(_ code: CURLcode) -> HTTPClientError {
         if let overrun = received.problem { return failure(overrun.code, .receiving, overrun.reason) }
-        if let refusal = verification.refusal { return failure(.peerNotTrusted, .handshaking, refusal) }
+        if let refusal = verification.refusal {
+            return failure(.peerNotTrusted, .handshaking, refusal, connection: verification.refusedConnection)
+        }
+        if let admissionProblem { return failure(admissionProblem.code, .sending, admissionProblem.reason) }
         if vsock.pointee.error != 0 {
             return failure(.connection, .connecting, String(cString: strerror(vsock.pointee.error)))
         }

@@ -17,21 +17,31 @@ final class TransferSettings {
             authorities = nil
         }
         certificateChain = configuration.clientIdentity.map { PinnedBytes($0.certificateChain) }
-        privateKey = configuration.clientIdentity.map { PinnedBytes($0.privateKey) }
+        var key: PinnedBytes?
+        configuration.clientIdentity?.withPrivateKey { key = PinnedBytes($0) }
+        privateKey = key
     }
 }
 
 /// Bytes that stay where they are and are wiped when they go.
 final class PinnedBytes {
     let buffer: UnsafeMutableRawBufferPointer
+    let count: Int
 
-    init(_ bytes: [UInt8]) {
-        buffer = .allocate(byteCount: max(bytes.count, 1), alignment: 1)
-        count = bytes.count
-        buffer.copyBytes(from: bytes)
+    convenience init(_ bytes: [UInt8]) { self.init(bytes.withUnsafeBytes { Self.copy($0) }, bytes.count) }
+
+    convenience init(_ bytes: UnsafeRawBufferPointer) { self.init(Self.copy(bytes), bytes.count) }
+
+    private static func copy(_ bytes: UnsafeRawBufferPointer) -> UnsafeMutableRawBufferPointer {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(bytes.count, 1), alignment: 1)
+        buffer.copyMemory(from: bytes)
+        return buffer
     }
 
-    let count: Int
+    private init(_ buffer: UnsafeMutableRawBufferPointer, _ count: Int) {
+        self.buffer = buffer
+        self.count = count
+    }
 
     deinit {
         if let start = buffer.baseAddress { explicit_bzero(start, buffer.count) }

@@ -75,6 +75,19 @@ final class ByteChannel {
             version: String(cString: dstack_tls_version(tls)))
     }
 
+    /// What only the two ends of this connection know of it, and by which key this end is known; nil without TLS 1.3.
+    func session(_ label: String) -> HTTPTLSSession? {
+        guard let tls else { return nil }
+        var exporter = [UInt8](repeating: 0, count: 32)
+        guard dstack_tls_export(tls, label, &exporter, exporter.count) else { return nil }
+        let found = FoundCertificates()
+        dstack_tls_local_key(tls, Unmanaged.passUnretained(found).toOpaque()) { context, key, count in
+            let found = Unmanaged<FoundCertificates>.fromOpaque(context).takeUnretainedValue()
+            found.certificates = [[UInt8](UnsafeBufferPointer(start: key, count: count))]
+        }
+        return found.certificates.first.map { HTTPTLSSession(exporter: exporter, publicKey: $0) }
+    }
+
     /// What a C callback hands out.
     private final class FoundCertificates {
         var certificates: [[UInt8]] = []
@@ -109,11 +122,13 @@ final class ActiveTLS {
 
     init(_ settings: HTTPServerTLS, listener: String) throws(HTTPServerError) {
         var reason = [CChar](repeating: 0, count: 256)
-        let made = settings.certificateChain.withUnsafeBytes { chain in
-            settings.privateKey.withUnsafeBytes { key -> OpaquePointer? in
-                guard let chainStart = chain.baseAddress, let keyStart = key.baseAddress else { return nil }
-                return dstack_tls_server_new(chainStart, chain.count, keyStart, key.count, &reason, reason.count)
+        let made = settings.certificateChain.withUnsafeBytes { chain -> OpaquePointer? in
+            var made: OpaquePointer?
+            settings.withPrivateKey { key in
+                guard made == nil, let chainStart = chain.baseAddress, let keyStart = key.baseAddress else { return }
+                made = dstack_tls_server_new(chainStart, chain.count, keyStart, key.count, &reason, reason.count)
             }
+            return made
         }
         guard let made else {
             let text = Self.text(reason)

@@ -45,6 +45,11 @@ package final class HTTPServer: Sendable {
         whenListening: @Sendable ([HTTPBoundListener]) -> Void = { _ in }
     ) async throws(HTTPServerError) {
         whenListening(try await start())
+        await serve(drainingWithin: patience)
+    }
+
+    /// Waits until a started server has stopped; if the task is cancelled, stops it as ``stop(within:)`` does.
+    package func serve(drainingWithin patience: Duration = .seconds(10)) async {
         let core = core
         await withTaskCancellationHandler {
             await core.waitUntilEnded()

@@ -106,14 +106,25 @@ package struct HTTPServerTLS: Sendable {
 
     /// PEM, leaf first.
     package var certificateChain: [UInt8]
-    /// PEM, unencrypted.
-    package var privateKey: [UInt8]
+    /// Shows the key (PEM, unencrypted) where it lies.
+    let withPrivateKey: @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
     /// Nil to ask nobody.
     package var clientCertificates: ClientCertificates?
 
     package init(certificateChain: [UInt8], privateKey: [UInt8], clientCertificates: ClientCertificates? = nil) {
+        self.init(certificateChain: certificateChain, clientCertificates: clientCertificates) { body in
+            privateKey.withUnsafeBytes { body($0) }
+        }
+    }
+
+    /// - Parameter withPrivateKey: shows the key (PEM, unencrypted) where it lies, for a key that is kept in memory of its
+    ///   own.
+    package init(
+        certificateChain: [UInt8], clientCertificates: ClientCertificates? = nil,
+        withPrivateKey: @escaping @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
+    ) {
         self.certificateChain = certificateChain
-        self.privateKey = privateKey
+        self.withPrivateKey = withPrivateKey
         self.clientCertificates = clientCertificates
     }
 }

@@ -7,12 +7,36 @@ package struct HTTPServerRequest: Sendable {
     /// ``HTTPListener/name`` of the listener that the request came in by: what may be asked often depends on it.
     package let listener: String
     package let peer: HTTPPeer
+    /// The way back to the connection; nil for a request that came over none.
+    private let origin: Origin?
+
+    struct Origin {
+        let exchange: ExchangeID
+        let mailbox: ServerMailbox
+    }
 
     package init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer) {
+        self.init(head: head, body: body, listener: listener, peer: peer, origin: nil)
+    }
+
+    init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer, origin: Origin?) {
         self.head = head
         self.body = body
         self.listener = listener
         self.peer = peer
+        self.origin = origin
+    }
+
+    /// What binds statements to the TLS connection that this request came over. Computed when asked for, by the loop.
+    ///
+    /// - Parameters:
+    ///   - exporterLabel: the label of the exporter (RFC 8446 section 7.5).
+    ///   - limit: how often at most one connection is answered, by all its requests together.
+    package func tlsSession(exporterLabel: String, atMost limit: Int) async -> HTTPTLSSession.Answer {
+        guard let origin else { return .unavailable }
+        return await withCheckedContinuation { continuation in
+            origin.mailbox.post(.session(origin.exchange, exporterLabel, limit: limit, continuation))
+        }
     }
 
     package var method: HTTPMethod { head.method }
@@ -40,6 +64,22 @@ package struct HTTPServerRequest: Sendable {
     private static func decoded(_ text: Substring) -> String? {
         HTTPSyntax.percentDecoded(text.replacing("+", with: " "))
     }
+}
+
+/// What only the two ends of a TLS 1.3 connection know of it, and the key by which the server's end is known.
+package struct HTTPTLSSession: Sendable, Hashable {
+    package enum Answer: Sendable, Hashable {
+        case session(HTTPTLSSession)
+        /// The connection is not of TLS 1.3, or has ended.
+        case unavailable
+        /// The connection asked more often than it may.
+        case exhausted
+    }
+
+    /// 32 bytes of exported keying material.
+    package let exporter: [UInt8]
+    /// SubjectPublicKeyInfo (DER) of the certificate that the server presented in this connection.
+    package let publicKey: [UInt8]
 }
 
 /// Who is at the other end of a connection.

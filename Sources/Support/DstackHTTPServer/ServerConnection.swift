@@ -62,6 +62,8 @@ final class ServerConnection {
     var lingers = false
     var streamEnded = false
     var streamContinuation: CheckedContinuation<Bool, Never>?
+    /// How often the connection's exporter was asked for.
+    private var sessionCount = 0
     /// The client sends nothing more; it may still read.
     private(set) var peerEnded = false
 
@@ -337,7 +339,9 @@ final class ServerConnection {
         requestNumber += 1
         phase = .handling
         deadline = loop.limits.handlerTimeout.map { MonotonicClock.now &+ $0.wholeNanoseconds } ?? .max
-        let request = HTTPServerRequest(head: head, body: body, listener: listenerName, peer: peer)
+        let request = HTTPServerRequest(
+            head: head, body: body, listener: listenerName, peer: peer,
+            origin: .init(exchange: exchange, mailbox: loop.core.mailbox))
         body = []
         if let response = loop.core.immediate?(request) { return respond(response) }
         guard loop.requestsInFlight < loop.limits.maximumRequestsInFlight else {
@@ -348,6 +352,12 @@ final class ServerConnection {
         }
         loop.requestsInFlight += 1
         task = loop.core.startHandler(request, exchange)
+    }
+
+    func session(_ label: String, limit: Int) -> HTTPTLSSession.Answer {
+        guard sessionCount < limit else { return .exhausted }
+        sessionCount += 1
+        return channel.session(label).map { .session($0) } ?? .unavailable
     }
 
     /// The exchange is over; the next one may begin.

@@ -172,6 +172,9 @@ final class ServerLoop {
                 connection.stream(bytes, for: exchange.request, continuation)
             case .bodyEnd(let exchange, let isComplete):
                 connection(of: exchange)?.endStream(for: exchange.request, isComplete: isComplete)
+            case .session(let exchange, let label, let limit, let continuation):
+                continuation.resume(
+                    returning: connection(of: exchange)?.session(label, limit: limit) ?? .unavailable)
             case .replaceIdentity(let name, let tls, let continuation):
                 continuation.resume(returning: replaceTLS(tls, of: name))
             case .stop(let deadline): stop(deadline)

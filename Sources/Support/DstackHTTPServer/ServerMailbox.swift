@@ -17,6 +17,7 @@ final class ServerMailbox: Sendable {
         /// The continuation gets whether the bytes were taken, once there is room for more.
         case bodyPart(ExchangeID, [UInt8], CheckedContinuation<Bool, Never>)
         case bodyEnd(ExchangeID, isComplete: Bool)
+        case session(ExchangeID, String, limit: Int, CheckedContinuation<HTTPTLSSession.Answer, Never>)
         case replaceIdentity(listener: String, HTTPServerTLS, CheckedContinuation<HTTPServerError?, Never>)
         /// Finish what is under way, but end at this moment of the monotonic clock (nanoseconds).
         case stop(deadline: UInt64)
@@ -71,6 +72,7 @@ final class ServerMailbox: Sendable {
     private static func refuse(_ message: Message) {
         switch message {
         case .bodyPart(_, _, let continuation): continuation.resume(returning: false)
+        case .session(_, _, _, let continuation): continuation.resume(returning: .unavailable)
         case .replaceIdentity(let name, _, let continuation):
             continuation.resume(returning: HTTPServerError(.state, name, "the server is not running"))
         case .response, .bodyEnd, .stop: break

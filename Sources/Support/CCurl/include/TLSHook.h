@@ -27,8 +27,11 @@ typedef struct {
     /// Whether OpenSSL's own verification (chain to a trusted authority, dates, purpose) must pass first.
     bool checks_chain;
     /// Called with the certificates leaf first: those of the verified chain if `checks_chain`, else those the peer
-    /// presented. False fails the handshake.
-    bool (*_Nullable verify)(void *context, const dstack_curl_certificate *chain, size_t count);
+    /// presented; and with the version of TLS that was agreed. False fails the handshake. What it gives as `connection`
+    /// stays with the connection, which releases it with `release_connection` at its end.
+    bool (*_Nullable verify)(void *context, const dstack_curl_certificate *chain, size_t count, const char *version,
+                             void *_Nullable *_Nonnull connection);
+    void (*release_connection)(void *connection);
     /// Called with OpenSSL's reason where its verification failed, before the handshake fails.
     void (*chain_refused)(void *context, const char *reason);
 } dstack_curl_tls_hook;
@@ -41,6 +44,25 @@ CURLcode dstack_curl_set_tls_hook(CURL *easy, const dstack_curl_tls_hook *hook);
 /// callback of that transfer. False if the connection is not TLS or has no peer certificate.
 bool dstack_curl_peer_chain(CURL *easy, void *context,
                             void (*body)(void *context, const dstack_curl_certificate *chain, size_t count));
+
+/// What the verifier gave for the connection that the transfer uses at the moment; null without TLS or verifier. Works
+/// only inside a callback of that transfer.
+void *_Nullable dstack_curl_connection(CURL *easy);
+
+/// Exported keying material of the transfer's connection (RFC 8446 section 7.5), with an empty context. False if the
+/// connection is not of TLS 1.3: older exporters do not cover the handshake unless an extension says so. Works only inside
+/// a callback of that transfer.
+bool dstack_curl_export(CURL *easy, const char *label, unsigned char *material, size_t count);
+
+typedef struct {
+    void *context;
+    /// Called when the transfer has a connection, new or kept, and before it sends anything over it; also again where
+    /// libcurl takes another connection because a kept one turned out to be dead. False ends the transfer.
+    bool (*admits)(void *context);
+} dstack_curl_admission;
+
+/// The struct must stay valid as long as the transfer.
+CURLcode dstack_curl_set_before_request(CURL *easy, const dstack_curl_admission *admission);
 
 #pragma clang assume_nonnull end
 

@@ -69,6 +69,15 @@ const char *_Nullable dstack_tls_server_name(struct ssl_st *connection);
 /// "TLSv1.3"
 const char *dstack_tls_version(struct ssl_st *connection);
 
+/// Exported keying material (RFC 8446 section 7.5) with an empty context. False if the connection is not of TLS 1.3: older
+/// exporters do not cover the handshake unless an extension says so.
+bool dstack_tls_export(struct ssl_st *connection, const char *label, unsigned char *material, size_t count);
+
+/// Calls `body` with the SubjectPublicKeyInfo (DER) of the certificate that this side presented in the connection, which
+/// need not be the listener's of today; not at all if memory is short.
+void dstack_tls_local_key(struct ssl_st *connection, void *context,
+                          void (*body)(void *context, const unsigned char *key, size_t count));
+
 #pragma clang assume_nonnull end
 
 #endif

@@ -1,0 +1,245 @@
+import DstackCrypto
+import DstackEncoding
+package import DstackSystem
+
+/// Decides whether the other end of a TLS connection is the attested code that one wants to talk to.
+///
+/// ```swift
+/// var policy = VerificationPolicy.standard
+/// policy.expected.composeHash = ComposeHash(ofFile: myOwnCopyOfTheComposeFile).bytes
+/// let verifier = try AttestedPeerVerifier(policy: policy, collateral: collateral)
+/// switch verifier.verify(certificates, as: .server) { … }
+/// ```
+///
+/// What is expected comes from the policy alone, never from what the other side says of itself. There is no network and
+/// no waiting in a verification, so that it can run within a handshake.
+public final class AttestedPeerVerifier: Sendable {
+    /// Which side the peer is.
+    public enum Role: Sendable, Hashable {
+        /// The peer is the server.
+        case server
+        /// The peer is the client.
+        case client
+    }
+
+    /// What is accepted.
+    public let policy: VerificationPolicy
+    /// What evidence is verified with.
+    public let collateral: ReadyCollateral
+    private let clock: any WallClock
+
+    /// A verifier.
+    ///
+    /// - Parameters:
+    ///   - policy: what is accepted, with the application that is expected.
+    ///   - collateral: what evidence is verified with, and under which root.
+    ///   - acceptsAnyApplication: whether a policy may expect no application. It then accepts every genuine trust domain,
+    ///     whatever it runs: also one that an attacker rents.
+    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that expects no application although it must, or that
+    ///   expects report data, which here follow from key and connection.
+    public convenience init(
+        policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false
+    ) throws(AttestationError) {
+        try self.init(
+            policy: policy, collateral: collateral, acceptsAnyApplication: acceptsAnyApplication,
+            clock: SystemWallClock())
+    }
+
+    package init(
+        policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false,
+        clock: any WallClock
+    ) throws(AttestationError) {
+        guard policy.expected.reportData == nil else {
+            throw AttestationError(
+                .invalidPolicy, subject: "expected_report_data",
+                reason: "it follows from the peer's key and connection, and must not be given")
+        }
+        guard acceptsAnyApplication || policy.expected.namesCode else {
+            throw AttestationError(
+                .invalidPolicy, subject: "policy",
+                reason: "it does not say which code is expected, so that every genuine trust domain could pass, whatever it runs",
+                hint: "expect a compose hash; an application id beside it if wanted")
+        }
+        self.policy = policy
+        self.collateral = collateral
+        self.clock = clock
+    }
+
+    /// Judges a peer by the evidence in its certificate.
+    ///
+    /// That the peer has the certificate's key is for the handshake to show. The certificate's issuer does not count.
+    ///
+    /// - Parameter certificates: what the peer presented, leaf first, DER.
+    public func verify(
+        _ certificates: [[UInt8]], as role: Role
+    ) -> Result<AttestedPeer, AttestedTLSError> {
+        Result { () throws(AttestedTLSError) in
+            let certificate = try checkedLeaf(certificates, role)
+            guard let attestation = certificate.attestation else {
+                throw AttestedTLSError(
+                    .noEvidence, check: "evidence", reason: certificate.missingEvidence.reason)
+            }
+            let quote = try Self.quote(of: attestation)
+            let ready = try ready(for: quote)
+            let report = try Self.policyChecked { () throws(AttestationError) in
+                try ready.verify(certificate, policy: policy, at: clock.unixSeconds)
+            }
+            try Self.require(report, quote)
+            return AttestedPeer(report: report, binding: .keyBound, certificates: certificates)
+        }
+    }
+
+    /// Judges the server of a connection by evidence about that connection.
+    ///
+    /// - Parameters:
+    ///   - response: what the server answered to a request for ``SessionEvidence``.
+    ///   - exporter: 32 bytes of the connection's exporter, from one's own end; see ``SessionBinding/exporterLabel``.
+    ///   - nonce: the one that was sent.
+    ///   - certificates: what the server presented in this connection, leaf first, DER.
+    public func verify(
+        _ response: SessionEvidence.Response, exporter: FixedBytes<32>, nonce: FixedBytes<32>,
+        certificates: [[UInt8]]
+    ) -> Result<AttestedPeer, AttestedTLSError> {
+        Result { () throws(AttestedTLSError) in
+            let certificate = try checkedLeaf(certificates, .server)
+            let attestation: Attestation
+            let binding: SessionBinding
+            do throws(AttestationError) {
+                attestation = try Attestation(decoding: response.attestation)
+                binding = try SessionBinding(exporter: exporter, nonce: nonce, publicKey: certificate.publicKey)
+            } catch {
+                throw AttestedTLSError(.evidenceRejected, check: "session_evidence", reason: error.description)
+            }
+            let quote = try Self.quote(of: attestation)
+            let ready = try ready(for: quote)
+            let report = try Self.policyChecked { () throws(AttestationError) in
+                try ready.verify(response.attestation, for: binding, policy: policy, at: clock.unixSeconds)
+            }
+            if report.failure?.check == .expectedReportData {
+                throw Self.mismatch(report, binding, told: response.publicKey)
+            }
+            try Self.require(report, quote)
+            return AttestedPeer(report: report, binding: .sessionBound, certificates: certificates)
+        }
+    }
+
+    /// Whether an accepted report is still within the validity of everything that it rests on.
+    func stillHolds(_ report: VerificationReport) -> Bool {
+        report.validUntil.map { clock.unixSeconds <= $0 } ?? false
+    }
+
+    /// Checks the certificate's own rules, for a connection whose evidence comes later.
+    func checkCertificate(_ certificates: [[UInt8]], as role: Role) throws(AttestedTLSError) {
+        _ = try checkedLeaf(certificates, role)
+    }
+
+    private func checkedLeaf(
+        _ certificates: [[UInt8]], _ role: Role
+    ) throws(AttestedTLSError) -> RATLSCertificate {
+        guard let leaf = certificates.first else {
+            throw AttestedTLSError(
+                .invalidCertificate, check: "certificate", reason: "the peer presented no certificate")
+        }
+        let certificate: RATLSCertificate
+        do throws(AttestationError) {
+            certificate = try RATLSCertificate(parsing: leaf)
+        } catch {
+            throw AttestedTLSError(.invalidCertificate, check: "certificate", reason: error.description)
+        }
+        if let finding = certificate.ruleFailure(role, at: clock.unixSeconds) {
+            throw AttestedTLSError(
+                .certificateRules, check: finding.rule.rawValue, reason: finding.failure ?? "the rule does not hold")
+        }
+        return certificate
+    }
+
+    private static func quote(of attestation: Attestation) throws(AttestedTLSError) -> Quote {
+        do throws(AttestationError) {
+            return try attestation.parsedQuote()
+        } catch {
+            throw AttestedTLSError(.evidenceRejected, check: CheckID.quoteFormat.name, reason: error.description)
+        }
+    }
+
+    private func ready(for quote: Quote) throws(AttestedTLSError) -> PreparedCollateral {
+        do throws(AttestationError) {
+            return try collateral.ready(for: quote)
+        } catch {
+            throw AttestedTLSError(
+                .collateralUnavailable, check: "collateral", reason: error.description, quote: quote)
+        }
+    }
+
+    private static func policyChecked(
+        _ body: () throws(AttestationError) -> VerificationReport
+    ) throws(AttestedTLSError) -> VerificationReport {
+        do throws(AttestationError) {
+            return try body()
+        } catch {
+            throw AttestedTLSError(.evidenceRejected, check: "evidence", reason: error.description)
+        }
+    }
+
+    private static func require(_ report: VerificationReport, _ quote: Quote) throws(AttestedTLSError) {
+        guard let failure = report.failure else { return }
+        throw AttestedTLSError(
+            .evidenceRejected, check: failure.check.name, reason: failure.message, report: report, quote: quote)
+    }
+
+    /// Says in words which part of the binding is another one. What the other side says serves for the words only.
+    private static func mismatch(
+        _ report: VerificationReport, _ binding: SessionBinding, told: [UInt8]?
+    ) -> AttestedTLSError {
+        let check = CheckID.expectedReportData.name
+        if let told, told != binding.publicKey {
+            return AttestedTLSError(
+                .otherKey, check: check,
+                reason: "the evidence is for another certificate key than the one that this connection shows: "
+                    + "something between here and the attested code ends TLS (a gateway, or somebody in the middle)",
+                report: report)
+        }
+        return AttestedTLSError(
+            .otherSession, check: check,
+            reason: "the evidence is not for this TLS connection: its exporter value, the nonce or the certificate key "
+                + "is another one, so that it was relayed from another connection or is an old one",
+            report: report)
+    }
+}
+
+/// A peer that was accepted, and by what.
+public struct AttestedPeer: Sendable {
+    /// How the evidence was judged: accepted.
+    public let report: VerificationReport
+    /// What the evidence is tied to.
+    public let binding: EvidenceBinding
+    /// What the peer presented, leaf first, DER.
+    public let certificates: [[UInt8]]
+}
+
+extension RATLSCertificate {
+    /// The first rule that a TLS peer's certificate breaks; nil if none.
+    ///
+    /// A self-signature is required where the certificate names itself as issuer. One from an authority is not checked up
+    /// to that authority: the evidence is about the key, and the handshake proves the key.
+    fileprivate func ruleFailure(_ role: AttestedPeerVerifier.Role, at time: Int64) -> RATLSProfile.Finding? {
+        let isSelfIssued = certificate.issuer == certificate.subject
+        let findings = profile(at: time).findings.filter { $0.rule != .selfSignature || isSelfIssued }
+        if let broken = findings.first(where: { $0.failure != nil }) { return broken }
+        let needed: ObjectIdentifier = role == .server ? .serverAuth : .clientAuth
+        guard certificate.extendedKeyUsage?.contains(needed) == true else {
+            return RATLSProfile.Finding(
+                rule: .extendedKeyUsage,
+                failure: "certificate extended key usage does not permit \(role == .server ? "server" : "client") "
+                    + "authentication")
+        }
+        return nil
+    }
+}
+
+extension ExpectedValues {
+    /// Whether something is expected that says which code runs. Firmware, kernel and platform do not; and an application or
+    /// instance id alone is what whoever starts a machine says that it is.
+    fileprivate var namesCode: Bool {
+        composeHash != nil || mrAggregated != nil || rtMr3 != nil || mrConfigId != nil || mrEnclave != nil
+    }
+}

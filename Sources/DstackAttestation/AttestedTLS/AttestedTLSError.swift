@@ -1,0 +1,76 @@
+import DstackEncoding
+
+/// Why there is no attested connection, or no answer over one: which check failed, why, and the report if there is one.
+public struct AttestedTLSError: Error, Sendable {
+    /// What kind of failure. Open: later versions may add codes, so a `switch` needs a default.
+    public struct Code: RawRepresentable, Hashable, Sendable {
+        /// The stable name of the code.
+        public let rawValue: String
+
+        /// A code by its stable name.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The peer has no certificate, or one that cannot be read.
+        public static let invalidCertificate = Code(rawValue: "invalid_certificate")
+        /// The certificate breaks a rule that has nothing to do with evidence: validity, usage, names.
+        public static let certificateRules = Code(rawValue: "certificate_rules")
+        /// The certificate carries no evidence.
+        public static let noEvidence = Code(rawValue: "no_evidence")
+        /// The evidence was verified and does not prove what was asked for.
+        public static let evidenceRejected = Code(rawValue: "evidence_rejected")
+        /// There is no collateral to verify the evidence with.
+        public static let collateralUnavailable = Code(rawValue: "collateral_unavailable")
+        /// The connection is of an older TLS than session-bound evidence needs.
+        public static let tlsVersion = Code(rawValue: "tls_version")
+        /// The server gives no evidence about the connection.
+        public static let noSessionEvidence = Code(rawValue: "no_session_evidence")
+        /// The evidence is genuine and for another certificate key than this connection's.
+        public static let otherKey = Code(rawValue: "other_key")
+        /// The evidence is genuine and for another connection, or another nonce.
+        public static let otherSession = Code(rawValue: "other_session")
+        /// The request or the configuration.
+        public static let invalidRequest = Code(rawValue: "invalid_request")
+        /// The peer could not be reached, the connection broke, or what came over it is not HTTP.
+        public static let transport = Code(rawValue: "transport")
+        /// It took too long.
+        public static let timeout = Code(rawValue: "timeout")
+        /// The answer is over its limit.
+        public static let tooLarge = Code(rawValue: "too_large")
+        /// The task was cancelled.
+        public static let cancelled = Code(rawValue: "cancelled")
+    }
+
+    /// The kind of failure.
+    public let code: Code
+    /// The check that failed, by its stable name: a check of the report, a rule of the certificate, or a step.
+    public let check: String
+    /// What is wrong, lower-case.
+    public let reason: String
+    /// How the evidence was judged; nil where it did not come to that.
+    public let report: VerificationReport?
+    /// Whose collateral is missing, or may be outdated.
+    let quote: Quote?
+
+    /// An error with its facts.
+    public init(_ code: Code, check: String, reason: String, report: VerificationReport? = nil) {
+        self.init(code, check: check, reason: reason, report: report, quote: nil)
+    }
+
+    init(_ code: Code, check: String, reason: String, report: VerificationReport? = nil, quote: Quote?) {
+        self.code = code
+        self.check = check
+        self.reason = reason
+        self.report = report
+        self.quote = quote
+    }
+}
+
+extension AttestedTLSError: Equatable {
+    /// Errors are equal if their codes are.
+    public static func == (left: Self, right: Self) -> Bool { left.code == right.code }
+}
+
+extension AttestedTLSError: CustomStringConvertible {
+    /// `check: reason`.
+    public var description: String { "\(check): \(reason)" }
+}

@@ -1,0 +1,100 @@
+public import DstackAttestation
+import DstackHTTP
+import DstackHTTPServer
+
+extension AttestedHTTPServer {
+    /// Where a server listens, whom it lets in, and its bounds.
+    public struct Configuration: Sendable {
+        /// Whether clients are asked who they are.
+        public enum Clients: Sendable {
+            /// They are not.
+            case notAsked
+            /// A client may have a certificate; one that has a certificate without acceptable evidence is refused.
+            case optional(AttestedPeerVerifier)
+            /// Every client needs a certificate with acceptable evidence.
+            case required(AttestedPeerVerifier)
+
+            var verifier: AttestedPeerVerifier? {
+                switch self {
+                case .notAsked: nil
+                case .optional(let verifier), .required(let verifier): verifier
+                }
+            }
+        }
+
+        /// An address or a host name of this machine.
+        public var host: String
+        /// The port; 0 for any free one.
+        public var port: UInt16
+        /// Whether clients are asked who they are.
+        public var clients = Clients.notAsked
+        /// The largest body of a request.
+        public var maximumBodyByteCount = 1 << 20
+        /// Connections at once. One more makes room by closing the one that has been idle longest.
+        public var maximumConnections = 4096
+        /// How long the handler may take, and the making of evidence.
+        public var requestTimeout = Duration.seconds(60)
+        /// How often one connection may ask for evidence about itself. Once is enough for a client that keeps it.
+        public var maximumEvidencePerConnection = 8
+        /// How much evidence is made at once, by all connections together: a quote takes the machine milliseconds to
+        /// seconds. What comes beyond is told to come back.
+        public var maximumEvidenceAtOnce = 4
+        /// How often the certificate's age is looked at, and how long a failed renewal waits for the next try.
+        public var renewalCheckInterval = Duration.seconds(60)
+
+        /// A configuration; by default any free port of this machine alone.
+        public init(host: String = "127.0.0.1", port: UInt16 = 0) {
+            self.host = host
+            self.port = port
+        }
+    }
+
+    /// What a server does beside answering.
+    public enum Event: Sendable {
+        /// A handshake failed; the reason tells of a client's evidence, too.
+        case handshakeFailed(peer: String, reason: String)
+        /// Evidence about a connection could not be made.
+        case evidenceFailed(peer: String, reason: String)
+        /// New connections have a new certificate.
+        case renewed(notAfter: Int64)
+        /// The certificate could not be renewed; it is tried again.
+        case renewalFailed(reason: String)
+    }
+}
+
+extension AttestedHTTPServer.Configuration {
+    func http(
+        _ name: String, _ identity: TLSIdentity, _ observer: (@Sendable (AttestedHTTPServer.Event) -> Void)?
+    ) -> HTTPServerConfiguration {
+        var http = HTTPServerConfiguration(
+            listeners: [HTTPListener(name, .tcp(host: host, port: port), tls: tls(identity))])
+        http.limits.maximumBodyBytes = maximumBodyByteCount
+        http.limits.maximumConnections = maximumConnections
+        http.limits.handlerTimeout = requestTimeout
+        guard let observer else { return http }
+        http.observer = { event in
+            guard case .handshakeFailed(_, let peer, let reason) = event else { return }
+            observer(.handshakeFailed(peer: "\(peer)", reason: reason))
+        }
+        return http
+    }
+
+    func tls(_ identity: TLSIdentity) -> HTTPServerTLS {
+        HTTPServerTLS(
+            certificateChain: Array(identity.certificateChainPEM.utf8), clientCertificates: clientCertificates
+        ) { body in
+            identity.withUnsafePrivateKeyPEM { body($0) }
+        }
+    }
+
+    private var clientCertificates: HTTPServerTLS.ClientCertificates? {
+        guard let verifier = clients.verifier else { return nil }
+        let isRequired = if case .required = clients { true } else { false }
+        return HTTPServerTLS.ClientCertificates(isRequired: isRequired) { certificates in
+            switch verifier.verify(certificates, as: .client) {
+            case .success: .accepted
+            case .failure(let error): .refused(error.description)
+            }
+        }
+    }
+}
