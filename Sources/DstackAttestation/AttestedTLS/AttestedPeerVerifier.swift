@@ -33,10 +33,10 @@ public final class AttestedPeerVerifier: Sendable {
     /// - Parameters:
     ///   - policy: what is accepted, with the application that is expected.
     ///   - collateral: what evidence is verified with, and under which root.
-    ///   - acceptsAnyApplication: whether a policy may expect no application. It then accepts every genuine trust domain,
-    ///     whatever it runs: also one that an attacker rents.
-    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that expects no application although it must, or that
-    ///   expects report data, which here follow from key and connection.
+    ///   - acceptsAnyApplication: whether a policy need not say which code is expected. It then accepts every genuine trust
+    ///     domain, whatever it runs: also one that an attacker rents.
+    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that does not say which code is expected although it
+    ///   must, or that expects report data, which here follow from key and connection.
     public convenience init(
         policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false
     ) throws(AttestationError) {
@@ -57,7 +57,7 @@ public final class AttestedPeerVerifier: Sendable {
         guard acceptsAnyApplication || policy.expected.namesCode else {
             throw AttestationError(
                 .invalidPolicy, subject: "policy",
-                reason: "it does not say which code is expected, so that every genuine trust domain could pass, whatever it runs",
+                reason: "it does not say which code is expected, so that a genuine trust domain would pass whatever it runs",
                 hint: "expect a compose hash; an application id beside it if wanted")
         }
         self.policy = policy
