@@ -130,6 +130,9 @@ let package = Package(
         // Examples, which use only public API
         .executableTarget(
             name: "verify-quote", dependencies: ["DstackAttestation"], path: "Examples/VerifyQuote"),
+        .executableTarget(
+            name: "attested-service", dependencies: ["DstackAttestation", "DstackAttestedHTTP"],
+            path: "Examples/AttestedService", swiftSettings: house),
 
         // Benchmarks
         benchmark(

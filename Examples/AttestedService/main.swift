@@ -1,0 +1,71 @@
+import Dispatch
+// A small HTTPS service that proves what it runs: key, certificate and evidence come from the guest agent, and a client
+// that wants to know may ask for fresh evidence about its own connection. Only public API.
+//
+//     attested-service --listen 127.0.0.1:8443
+//
+// It finds the agent by itself; outside a TEE, DSTACK_SIMULATOR_ENDPOINT names a simulated one's socket.
+import DstackAttestation
+import DstackAttestedHTTP
+import Glibc
+
+func complain(_ line: String) { fputs("attested-service: \(line)\n", stderr) }
+
+guard let (host, port) = listenAddress(CommandLine.arguments, environment: getenv("LISTEN").map { String(cString: $0) })
+else {
+    complain("usage: attested-service [--listen HOST:PORT]  (or LISTEN in the environment; port 0 for any free one)")
+    exit(2)
+}
+
+do {
+    let service = try await Service(DstackClient())
+    let server = AttestedHTTPServer(
+        .init(host: host, port: port), identity: try await service.identity(),
+        renewIdentity: { try await service.identity() },
+        attestSession: { binding in try await service.agent.attestSession(binding).bytes },
+        observer: { event in
+            switch event {
+            case .handshakeFailed(let peer, let reason): complain("no TLS with \(peer): \(reason)")
+            case .evidenceFailed(let peer, let reason): complain("no evidence for \(peer): \(reason)")
+            case .renewed(let notAfter): complain("the certificate was renewed; it holds until \(notAfter) (Unix time)")
+            case .renewalFailed(let reason): complain("the certificate could not be renewed: \(reason)")
+            }
+        }
+    ) { request in await service.answer(request) }
+
+    // Ends as it should when it is told to: no new connections, and those that are there may finish.
+    let running = Task {
+        try await server.run { address in
+            // Whoever started this program reads the line through a pipe.
+            print("listening on \(address.url)")
+            fflush(stdout)
+        }
+    }
+    let signals = [SIGTERM, SIGINT].map { number in
+        signal(number, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: number)
+        source.setEventHandler { running.cancel() }
+        source.resume()
+        return source
+    }
+    try await running.value
+    withExtendedLifetime(signals) {}
+} catch {
+    complain("\(error)")
+    exit(3)
+}
+
+/// Where to listen; nil for arguments that make no sense.
+func listenAddress(_ arguments: [String], environment: String?) -> (host: String, port: UInt16)? {
+    var text = environment ?? "127.0.0.1:8443"
+    switch arguments.count {
+    case 1: break
+    case 2 where arguments[1].hasPrefix("--listen="): text = String(arguments[1].dropFirst("--listen=".count))
+    case 3 where arguments[1] == "--listen": text = arguments[2]
+    default: return nil
+    }
+    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+    // An IPv6 address stands in brackets: [::1]:8443
+    let host = text[..<colon].drop { $0 == "[" }
+    return (String(host.last == "]" ? host.dropLast() : host), port)
+}
