@@ -9,7 +9,13 @@ import DstackAttestation
 import DstackAttestedHTTP
 import Glibc
 
-func complain(_ line: String) { fputs("attested-service: \(line)\n", stderr) }
+/// Writes a line at once, so that whoever started this program through a pipe reads it.
+func say(_ line: String, on descriptor: Int32 = STDOUT_FILENO) {
+    var line = line + "\n"
+    _ = line.withUTF8 { write(descriptor, $0.baseAddress, $0.count) }
+}
+
+func complain(_ line: String) { say("attested-service: \(line)", on: STDERR_FILENO) }
 
 guard let (host, port) = listenAddress(CommandLine.arguments, environment: getenv("LISTEN").map { String(cString: $0) })
 else {
@@ -35,11 +41,7 @@ do {
 
     // Ends as it should when it is told to: no new connections, and those that are there may finish.
     let running = Task {
-        try await server.run { address in
-            // Whoever started this program reads the line through a pipe.
-            print("listening on \(address.url)")
-            fflush(stdout)
-        }
+        try await server.run { say("listening on \($0.url)") }
     }
     let signals = [SIGTERM, SIGINT].map { number in
         signal(number, SIG_IGN)

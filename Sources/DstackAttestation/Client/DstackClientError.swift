@@ -95,9 +95,11 @@ public struct DstackClientError: Error, Sendable {
                 case .invalidRequest, .invalidConfiguration: .invalidEndpoint
                 case .nameResolution, .connection, .proxy, .tls, .peerNotTrusted, .system, nil: .unreachable
                 }
+            var reason = error.transport.map { "failed \($0.phase.rawValue): \($0.reason)" } ?? error.reason
+            // The transport would speak of the port of a host that nobody asked for.
+            if code == .unreachable, case .unix = endpoint { reason = "cannot connect to the socket" }
             self.init(
-                code, subject: subject,
-                reason: error.transport.map { "failed \($0.phase.rawValue): \($0.reason)" } ?? error.reason,
+                code, subject: subject, reason: reason,
                 hint: code == .unreachable ? endpoint.unreachableHint : "")
         }
     }
