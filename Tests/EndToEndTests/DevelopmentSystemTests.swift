@@ -72,6 +72,7 @@ struct DevelopmentSystemTests {
         #expect(!second.isReused && second.components != first.components)
         #expect(first.components.allSatisfy { !isRunning($0.processID) })
         kill(second.components[0].processID, SIGKILL)
+        #expect(try await eventually { !isRunning(second.components[0].processID) })
         let third = try await system.up([script("a", revision: "2")])
         #expect(!third.isReused && isRunning(third.components[0].processID))
         _ = try await system.down()
@@ -157,8 +158,11 @@ struct DevelopmentSystemTests {
         let stranger = Process()
         stranger.executableURL = URL(fileURLWithPath: "/bin/sleep")
         stranger.arguments = ["1000"]
+        stranger.standardInput = FileHandle.nullDevice
+        stranger.standardOutput = FileHandle.nullDevice
+        stranger.standardError = FileHandle.nullDevice
         try stranger.run()
-        defer { stranger.terminate() }
+        defer { kill(stranger.processIdentifier, SIGKILL) }
         let id = stranger.processIdentifier
         setpgid(id, id)
         // A record of that number, with another start time.
