@@ -181,6 +181,9 @@ let package = Package(
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
             ]),
         tests(
+            "DstackQuoteSourceTests",
+            ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        tests(
             "DstackKeysTests",
             [
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
