@@ -29,15 +29,15 @@ struct BlockingWorkerTests {
     @Test("calls run one after another, in order, and give their results")
     func order() async throws {
         let worker = BlockingWorker(capacity: 100)
-        let seen = Mutex<[Int]>([])
+        let seen = Shared<[Int]>([])
         for number in 0..<20 {
             let result = await worker.run(within: .seconds(60)) {
-                seen.withLock { $0.append(number) }
+                seen.edit { $0.append(number) }
                 return number * 2
             }
             #expect(try result.get() == number * 2)
         }
-        #expect(seen.withLock { $0 } == Array(0..<20))
+        #expect(seen.value == Array(0..<20))
     }
 
     @Test("a full queue refuses at once, and takes calls again afterwards")
@@ -59,16 +59,16 @@ struct BlockingWorkerTests {
     func deadline() async throws {
         let worker = BlockingWorker(capacity: 4)
         let gate = Gate()
-        let hasRun = Mutex(false)
+        let hasRun = Shared(false)
         async let first = worker.run(within: .milliseconds(50)) { gate.pass() }
         await gate.wait(for: 1)
-        let second = await worker.run(within: .milliseconds(20)) { hasRun.withLock { $0 = true } }
+        let second = await worker.run(within: .milliseconds(20)) { hasRun.edit { $0 = true } }
         #expect(throws: BlockingWorker.Rejection.timedOutWaiting) { try second.get() }
         let result = await first
         #expect(throws: BlockingWorker.Rejection.timedOutRunning) { try result.get() }
         gate.open()
         #expect(await worker.run(within: .seconds(60)) { 1 } == .success(1))
-        #expect(!hasRun.withLock { $0 })
+        #expect(!hasRun.value)
     }
 
     @Test("a call that must not be abandoned is waited for beyond its time")
@@ -89,17 +89,17 @@ struct BlockingWorkerTests {
     func cancellation() async throws {
         let worker = BlockingWorker(capacity: 4)
         let gate = Gate()
-        let hasRun = Mutex(false)
+        let hasRun = Shared(false)
         async let first = worker.run(within: .seconds(60)) { gate.pass() }
         await gate.wait(for: 1)
-        let task = Task { await worker.run(within: .seconds(60)) { hasRun.withLock { $0 = true } } }
+        let task = Task { await worker.run(within: .seconds(60)) { hasRun.edit { $0 = true } } }
         while worker.waitingCount == 0 { await Task.yield() }
         task.cancel()
         let second = await task.value
         #expect(throws: BlockingWorker.Rejection.cancelled(wasRunning: false)) { try second.get() }
         gate.open()
         try await first.get()
-        #expect(!hasRun.withLock { $0 })
+        #expect(!hasRun.value)
     }
 
     @Test("many callers at once are all served")

@@ -200,7 +200,7 @@ final class FakeKernel: PseudoFiles {
     // MARK: Driver
 
     private func startDriver(_ entry: String) {
-        let watch = inotify_init1(Int32(IN_CLOEXEC.rawValue))
+        let watch = inotify_init1(Int32(IN_CLOEXEC))
         inotify_add_watch(watch, entry + "/inblob", UInt32(IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE_SELF))
         let thread = Thread { [weak self] in
             defer { close(watch) }
@@ -283,3 +283,13 @@ struct SeededGenerator: RandomNumberGenerator {
 }
 
 func soon(_ milliseconds: Int) -> ContinuousClock.Instant { .now + .milliseconds(milliseconds) }
+
+/// A value that closures share.
+final class Shared<Value: Sendable>: Sendable {
+    private let storage: Mutex<Value>
+
+    init(_ value: Value) { storage = Mutex(value) }
+
+    var value: Value { storage.withLock { $0 } }
+    func edit(_ change: (inout Value) -> Void) { storage.withLock { change(&$0) } }
+}

@@ -123,6 +123,10 @@ public struct ConfigFSQuoteProvider: QuoteProvider {
         // Whoever wrote in between may have had this quote replaced by his.
         let after = try generation()
         guard after == counted else { return interference(before, after) }
+        // The count alone does not tell if the other write came first and ours was counted late.
+        if let quoted = try? Quote(parsing: quote).body.reportData, quoted != reportData.bytes {
+            return .again(because: "the quote is over the report data of another process")
+        }
         return .quote(quote)
     }
 
