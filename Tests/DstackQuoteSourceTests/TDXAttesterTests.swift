@@ -111,7 +111,7 @@ struct TDXAttesterTests {
         let recorder = RuntimeEventRecorder(
             directory: guest.paths.runtimeLogDirectory,
             register: SysfsRegister(path: guest.kernel.register, files: guest.kernel))
-        // The third look at the count is the one after the quote was read.
+        // The platform has signed by the time that the quote is read.
         guest.kernel.plan(
             "read outblob",
             [
