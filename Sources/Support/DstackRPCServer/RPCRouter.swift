@@ -1,3 +1,4 @@
+import DstackEncoding
 package import DstackHTTP
 package import DstackHTTPServer
 import DstackRPC
@@ -174,9 +175,14 @@ package struct RPCRouter: Sendable {
     }
 
     private func failure(_ error: any Error, _ run: Run) -> HTTPServerResponse {
+        // A body that makes no sense may be one whose length was miscounted (a client in use counts characters where
+        // bytes count): what follows on the connection is then no request.
+        let isMisread = error is DecodingFailure && run.call.head.method == .post
         let error = RPCError(describing: error)
         run.end(error.status, error.message)
-        return response(error.status, error.body(as: run.call.encoding), run.call.encoding)
+        var response = response(error.status, error.body(as: run.call.encoding), run.call.encoding)
+        response.closesConnection = isMisread
+        return response
     }
 
     private func response(_ status: Int, _ body: [UInt8], _ encoding: RPCEncoding) -> HTTPServerResponse {
