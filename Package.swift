@@ -171,8 +171,9 @@ let package = Package(
         tests(
             "DstackClientTests",
             [
-                "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer",
-                "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "FuzzSupport",
+                "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
+                "FuzzSupport",
             ]),
         tests(
             "DstackAttestedHTTPTests",

@@ -1,7 +1,7 @@
 extension QuoteVerifier {
     /// Whether a quote's signatures lead, unbroken, from its body to Intel's root: PCK certificate, quoting enclave,
     /// attestation key, quote. Nothing else is looked at, neither revocation nor times nor the platform's state.
-    static func leadsToIntel(_ quote: [UInt8]) -> Bool {
+    package static func leadsToIntel(_ quote: [UInt8]) -> Bool {
         let nothing = QuoteCollateral(
             pckCRLIssuerChain: "", rootCACRL: [], pckCRL: [], tcbInfoIssuerChain: "", tcbInfo: "",
             tcbInfoSignature: [], qeIdentityIssuerChain: "", qeIdentity: "", qeIdentitySignature: [])
