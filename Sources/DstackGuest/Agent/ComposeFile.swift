@@ -14,6 +14,8 @@ struct ComposeFile: Sendable {
     /// A file in which the application says so itself; nil for the health checks of its containers.
     let healthStatusFile: String?
 
+    /// How events are hashed in a boot that has not measured any yet.
+    let eventVersion: RuntimeEvent.Version
     /// The Compose project that the application's containers belong to.
     let projectName: String
 
@@ -54,6 +56,11 @@ struct ComposeFile: Sendable {
         visibility = GuestVisibility(
             showsLogs: try flag("public_logs", false), showsSystem: try flag("public_sysinfo", false),
             showsTCBInfo: try flag("public_tcbinfo", true))
+        let version = try root.optionalMember("event_log_version")
+        guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
+            throw (version ?? root).failure("events have version 1 or 2", .unsupported)
+        }
+        eventVersion = known
         projectName = Self.projectName(try root.optionalMember("docker_compose_file")?.string() ?? "")
         let requirements = try root.optionalMember("requirements")
         checksHealth = try requirements?.optionalMember("health_check")?.bool() ?? false

@@ -17,7 +17,7 @@ package final class GuestFiles: Sendable {
             keys = try AppKeys(contentsOf: settings.keys)
         } catch {
             throw GuestError(
-                .invalidFile, subject: settings.keys, reason: "\(error)",
+                .invalidFile, subject: "application keys", reason: "\(error)",
                 hint: "core.keys_file says where the application's keys are looked for")
         }
         try self.init(

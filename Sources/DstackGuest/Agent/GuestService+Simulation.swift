@@ -36,21 +36,41 @@ extension GuestService {
 
     /// An agent of a machine, or of upstream's simulator where the settings say so.
     ///
-    /// - Parameter platform: opens the machine's own source of evidence.
+    /// - Parameters:
+    ///   - paths: where the machine's evidence comes from.
+    /// - Throws: where there is no TEE: an agent that cannot prove anything helps nobody.
     package static func configured(
-        _ settings: GuestSettings, version: GuestVersion = .unknown,
-        platform: (GuestFiles) throws -> any Attester, clock: any WallClock = SystemWallClock()
+        _ settings: GuestSettings, version: GuestVersion = .unknown, paths: TDXPlatformPaths,
+        clock: any WallClock = SystemWallClock()
     ) throws -> GuestService {
         let files = try GuestFiles(settings.files)
         guard let simulator = settings.simulator else {
             return try GuestService(
-                settings, files: files, attester: try platform(files), version: version,
+                settings, files: files, attester: try attester(files, settings, paths), version: version,
                 actions: SystemActions(files), notice: nil, clock: clock)
         }
         let attester = try simulator.attester()
         return try GuestService(
             settings, files: files, attester: attester, version: version, actions: SimulatedActions(), notice: nil,
             clock: clock)
+    }
+
+    /// The machine's own source of evidence.
+    private static func attester(
+        _ files: GuestFiles, _ settings: GuestSettings, _ paths: TDXPlatformPaths
+    ) throws -> any Attester {
+        // The entry in configfs is made with the first quote; its parent is there with the driver.
+        let parent = paths.quoteEntry.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+        guard access(parent, F_OK) == 0 || access(paths.device, F_OK) == 0 else {
+            throw GuestError(
+                .systemUnavailable, subject: "TEE",
+                reason:
+                    "this machine has none that evidence could come from: neither \(parent) nor \(paths.device) is there",
+                hint: "to develop without one, use --simulate DIR")
+        }
+        return try TDXAttester(
+            paths: paths, config: files.system.text, eventVersion: files.compose.eventVersion,
+            timeout: settings.evidence.timeout, queue: settings.evidence.maximumWaiting)
     }
 
     private init(

@@ -4,6 +4,8 @@ import DstackSystem
 /// What the host told this instance (`.sys-config.json`). Nobody signed it: addresses in it are where to ask, never whom
 /// to believe.
 struct SystemConfiguration: Sendable {
+    /// The file's exact text, which is in the evidence.
+    let text: String
     /// JSON text, passed on as it is.
     let vmConfig: String
     let kmsURLs: [String]
@@ -32,6 +34,7 @@ struct SystemConfiguration: Sendable {
     init(parsing bytes: [UInt8]) throws(DecodingFailure) {
         let root = try JSONDocument(parsing: bytes, subject: "sys-config", maximumValues: 1 << 16).root
         guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
+        text = String(decoding: bytes, as: UTF8.self)
         vmConfig = try root.member("vm_config").string()
         hostAPIURL = try root.optionalMember("host_api_url")?.string() ?? ""
         var urls: [String] = []

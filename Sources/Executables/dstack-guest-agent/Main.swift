@@ -33,7 +33,14 @@ enum Main {
         ],
         arguments: [config, simulate, compose, port, watchdog]
     ) { arguments, console in
-        try await serve(arguments, console)
+        do {
+            return try await serve(arguments, console)
+        } catch let error as GuestError {
+            let isWrong = [.invalidFile, .invalidConfiguration].contains(error.code)
+            throw CommandFailure(
+                isWrong ? .wrongRequest : .worldFailed, "\(error.subject): \(error.reason)",
+                hint: error.hint.isEmpty ? nil : error.hint)
+        }
     }
 
     static func main() async { await Shell(root, build: .current).main() }
@@ -52,7 +59,8 @@ enum Main {
             console.note(
                 "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in \(directory)")
         } else {
-            service = try .configured(settings, version: version, platform: platform)
+            let paths = try TDXPlatformPaths(environment: Environment.process.variables)
+            service = try .configured(settings, version: version, paths: paths)
             if service.agent.isSimulated {
                 console.note("simulated: no TEE here; evidence from this agent proves nothing")
             }
@@ -63,13 +71,6 @@ enum Main {
             for listener in bound { console.note("listening on \(listener.description) (\(listener.name))") }
         }
         return .done
-    }
-
-    /// The machine's own source of evidence.
-    private static func platform(_ files: GuestFiles) throws -> any Attester {
-        throw CommandFailure(
-            .worldFailed, "this machine has no TEE that this agent knows how to ask for evidence",
-            hint: "to develop without one, use --simulate DIR")
     }
 
     private static var version: GuestVersion {
