@@ -133,6 +133,9 @@ let package = Package(
         .executableTarget(
             name: "attested-service", dependencies: ["DstackAttestation", "DstackAttestedHTTP"],
             path: "Examples/AttestedService", swiftSettings: house),
+        .executableTarget(
+            name: "five-minutes", dependencies: ["DstackAttestation"], path: "Examples/FiveMinutes",
+            swiftSettings: house),
 
         // Benchmarks
         benchmark(

@@ -46,7 +46,8 @@ do {
     let signals = [SIGTERM, SIGINT].map { number in
         signal(number, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: number)
-        source.setEventHandler { running.cancel() }
+        // On a queue of its own, hence not on the main actor as all else here.
+        source.setEventHandler { @Sendable in running.cancel() }
         source.resume()
         return source
     }

@@ -1,0 +1,139 @@
+import DstackAttestation
+import DstackEncoding
+import Foundation
+import Testing
+
+/// What an app author starts from, run as written: the agent, the snippets of docs/app-author.md, the example service.
+@Suite("An application and its agent")
+struct ApplicationTests {
+    private static let package: URL = {
+        var root = URL(fileURLWithPath: #filePath)
+        for _ in 0..<3 { root.deleteLastPathComponent() }
+        return root
+    }()
+
+    /// The agent as a person starts it, once it answers.
+    private final class Agent {
+        let scratch: ScratchDirectory
+        let program: RunningProgram
+        var directory: String { scratch.path("sim") }
+        var environment: [String: String] { ["DSTACK_SIMULATOR_ENDPOINT": "\(directory)/dstack.sock"] }
+
+        init() async throws {
+            scratch = try ScratchDirectory()
+            program = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
+            let client = DstackClient(.unix("\(directory)/dstack.sock"))
+            try await ApplicationTests.until(program) { await client.isReachable(within: .seconds(5)) }
+        }
+
+        func end() async {
+            program.signal(SIGTERM)
+            #expect(await program.end() == 0, "\(program.errors)")
+        }
+    }
+
+    /// Waits until something is so, as long as the program lives and a loaded machine may need.
+    private static func until(_ program: RunningProgram, _ condition: () async throws -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(60)
+        while try await !condition() {
+            try #require(program.isRunning && ContinuousClock.now < end, "\(program.errors)")
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    @Test("the snippets of the guide for app authors are the program that runs")
+    func guideIsCode() throws {
+        func text(_ path: String) throws -> String {
+            try String(contentsOf: Self.package.appendingPathComponent(path), encoding: .utf8)
+        }
+        let program = try text("Examples/FiveMinutes/main.swift")
+        let blocks = try text("docs/app-author.md").components(separatedBy: "```swift\n").dropFirst()
+        let snippets = blocks.compactMap { $0.components(separatedBy: "```").first }
+        #expect(snippets.count == 8)
+        // The first is the manifest.
+        for snippet in snippets.dropFirst() { #expect(program.contains(snippet), "not in the program:\n\(snippet)") }
+    }
+
+    @Test("the program of the guide runs against an agent in simulation")
+    func guide() async throws {
+        let agent = try await Agent()
+        let summary = try Data(contentsOf: agent.scratch.url.appendingPathComponent("sim/simulation.json"))
+        let kms = (try JSONSerialization.jsonObject(with: summary) as? [String: Any])?["kms_public_key"] as? String
+        let result = try await Program.run("five-minutes", [try #require(kms)], environment: agent.environment)
+        #expect(result.status == 0, "\(result)")
+        for line in [
+            "I am simulated", "my address is 0x", "which the KMS vouches for", "this TEE is simulated",
+            "signed with ed25519 true", "TLS identity of \"localhost\"",
+        ] { #expect(result.output.contains(line), "\(result)") }
+        await agent.end()
+    }
+
+    @Test("the example service proves itself to strangers, answers challenges, and ends when it is told to")
+    func service() async throws {
+        let agent = try await Agent()
+        let service = try RunningProgram(
+            "attested-service", ["--listen", "127.0.0.1:0"], environment: agent.environment)
+        try await Self.until(service) { service.output.hasSuffix("\n") }
+        let url = service.output.trimmingCharacters(in: .newlines).replacing("listening on ", with: "")
+        #expect(url.hasPrefix("https://127.0.0.1:"))
+
+        func file(_ name: String) throws -> [UInt8] {
+            [UInt8](try Data(contentsOf: agent.scratch.url.appendingPathComponent("sim/\(name)")))
+        }
+        let anchor = try TrustAnchor(certificate: file("root.pem"))
+        let collateral = try QuoteCollateral(parsingJSON: file("collateral.json"))
+        let compose = try file("app-compose.json")
+        func client(_ binding: EvidenceBinding, compose: [UInt8]) throws -> AttestedHTTPClient {
+            var policy = VerificationPolicy.standard
+            policy.expected.composeHash = ComposeHash(ofFile: compose).bytes
+            let verifier = try AttestedPeerVerifier(
+                policy: policy,
+                collateral: ReadyCollateral(
+                    OfflineCollateral([collateral]), verifier: QuoteVerifier(trustAnchor: anchor)))
+            return AttestedHTTPClient(verifier: verifier, binding: binding)
+        }
+        for binding in [EvidenceBinding.keyBound, .sessionBound] {
+            let response = try await client(binding, compose: compose).get(url + "/")
+            #expect(response.status == 200 && response.peer.binding == binding)
+            #expect(response.text?.contains("This TEE is simulated") == true)
+            await #expect(throws: AttestedTLSError.self) {
+                try await client(binding, compose: compose + [0x20]).get(url + "/")
+            }
+        }
+
+        let stranger = try client(.keyBound, compose: compose)
+        let nonce = String(repeating: "5a", count: 32)
+        let answer = try await stranger.get("\(url)/quote?nonce=\(nonce)")
+        let json = try #require(try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])
+        #expect(json["simulated"] as? Bool == true)
+        let quote = try Hex.decode(try #require(json["quote"] as? String), subject: "quote")
+        let log = try JSONSerialization.data(withJSONObject: try #require(json["event_log"]))
+        var policy = VerificationPolicy.standard
+        policy.expected.reportData =
+            ReportData(
+                tag: .init("attested-service-challenge"), content: [UInt8](repeating: 0x5A, count: 32)
+            ).bytes
+        let report = QuoteVerifier(trustAnchor: anchor).verify(
+            Evidence(quote: quote, eventLog: [UInt8](log), appCompose: compose), collateral: collateral,
+            policy: policy, at: Int64(Date().timeIntervalSince1970))
+        #expect(report.verdict == .accepted, "\(report.failure?.description ?? "")")
+        for refused in ["/quote", "/quote?nonce=", "/quote?nonce=0x00112233445566", "/quote?nonce=00"] {
+            #expect(try await stranger.get(url + refused).status == 400)
+        }
+        #expect(try await stranger.get(url + "/elsewhere").status == 404)
+
+        service.signal(SIGTERM)
+        #expect(await service.end() == 0, "\(service.errors)")
+        await agent.end()
+    }
+
+    @Test("without an agent the service says where it looked, and what to do")
+    func noAgent() async throws {
+        let result = try await Program.run(
+            "attested-service", ["--listen", "127.0.0.1:0"],
+            environment: ["DSTACK_SIMULATOR_ENDPOINT": "/tmp/no-such-agent.sock"])
+        #expect(result.status == 3 && result.errors.contains("unix:/tmp/no-such-agent.sock"), "\(result)")
+        #expect(result.errors.contains("there is no such socket"))
+        #expect(try await Program.run("attested-service", ["--port", "1"]).status == 2)
+    }
+}
