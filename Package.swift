@@ -205,7 +205,7 @@ let package = Package(
             "EndToEndTests",
             [
                 "DstackAttestation", "DstackCrypto", "DstackDevelopment", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -104,6 +104,22 @@ struct VerifyCommandTests {
         }
     }
 
+    @Test("without evidence about the connection the report says so, and where it is asked for there is no yes")
+    func bindings() async throws {
+        for (flags, status) in [([], 0), (["--key-bound"], 0), (["--session-bound"], 1)] as [([String], Int32)] {
+            let service = try await SimulatedService()
+            let compose = service.files.path("app-compose.json")
+            let result = try await verify(service, ["--app-compose", compose] + flags)
+            #expect(result.status == status, "\(result)")
+            #expect(
+                result.output.contains("no evidence about the connection") == (flags != ["--key-bound"]), "\(result)")
+            #expect(result.output.contains("CVE-2026-33697") == (status == 0))
+            if status == 1 { #expect(result.output.contains("[session_evidence: missing]"), "\(result)") }
+        }
+        let both = try await Program.dstack("verify", "https://127.0.0.1:1", "--key-bound", "--session-bound")
+        #expect(both.status == 2)
+    }
+
     @Test("under Intel's root a simulated service gets a no")
     func intel() async throws {
         let service = try await SimulatedService()

@@ -168,19 +168,23 @@ extension EndpointReport {
     private var keyLink: Link {
         var outcome = outcome(of: "certificate_key")
         if outcome == .passed, validity?.failure != nil { outcome = .failed }
+        let naming = binding == .sessionBound ? "named by the quote, with this connection" : "named by the quote"
         return link(
-            "certificate_key", "certificate key",
-            outcome == .passed
-                ? "named by the quote's report data" : "not shown to be the key that the quote names",
+            "certificate_key", "certificate key", outcome == .passed ? naming : "not shown to be what the quote names",
             [("key sha256", certificate.map { SHA256.hash($0.publicKey).hex })], outcome: outcome)
     }
 
     private var connectionLink: Link {
         let isShown = chainHoldsToKey
+        let meaning =
+            binding == .sessionBound
+            ? "attested code ends this very TLS connection" : "the other end has shown that it has that key"
         return link(
-            "connection", "this connection", "\(address.authority), \(binding.rawValue)",
-            [("meaning", isShown ? "the other end has shown that it has that key" : nil)],
-            outcome: isShown ? .passed : .notReached)
+            "connection", "this connection", address.authority + (binding.map { ", \($0.rawValue)" } ?? ""),
+            [
+                ("meaning", isShown ? meaning : nil),
+                ("only the key", isShown && binding == .keyBound ? sessionAbsence : nil),
+            ], outcome: isShown ? .passed : .notReached)
     }
 
     private var chainHoldsToKey: Bool { evidence?.verdict == .accepted && validity?.failure == nil }

@@ -21,7 +21,8 @@ extension EndpointReport {
             }
             object.member("simulated", isSimulated)
             object.member("url", address.url)
-            object.member("binding", binding.rawValue)
+            object.member("binding", binding?.rawValue)
+            object.member("session_absence", sessionAbsence)
             object.member("verified_at", RFC3339.format(time))
             writeCertificate(to: &object)
             writeApplication(to: &object)

@@ -62,7 +62,8 @@ extension EndpointReport {
         page.paragraph("time", RFC3339.format(time))
         if verdict == .accepted, let until = evidence?.validUntil {
             page.paragraph(
-                "holds to", "\(RFC3339.format(min(until, certificate?.notAfter ?? until))) with this collateral")
+                "holds to",
+                "\(RFC3339.format(min(until, certificate?.notAfter ?? until))) as far as collateral and certificate go")
         }
     }
 }

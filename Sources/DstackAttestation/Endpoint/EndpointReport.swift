@@ -16,6 +16,8 @@ public struct EndpointReport: Sendable {
         case certificateFormat = "certificate_format"
         /// The certificate has evidence.
         case certificateEvidence = "certificate_evidence"
+        /// The service gives evidence about the connection.
+        case sessionEvidence = "session_evidence"
         /// The time is within the certificate's validity.
         case certificateValidity = "certificate_validity"
         /// The caller said which code is expected.
@@ -23,7 +25,7 @@ public struct EndpointReport: Sendable {
     }
 
     /// Why there is no yes: the first check that failed.
-    public struct Failure: Hashable, Sendable, CustomStringConvertible {
+    public struct Failure: Error, Hashable, CustomStringConvertible {
         /// The name of the check: one of ``Check`` or of ``CheckID``.
         public let check: String
         /// Why it failed.
@@ -46,10 +48,6 @@ public struct EndpointReport: Sendable {
             self.expected = expected
         }
 
-        init(_ check: Check, _ code: FailureCode, _ error: AttestationError) {
-            self.init(check: check, code: code, message: error.description)
-        }
-
         init(_ failure: VerificationReport.Failure) {
             check = failure.check.name
             code = failure.code
@@ -59,45 +57,36 @@ public struct EndpointReport: Sendable {
         }
     }
 
-    /// What ties evidence to a connection.
-    public enum Binding: String, Hashable, Sendable {
-        /// The quote names the key of the certificate; the handshake shows that the other side has the key. Whoever got
-        /// hold of a copy of the key could answer in the application's place.
-        case keyBound = "key-bound"
-        /// The quote names this very connection.
-        case sessionBound = "session-bound"
-    }
-
     /// Where the service is.
     public let address: EndpointAddress
     /// The certificate that it presented; nil if it could not be read.
-    public let certificate: RATLSCertificate?
+    public internal(set) var certificate: RATLSCertificate?
     /// The verification of its evidence; nil if it did not come to that.
-    public let evidence: VerificationReport?
+    public internal(set) var evidence: VerificationReport?
     /// The time of the verification, Unix seconds.
     public let time: Int64
-    /// What ties the evidence to the connection.
-    public let binding: Binding
+    /// What the evidence is tied to; nil if it did not come to that.
+    public internal(set) var binding: EvidenceBinding?
+    /// Why the evidence is not tied to the connection, where that was asked for; nil otherwise.
+    public let sessionAbsence: String?
     /// The root under which evidence is believed.
     public let trustAnchor: TrustAnchor
     /// Whether the caller gave a compose file of his own.
     let comparesCompose: Bool
     private let identifiesCode: Bool
-    private let problem: Failure?
+    /// What kept the evidence from being verified at all.
+    var problem: Failure?
 
     init(
-        address: EndpointAddress, certificate: RATLSCertificate?, evidence: VerificationReport?, time: Int64,
-        binding: Binding = .keyBound, verifier: EndpointVerifier, problem: Failure?
+        address: EndpointAddress, time: Int64, verifier: EndpointVerifier,
+        presentation: EndpointConnection.Presentation
     ) {
         self.address = address
-        self.certificate = certificate
-        self.evidence = evidence
         self.time = time
-        self.binding = binding
+        sessionAbsence = presentation.sessionAbsence
         trustAnchor = verifier.quoteVerifier.trustAnchor
         comparesCompose = verifier.appCompose != nil
         identifiesCode = verifier.identifiesCode
-        self.problem = problem
     }
 
     /// The answer.
@@ -144,11 +133,7 @@ public struct EndpointReport: Sendable {
     /// What no verification of this kind can show, or what this one was not asked to show.
     public var notChecked: [String] {
         var items: [String] = []
-        if certificate?.attestation == nil {
-            items.append("everything else: there is no evidence to check")
-            return items
-        }
-        guard let evidence else { return ["everything else: the evidence could not be read"] }
+        guard let evidence else { return ["everything else: there is no evidence that could be verified"] }
         if !identifiesCode {
             items.append("which code this is: no compose file, compose hash or register was given to compare with")
         } else if !comparesCompose {
@@ -164,11 +149,6 @@ public struct EndpointReport: Sendable {
             items.append(
                 "the operating system: its measurements are in the quote, but were not compared with any; a policy file "
                     + "names those that you expect")
-        }
-        if binding == .keyBound {
-            items.append(
-                "that nobody else has the key: evidence names the certificate's key, so a copy of it could answer in the "
-                    + "application's place (session-bound evidence excludes that)")
         }
         items.append("the host name and the certificate's issuer: evidence names an application, not a host")
         return items

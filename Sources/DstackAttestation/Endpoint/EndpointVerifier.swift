@@ -18,6 +18,9 @@ public struct EndpointVerifier: Sendable {
     public var policy = VerificationPolicy.standard
     /// The caller's own copy of app-compose.json.
     public var appCompose: [UInt8]?
+    /// What the evidence must be tied to; nil for the best that the service offers: the connection, or else its key. The
+    /// report says which, and why not the other.
+    public var binding: EvidenceBinding?
     /// Where the platform's collateral comes from.
     public var collateral: any CollateralProvider
 
@@ -33,60 +36,100 @@ public struct EndpointVerifier: Sendable {
     ///   - address: where it is.
     ///   - time: the time to verify at, Unix seconds.
     /// - Returns: the report; ``EndpointReport/verdict`` is the answer.
-    /// - Throws: ``AttestationError`` where no verdict is possible: `endpoint_unavailable` if the service cannot be reached,
+    /// - Throws: ``AttestationError`` where no verdict is possible: `invalid_policy` if the policy expects report data, which
+    ///   here follows from connection and key, `endpoint_unavailable` if the service cannot be reached,
     ///   `collateral_unavailable` if its platform's collateral cannot be had.
     public func verify(_ address: EndpointAddress, at time: Int64) async throws(AttestationError) -> EndpointReport {
-        let certificates = try await EndpointConnection().certificates(of: address)
-        return try await verify(certificates, of: address, at: time)
+        guard policy.expected.reportData == nil else {
+            throw AttestationError(
+                .invalidPolicy, subject: "expected_report_data",
+                reason: "it follows from the service's key and connection, and must not be given")
+        }
+        let connection = EndpointConnection()
+        let presentation =
+            binding == .keyBound
+            ? try await connection.certificates(of: address) : try await connection.session(of: address)
+        return try await verify(presentation, of: address, at: time)
     }
 
     /// Verifies what a service presented on a connection whose handshake is complete.
     func verify(
-        _ certificates: [[UInt8]], of address: EndpointAddress, at time: Int64
+        _ presentation: EndpointConnection.Presentation, of address: EndpointAddress, at time: Int64
     ) async throws(AttestationError) -> EndpointReport {
-        func rejected(
-            _ check: EndpointReport.Check, _ error: AttestationError, _ certificate: RATLSCertificate? = nil
-        ) -> EndpointReport {
-            EndpointReport(
-                address: address, certificate: certificate, evidence: nil, time: time, verifier: self,
-                problem: EndpointReport.Failure(check, .malformed, error))
-        }
-        guard let leaf = certificates.first else {
-            return rejected(
-                .certificateFormat,
-                AttestationError(.invalidCertificate, subject: "certificate", reason: "the service presented none"))
-        }
-        let certificate: RATLSCertificate
-        do throws(AttestationError) {
-            certificate = try RATLSCertificate(parsing: leaf)
+        var report = EndpointReport(address: address, time: time, verifier: self, presentation: presentation)
+        let claim: Claim
+        do throws(EndpointReport.Failure) {
+            guard let leaf = presentation.certificates.first else {
+                throw .init(check: .certificateFormat, code: .missing, message: "the service presented no certificate")
+            }
+            let certificate = try Self.checked(.certificateFormat) { () throws(AttestationError) in
+                try RATLSCertificate(parsing: leaf)
+            }
+            report.certificate = certificate
+            claim = try self.claim(certificate, presentation)
         } catch {
-            return rejected(.certificateFormat, error)
+            report.problem = error
+            return report
         }
-        guard var evidence = certificate.evidence, let attestation = certificate.attestation else {
-            return EndpointReport(
-                address: address, certificate: certificate, evidence: nil, time: time, verifier: self,
-                problem: EndpointReport.Failure(
-                    check: .certificateEvidence, code: .missing,
-                    message: "the certificate has no evidence: the service does not prove what it runs"))
-        }
+        var evidence = claim.evidence
         evidence.appCompose = appCompose
+        var policy = policy
+        policy.expected.reportData = claim.reportData.bytes
+        let collateral = try await collateral(for: claim.quote)
+        report.binding = claim.binding
+        report.evidence = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time)
+        report.evidence?.binding = claim.binding
+        return report
+    }
+
+    /// What the service claims: evidence, and what its quote must say for it to be about this connection or its key.
+    private struct Claim {
+        let evidence: Evidence
         let quote: Quote
-        let expecting: VerificationPolicy
-        do throws(AttestationError) {
-            quote = try attestation.parsedQuote()
-            expecting = try certificate.binding(policy)
-        } catch {
-            // A policy that expects other report data than this key's asks for another key.
-            return error.code == .invalidPolicy
-                ? EndpointReport(
-                    address: address, certificate: certificate, evidence: nil, time: time, verifier: self,
-                    problem: EndpointReport.Failure(.certificateEvidence, .mismatch, error))
-                : rejected(.certificateEvidence, error, certificate)
+        let reportData: ReportData
+        let binding: EvidenceBinding
+    }
+
+    private func claim(
+        _ certificate: RATLSCertificate, _ presentation: EndpointConnection.Presentation
+    ) throws(EndpointReport.Failure) -> Claim {
+        if let session = presentation.session {
+            return try Self.checked(.sessionEvidence) { () throws(AttestationError) in
+                // Exporter and key are this side's own view of the connection; of what the other side says only the
+                // evidence counts.
+                let binding = try SessionBinding(
+                    exporter: session.exporter, nonce: session.nonce, publicKey: certificate.publicKey)
+                return Claim(
+                    evidence: Evidence(attestation: session.response.attestation),
+                    quote: try Attestation(decoding: session.response.attestation).parsedQuote(),
+                    reportData: binding.reportData, binding: .sessionBound)
+            }
         }
-        let collateral = try await collateral(for: quote)
-        let report = quoteVerifier.verify(evidence, collateral: collateral, policy: expecting, at: time)
-        return EndpointReport(
-            address: address, certificate: certificate, evidence: report, time: time, verifier: self, problem: nil)
+        guard binding != .sessionBound else {
+            throw .init(
+                check: .sessionEvidence, code: .missing,
+                message: presentation.sessionAbsence ?? "there is no evidence about the connection")
+        }
+        guard let evidence = certificate.evidence, let attestation = certificate.attestation else {
+            throw .init(
+                check: .certificateEvidence, code: .missing,
+                message: "the certificate has no evidence: the service does not prove what it runs")
+        }
+        return try Self.checked(.certificateEvidence) { () throws(AttestationError) in
+            Claim(
+                evidence: evidence, quote: try attestation.parsedQuote(),
+                reportData: certificate.expectedReportData, binding: .keyBound)
+        }
+    }
+
+    private static func checked<Value>(
+        _ check: EndpointReport.Check, _ body: () throws(AttestationError) -> Value
+    ) throws(EndpointReport.Failure) -> Value {
+        do throws(AttestationError) {
+            return try body()
+        } catch {
+            throw EndpointReport.Failure(check: check, code: .malformed, message: error.description)
+        }
     }
 
     private func collateral(for quote: Quote) async throws(AttestationError) -> QuoteCollateral {
@@ -105,6 +148,6 @@ public struct EndpointVerifier: Sendable {
     /// that hands out keys by it makes it mean something.
     var identifiesCode: Bool {
         appCompose != nil || policy.expected.composeHash != nil || policy.expected.mrAggregated != nil
-            || policy.expected.rtMr3 != nil
+            || policy.expected.rtMr3 != nil || policy.expected.mrConfigId != nil || policy.expected.mrEnclave != nil
     }
 }

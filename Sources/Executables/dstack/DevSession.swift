@@ -90,6 +90,7 @@ struct DevSession: Sendable {
         var verifier = EndpointVerifier(
             quoteVerifier: QuoteVerifier(trustAnchor: root),
             collateral: try OfflineCollateral(path: plan.collateralPath))
+        verifier.binding = .sessionBound
         verifier.appCompose = try File.read(plan.appComposePath, limit: 4 << 20)
         return try await verifier.verify(EndpointAddress(url), at: SystemWallClock().unixSeconds)
     }
@@ -99,8 +100,9 @@ struct DevSession: Sendable {
         let key = report.certificate.map { Base64.encode(SHA256.hash($0.publicKey).bytes) } ?? ""
         let program = shellWord(CommandLine.arguments.first ?? "dstack")
         console.print()
-        console.print(style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority;")
-        console.print("        the pin lets curl talk to the key that was just verified, and to no other)")
+        console.print(
+            style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority does;")
+        console.print("        the pin keeps curl to the key that was just verified)")
         console.print("  curl -k --pinnedpubkey 'sha256//\(key)' \(shellWord(url))/")
         console.print()
         console.print(style.bold("Verify it again"))

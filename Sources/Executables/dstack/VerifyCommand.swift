@@ -22,6 +22,10 @@ enum VerifyCommand {
         "policy", .choiceOrFile(["authentic", "standard", "strict"]), default: "standard",
         "what to accept: a preset or a policy file")
     private static let at = Option("at", .time, "the time to verify at, Unix seconds or RFC 3339; now if left out")
+    private static let sessionBound = Flag(
+        "session-bound", "accept only evidence about this very TLS connection")
+    private static let keyBound = Flag(
+        "key-bound", "ask for no more than evidence about the certificate's key")
     private static let json = Flag("json", "print one JSON object")
 
     static let command = Command(
@@ -35,10 +39,18 @@ enum VerifyCommand {
             "It connects as a stranger would, takes the certificate with its evidence, and verifies everything from the "
                 + "hardware's root down to this connection. What the service says of itself counts for nothing: without "
                 + "--app-compose, --compose-hash or such values in a policy file there is no yes.",
+            "It asks for evidence about the connection first; a service that has none is judged by the evidence about its "
+                + "key in the certificate, and the report says so.",
             "Exit status: 0 yes, 1 no or undecided, 2 wrong arguments, 3 the service or the collateral cannot be reached.",
         ],
-        arguments: [url, appCompose, composeHash, appID, trustRoot, collateral, services, policy, at, json],
-        rules: [.atMostOne(of: appCompose, composeHash), .atMostOne(of: collateral, services)],
+        arguments: [
+            url, appCompose, composeHash, appID, trustRoot, collateral, services, policy, sessionBound, keyBound, at,
+            json,
+        ],
+        rules: [
+            .atMostOne(of: appCompose, composeHash), .atMostOne(of: collateral, services),
+            .atMostOne(of: sessionBound, keyBound),
+        ],
         run: run)
 
     /// The most bytes read of any file.
@@ -50,7 +62,7 @@ enum VerifyCommand {
         do throws(AttestationError) {
             report = try await verifier.verify(address, at: arguments[at] ?? SystemWallClock().unixSeconds)
         } catch {
-            throw failure(.worldFailed, error)
+            throw failure(error.code == .invalidPolicy ? .wrongRequest : .worldFailed, error)
         }
         if arguments[json] {
             console.print(String(decoding: report.json(), as: UTF8.self))
@@ -90,6 +102,8 @@ enum VerifyCommand {
             if let anchor { root = try TrustAnchor(certificate: anchor) } else { root = .intel }
             var verifier = EndpointVerifier(quoteVerifier: QuoteVerifier(trustAnchor: root), collateral: provider)
             verifier.appCompose = compose
+            if arguments[sessionBound] { verifier.binding = .sessionBound }
+            if arguments[keyBound] { verifier.binding = .keyBound }
             if let compose { _ = try AppCompose(parsing: compose) }
             if let preset {
                 verifier.policy = preset
