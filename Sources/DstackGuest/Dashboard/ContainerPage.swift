@@ -53,7 +53,7 @@ extension Dashboard {
     private func page(_ container: Container, _ name: ContainerName, _ lines: [LogLine]) -> Page {
         Page(
             title: "\(container.displayName) · log", name: "dstack guest",
-            navigation: [("All containers", .path(""))], refresh: .seconds(10),
+            navigation: [("All containers", .path(""))], refresh: settings.refresh,
             assets: [.dashboardStyle, .logScript]
         ) {
             HTML.element(.section, .class("container"), .live("container")) {

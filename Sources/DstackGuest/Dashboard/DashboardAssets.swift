@@ -9,6 +9,7 @@ extension PageAsset {
         .answer h1 { margin: .1rem 0 .8rem; }
         .answer .notice { margin-bottom: .9rem; }
         .answer h3 { margin: 1.3rem 0 .8rem; }
+        .answer .facts > div { grid-template-columns: minmax(0, 1fr); }
         .picture { display: grid; align-content: center; justify-items: center; }
         @media (min-width: 56rem) { .answer { grid-template-columns: minmax(0, 1fr) 21rem; padding: 1.75rem; } }
         @media (max-width: 40rem) { .answer { padding: 1.1rem .9rem; } }

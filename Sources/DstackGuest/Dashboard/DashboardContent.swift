@@ -84,15 +84,18 @@ package struct DashboardSettings: Sendable, Hashable {
     package var dataDisks: [String]
     /// What to type in order to check the application from outside; nil for the usual ones.
     package var verificationCommand: String?
+    /// How often a page that is open brings itself up to date, in whole seconds.
+    package var refresh: Duration
 
     package init(
         publicLogs: Bool = false, publicSystemInformation: Bool = false, publicTCBInformation: Bool = true,
-        dataDisks: [String] = ["/"], verificationCommand: String? = nil
+        dataDisks: [String] = ["/"], verificationCommand: String? = nil, refresh: Duration = .seconds(10)
     ) {
         self.publicLogs = publicLogs
         self.publicSystemInformation = publicSystemInformation
         self.publicTCBInformation = publicTCBInformation
         self.dataDisks = dataDisks
         self.verificationCommand = verificationCommand
+        self.refresh = refresh
     }
 }

@@ -30,7 +30,7 @@ extension Dashboard {
         if machine != nil { navigation.append(("Machine", .here("machine"))) }
         return Page(
             title: "\(facts.appName) · dstack", name: "dstack guest", badges: [Self.platformBadge(facts)],
-            navigation: navigation, refresh: .seconds(10), assets: [.dashboardStyle],
+            navigation: navigation, refresh: settings.refresh, assets: [.dashboardStyle],
             footer: footer(facts, machine != nil)
         ) {
             answer(facts, containers)
@@ -159,10 +159,8 @@ extension Dashboard {
 
     private func identity(_ facts: DashboardFacts) -> HTML {
         var rows: [(String, HTML)] = [
-            ("App ID", HTML.hash(Hex.encode(facts.appID), label: "app ID")),
             ("Instance ID", HTML.hash(Hex.encode(facts.instanceID), label: "instance ID")),
             ("Device ID", HTML.hash(Hex.encode(facts.deviceID), label: "device ID")),
-            ("Compose hash", HTML.hash(Hex.encode(facts.composeHash), label: "compose hash")),
             ("System image", HTML.hash(Hex.encode(facts.osImageHash), label: "system image hash")),
         ]
         if !facts.keyProviderName.isEmpty {

@@ -3,11 +3,11 @@ import DstackEncoding
 /// Writes pieces of a log in one of the four forms. Remembers per channel what a piece left unfinished: engines cut
 /// output wherever a buffer is full, also inside characters and escape sequences.
 package struct LogEncoder: Sendable {
-    private let format: LogFormat
+    private let format: LogForm
     private var texts: [LogFrame.Channel: LossyText] = [:]
     private var filters: [LogFrame.Channel: TerminalFilter] = [:]
 
-    package init(_ format: LogFormat) { self.format = format }
+    package init(_ format: LogForm) { self.format = format }
 
     package mutating func encode(_ frame: LogFrame) -> [UInt8] {
         guard format.isText else {

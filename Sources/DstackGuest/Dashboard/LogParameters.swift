@@ -3,7 +3,7 @@ import DstackHTTPServer
 /// The query of `/logs/<name>`.
 package struct LogParameters: Sendable, Hashable {
     package var query = LogQuery()
-    package var format = LogFormat()
+    package var format = LogForm()
 
     package init() {}
 
@@ -11,6 +11,11 @@ package struct LogParameters: Sendable, Hashable {
     package struct Refusal: Error, Hashable {
         package var status: Int
         package var reason: String
+
+        package init(status: Int, reason: String) {
+            self.status = status
+            self.reason = reason
+        }
     }
 
     /// - Parameters:
@@ -81,7 +86,7 @@ package struct LogParameters: Sendable, Hashable {
 }
 
 /// How a log is written into a response.
-package struct LogFormat: Sendable, Hashable {
+package struct LogForm: Sendable, Hashable {
     /// As text rather than Base64.
     package var isText = false
     /// The output alone, rather than an object with its channel.

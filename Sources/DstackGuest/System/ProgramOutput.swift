@@ -98,11 +98,19 @@ enum ProgramOutput {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, output, 2)
+        // A service blocks the signals that it waits for; a program that inherits this could not be stopped.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         guard let name = strdup(program) else { return .failure(failure(program, "out of memory")) }
         defer { free(name) }
         var arguments: [UnsafeMutablePointer<CChar>?] = [name, nil]
         var process: pid_t = 0
-        let status = posix_spawnp(&process, program, &actions, nil, &arguments, environ)
+        let status = posix_spawnp(&process, program, &actions, &attributes, &arguments, environ)
         guard status == 0 else { return .failure(failure(program, String(cString: strerror(status)))) }
         return .success(process)
     }

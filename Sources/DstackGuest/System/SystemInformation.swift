@@ -30,6 +30,12 @@ package struct SystemInformation: Sendable, Hashable {
         package var free: UInt64
         /// What is not available.
         package var used: UInt64 { total >= available ? total - available : 0 }
+
+        package init(total: UInt64, available: UInt64, free: UInt64) {
+            self.total = total
+            self.available = available
+            self.free = free
+        }
     }
 
     package struct Swap: Sendable, Hashable {
@@ -43,6 +49,12 @@ package struct SystemInformation: Sendable, Hashable {
         package var oneMinute: Double
         package var fiveMinutes: Double
         package var fifteenMinutes: Double
+
+        package init(oneMinute: Double, fiveMinutes: Double, fifteenMinutes: Double) {
+            self.oneMinute = oneMinute
+            self.fiveMinutes = fiveMinutes
+            self.fifteenMinutes = fifteenMinutes
+        }
     }
 
     package struct Disk: Sendable, Hashable {

@@ -70,17 +70,18 @@ extension PageAsset {
         .facts > div:first-child { border-top: 0; }
         .facts dt { color: var(--quiet); font-size: .9rem; }
         .facts dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
-        .hash { display: inline-flex; gap: .2rem .6rem; align-items: baseline; flex-wrap: wrap; max-width: 100%; }
-        .hash code { min-width: 0; }
+        .hash { display: inline-flex; gap: .6rem; align-items: baseline; max-width: 100%; }
+        .hash code { min-width: 0; } .hash.long code { max-width: 48.5ch; }
         button, .button { font: inherit; font-size: .85rem; color: var(--text); background: var(--raised);
           border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .7rem; cursor: pointer;
           text-decoration: none; display: inline-block; }
         button:hover, .button:hover { border-color: var(--accent); }
         button[aria-pressed="true"] { background: var(--accent-soft); border-color: var(--accent); color: var(--accent); }
-        .copy { font-size: .72rem; padding: 0 .5rem; color: var(--quiet); }
+        .copy { font-size: .72rem; padding: 0 .5rem; color: var(--quiet); flex: none; white-space: nowrap; }
         .command { display: flex; gap: .6rem; align-items: start; background: var(--raised); border-radius: .4rem;
           padding: .55rem .75rem; margin: .35rem 0; }
         .command pre { flex: 1; min-width: 0; }
+        .command span { display: inline-block; max-width: 100%; }
         table { width: 100%; border-collapse: collapse; font-size: .92rem; }
         th { text-align: left; color: var(--quiet); font-weight: 500; font-size: .82rem; }
         th, td { padding: .4rem .8rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top;

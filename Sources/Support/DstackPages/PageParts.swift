@@ -74,7 +74,8 @@ extension HTML {
                 rows.map { row in
                     HTML.element(.tr) {
                         zip(columns, row).map { title, cell in
-                            HTML.element(.td, .data("data-title", title)) { cell }
+                            // The inner element is one cell of the list that a row becomes on a narrow screen.
+                            HTML.element(.td, .data("data-title", title)) { HTML.element(.div) { cell } }
                         }
                     }
                 }
@@ -85,7 +86,8 @@ extension HTML {
     /// A digest, a key or an identifier, whole, with a button that copies it (shown where script runs).
     package static func hash(_ text: String, label: String) -> HTML {
         guard !text.isEmpty else { return .element(.span, .class("quiet")) { "none" } }
-        return .element(.span, .class("hash")) {
+        // Digests of 96 digits and more break into lines of 48, which can be compared by eye.
+        return .element(.span, text.utf8.count > 64 ? .class("hash long") : .class("hash")) {
             HTML.element(.code) { text }
             copyButton(text, label: label)
         }
@@ -113,7 +115,17 @@ extension HTML {
     /// A command to be typed, with a button that copies it.
     package static func command(_ text: String, label: String) -> HTML {
         .element(.div, .class("command")) {
-            HTML.element(.pre, .focusable) { HTML.element(.code) { text } }
+            HTML.element(.pre) {
+                HTML.element(.code) {
+                    // Words that break only where they must: a line that begins with half an option misleads.
+                    text.split(separator: " ").enumerated().map { index, word in
+                        HTML.group {
+                            if index > 0 { " " }
+                            HTML.element(.span) { String(word) }
+                        }
+                    }
+                }
+            }
             copyButton(text, label: label)
         }
     }

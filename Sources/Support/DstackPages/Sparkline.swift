@@ -7,9 +7,8 @@ extension HTML {
     ///   - label: says in words what the picture shows, for those who do not see it.
     package static func sparkline(_ values: [Double], floor: Double, label: String) -> HTML {
         let values = values.filter(\.isFinite).suffix(240)
-        guard values.count > 1, let last = values.last else {
-            return .element(.span, .class("quiet")) { "(collecting)" }
-        }
+        // A line needs two ends.
+        guard values.count > 1, let last = values.last else { return .empty }
         let top = max(values.max() ?? 0, floor, .leastNormalMagnitude)
         let (width, height) = (240, 40)
         func x(_ index: Int) -> Int { index * (width - 4) / (values.count - 1) + 2 }
