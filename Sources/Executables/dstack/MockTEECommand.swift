@@ -13,12 +13,15 @@ enum MockTEECommand {
         "report-data", .hex("HEX"), "up to 64 bytes to have signed; zeros if left out")
 
     static let command = Command(
-        "mock-tee", "writes evidence of a simulated TEE: root, quote, collateral, event log, compose file",
+        "mock-tee",
+        "writes evidence of a simulated TEE: root, quote, collateral, event log, configuration, compose file",
         examples: [
             "dstack mock-tee evidence",
             "dstack-verifier verify --quote evidence/quote.bin --collateral evidence/collateral.json "
                 + "--event-log evidence/event-log.json --app-compose evidence/app-compose.json "
-                + "--trust-root evidence/root.pem",
+                + "--vm-config evidence/vm-config.json --trust-root evidence/root.pem",
+            "dstack-verifier verify --attestation evidence/attestation.bin --collateral evidence/collateral.json "
+                + "--app-compose evidence/app-compose.json --trust-root evidence/root.pem",
         ],
         notes: [
             "The quote chains to a root that is made in the directory, never to Intel's, and every report under that root "
@@ -31,11 +34,13 @@ enum MockTEECommand {
             let compose = try arguments[appCompose].map { try File.read($0, limit: 1 << 20) } ?? Array(example.utf8)
             let platform = try MockPlatform.loadOrCreate(in: path)
             let boot = try MockBoot(platform, appCompose: compose)
-            let quote = try boot.quote(reportData: arguments[reportData] ?? [])
+            let attestation = try boot.attestation(
+                reportData: ReportData(padding: arguments[reportData] ?? []))
             let collateral = try platform.collateral(for: .tdx, at: SystemWallClock().unixSeconds)
             for (name, bytes) in [
-                ("app-compose.json", compose), ("quote.bin", quote), ("collateral.json", collateral.json),
-                ("event-log.json", Array(boot.eventLog.json.utf8)),
+                ("app-compose.json", compose), ("quote.bin", attestation.quote ?? []),
+                ("event-log.json", Array(boot.eventLog.json.utf8)), ("vm-config.json", Array(boot.vmConfig.utf8)),
+                ("attestation.bin", attestation.encoded.bytes), ("collateral.json", collateral.json),
             ] {
                 try AtomicFile.write(bytes, to: path + "/" + name, mode: .readable)
                 console.print(path + "/" + name)
