@@ -113,6 +113,23 @@ final class AgentFixture: Sendable {
         RPCClient(HTTPClient(.init(transport: .unix(path: self.path(socket)))), at: "http://localhost\(path)")
     }
 
+    /// A call to any socket.
+    static func post(_ socket: String, _ path: String, _ body: String = "{}") async throws -> Answer {
+        let client = HTTPClient(.init(transport: .unix(path: socket)))
+        let response = try await client.send(
+            HTTPRequest(
+                .post, "http://localhost\(path)", headers: ["Content-Type": "application/json"], body: Array(body.utf8))
+        )
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
+    static func get(_ url: String) async throws -> Answer {
+        var configuration = HTTPClientConfiguration()
+        configuration.proxy = .none
+        let response = try await HTTPClient(configuration).send(HTTPRequest(.get, url))
+        return Answer(status: response.status, headers: response.headers, body: response.body)
+    }
+
     /// The report data in a quote of version 4.
     static func reportData(ofQuote hex: String) throws -> String {
         String(hex.dropFirst(568 * 2).prefix(128))

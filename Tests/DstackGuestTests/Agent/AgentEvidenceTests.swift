@@ -1,0 +1,204 @@
+import DstackAttestation
+import DstackEncoding
+import DstackGuest
+import DstackRPC
+import DstackSystem
+import Foundation
+import Synchronization
+import Testing
+
+@Suite("Guest agent: evidence that is kept, waited for and refused")
+struct AgentEvidenceTests {
+    private static var withoutCertificate: GuestSettings {
+        var settings = AgentFixture.settings
+        settings.certificates.makesDemoCertificate = false
+        return settings
+    }
+
+    @Test("Info takes one quote for all its answers, and another after an event was measured")
+    func cached() async throws {
+        let bench = try await BenchAgent(Self.withoutCertificate)
+        let first = try await bench.post("dstack", "/Info")
+        for _ in 0..<5 {
+            #expect(try await bench.post("dstack", "/Info").body == first.body)
+            #expect(try await bench.post("tappd", "/prpc/Tappd.Info").body == first.body)
+            #expect(try await bench.external("/prpc/Info").status == 200)
+            #expect(try await bench.post("guest", "/api/Info").status == 200)
+        }
+        #expect(bench.attester.quotes == 1)
+        #expect(try await bench.post("dstack", "/EmitEvent", #"{"event":"a","payload":"00"}"#).text == "null")
+        let second = try await bench.post("dstack", "/Info")
+        #expect(second.body != first.body)
+        #expect(bench.attester.quotes == 2)
+        let log = try second.json.text("tcb_info")
+        #expect(log.contains(#""event": "a""#) || log.contains(#""event":"a""#))
+    }
+
+    @Test("callers who come at once share one quote, and a failed one is tried again")
+    func singleFlight() async throws {
+        let unavailable = AttestationError(.quoteUnavailable, subject: "quote", reason: "the platform is away")
+        let bench = try await BenchAgent(Self.withoutCertificate, prepare: { $0.set { $0.failure = unavailable } })
+        try await eventually { bench.attester.quotes == 1 }
+        let failed = try await bench.post("dstack", "/Info")
+        #expect(failed.status >= 500)
+        #expect(try #require(failed.error).contains("the platform is away"))
+        // Keys do not need the platform.
+        #expect(try await bench.post("dstack", "/GetKey").status == 200)
+        let before = bench.attester.quotes
+        bench.attester.set {
+            $0.failure = nil
+            $0.delay = .milliseconds(200)
+        }
+        let statuses = try await withThrowingTaskGroup { group in
+            for _ in 0..<20 { group.addTask { try await bench.post("dstack", "/Info").status } }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(statuses == [Int](repeating: 200, count: 20))
+        #expect(bench.attester.quotes == before + 1)
+    }
+
+    @Test("a platform that hangs is answered for, and keys and information are still there")
+    func hanging() async throws {
+        var settings = Self.withoutCertificate
+        settings.evidence.timeout = .milliseconds(300)
+        settings.evidence.maximumWaiting = 4
+        let bench = try await BenchAgent(settings)
+        #expect(try await bench.post("dstack", "/Info").status == 200)
+        bench.attester.set { $0.hangs = true }
+        defer { bench.attester.set { $0.hangs = false } }
+        let errors = try await withThrowingTaskGroup { group in
+            for _ in 0..<20 {
+                group.addTask {
+                    let answer = try await bench.post("dstack", "/GetQuote", #"{"report_data":"00"}"#)
+                    #expect(answer.status == 503)
+                    return answer.error ?? ""
+                }
+            }
+            return try await group.reduce(into: [String]()) { $0.append($1) }
+        }
+        #expect(errors.contains { $0.contains("within 300 ms") })
+        #expect(errors.contains { $0.contains("which is the limit") })
+        #expect(try await bench.post("dstack", "/Info").status == 200)
+        #expect(try await bench.post("dstack", "/GetKey").status == 200)
+        try await bench.server.probe()
+        bench.attester.set { $0.hangs = false }
+        try await eventually { try await bench.post("dstack", "/GetQuote").status == 200 }
+    }
+
+    @Test("who would wait longer than a quote may take is told at once")
+    func overload() async throws {
+        var settings = Self.withoutCertificate
+        settings.evidence.timeout = .seconds(1)
+        let bench = try await BenchAgent(settings, prepare: { $0.set { $0.delay = .milliseconds(400) } })
+        #expect(try await bench.post("dstack", "/Info").status == 200)
+        let answers = try await withThrowingTaskGroup { group in
+            for _ in 0..<8 { group.addTask { try await bench.post("dstack", "/GetQuote") } }
+            return try await group.reduce(into: [AgentFixture.Answer]()) { $0.append($1) }
+        }
+        #expect(answers.contains { $0.status == 200 })
+        let refused = answers.filter { $0.status == 503 }
+        #expect(refused.contains { $0.error?.contains("would not be answered within 1000 ms") == true })
+        #expect(answers.count == answers.filter { [200, 503].contains($0.status) }.count)
+    }
+
+    @Test("strangers cause only so many quotes")
+    func rateLimit() async throws {
+        var settings = Self.withoutCertificate
+        settings.evidence.publicQuotesPerMinute = 1
+        let bench = try await BenchAgent(settings)
+        _ = try await bench.post("dstack", "/Info")
+        let path = "/prpc/Worker.GetAttestationForAppKey?algorithm="
+        let first = try await bench.external(path + "ed25519")
+        for _ in 0..<10 { #expect(try await bench.external(path + "ed25519").body == first.body) }
+        #expect(try await bench.external(path + "k256").body == bench.external(path + "secp256k1").body)
+        #expect(bench.attester.quotes == 3)
+        for wrong in ["", "secp256k1_prehashed", "rsa"] {
+            let answer = try await bench.external(path + wrong)
+            #expect(answer.status == 400 && answer.error == "Unsupported algorithm")
+        }
+        // An event makes what is kept worthless; but two quotes were all that strangers have for now.
+        #expect(try await bench.post("dstack", "/EmitEvent", #"{"event":"a"}"#).status == 200)
+        let refused = try await bench.external(path + "ed25519")
+        #expect(refused.status == 429 && refused.error != nil)
+    }
+
+    @Test("events are refused where they are not turned on, with what turns them on")
+    func events() async throws {
+        var settings = Self.withoutCertificate
+        settings.evidence.acceptsEvents = false
+        let bench = try await BenchAgent(settings)
+        let answer = try await bench.post("dstack", "/EmitEvent", #"{"event":"a","payload":""}"#)
+        #expect(answer.status == 400)
+        #expect(try #require(answer.error).contains("core.evidence.accept_events"))
+    }
+
+    @Test("session-bound evidence has the binding's report data, which nothing else can get")
+    func session() async throws {
+        let bench = try await BenchAgent(Self.withoutCertificate)
+        let key = Hex.encode(try P256Key.spki())
+        let (exporter, nonce) = (String(repeating: "a1", count: 32), String(repeating: "b2", count: 32))
+        let answer = try await bench.post(
+            "dstack", "/AttestSession", #"{"exporter":"\#(exporter)","nonce":"\#(nonce)","public_key":"\#(key)"}"#)
+        let attestation = try Attestation(
+            decoding: Hex.decode(answer.json.text("attestation"), subject: "attestation"))
+        let binding = try SessionBinding(
+            exporter: Hex.decode(exporter, subject: "e"), nonce: Hex.decode(nonce, subject: "n"),
+            publicKey: Hex.decode(key, subject: "k"))
+        #expect(attestation.reportData == binding.reportData)
+        #expect(try attestation.parsedQuote().body.reportData == binding.reportData.bytes)
+        let quote = try await bench.post("dstack", "/GetQuote", #"{"report_data":"\#(binding.reportData.hex)"}"#)
+        #expect(quote.status == 400)
+    }
+
+    @Test("GPU evidence of the boot is handed out as it was written")
+    func gpu() async throws {
+        let text = "{\"evidence\": \"ü\"}\n"
+        let path = "/tmp/gpu-\(UUID().uuidString)"
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        var machine = GuestMachine()
+        machine.gpuAttestationFile = path
+        let bench = try await BenchAgent(Self.withoutCertificate, machine: machine)
+        #expect(try await bench.post("dstack", "/GpuInfo").json.text("attestation") == text)
+        let answer = try await bench.post(
+            "dstack", "/v1/Attest", #"{"report_data":"00","include_boottime_gpu_evidence":true}"#
+        ).json
+        let evidence = try answer.rows("boottime_gpu_evidence")
+        #expect(try evidence.map { try $0.text("format") } == ["nvidia-nvattest-boottime-json-v1"])
+        #expect(try evidence.first?.text("evidence") == Hex.encode(Array(text.utf8)))
+        let without = try await bench.post("dstack", "/v1/Attest", #"{"report_data":"00"}"#).json
+        #expect(try without.rows("boottime_gpu_evidence").isEmpty)
+        machine.gpuAttestationFile = "/nowhere"
+        let bare = try await BenchAgent(Self.withoutCertificate, machine: machine)
+        #expect(try await bare.post("dstack", "/GpuInfo").json.text("attestation") == "")
+    }
+
+    @Test("the host learns of the machine, and its request to power off is answered before it is done")
+    func host() async throws {
+        final class Actions: GuestActions {
+            let count = Mutex(0)
+            func shutDown() async { count.withLock { $0 += 1 } }
+        }
+        let actions = Actions()
+        let bench = try await BenchAgent(Self.withoutCertificate, host: FixedHost(), actions: actions)
+        #expect(try await bench.post("guest", "/api/SysInfo?json", "null").json.text("os_name") == "test")
+        #expect(
+            try await bench.post("guest", "/api/NetworkInfo?json", "null").json.texts("dns_servers") == ["10.0.0.1"])
+        let refused = try await bench.post("guest", "/api/ListContainers?json", "null")
+        #expect(refused.status == 400 && refused.error == "no engine")
+        let info = try await bench.post("guest", "/api/Info?json", "null").json
+        #expect(try info.text("app_id").count == 40 && info.text("tcb_info").contains("mrtd"))
+        #expect(try await bench.post("guest", "/api/Shutdown?json", "null").text == "null")
+        try await eventually { actions.count.withLock { $0 } == 1 }
+        let none = try await BenchAgent(Self.withoutCertificate)
+        #expect(try await none.post("guest", "/api/SysInfo").error == "this agent does not look at its machine")
+    }
+}
+
+/// A machine that is always the same.
+private struct FixedHost: GuestHost {
+    func systemInformation() async throws -> GuestAPIRPC.SystemInfo { .with { $0.osName = "test" } }
+    func networkInformation() async throws -> GuestAPIRPC.NetworkInformation { .with { $0.dnsServers = ["10.0.0.1"] } }
+    func containers() async throws -> GuestAPIRPC.ListContainersResponse { throw RPCError("no engine") }
+    func containerHealth() async throws -> [(name: String, problem: String)] { [] }
+}
