@@ -1,0 +1,132 @@
+import DstackCrypto
+import DstackGuest
+import DstackKeys
+import DstackSystem
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+@Suite("Guest agent: who may do what, and what is written down")
+struct AgentAccessTests {
+    private static func settings(_ rules: [AccessRules.Rule]) -> GuestSettings {
+        var settings = AgentFixture.settings
+        settings.access = AccessRules(rules)
+        return settings
+    }
+
+    private static func rule(_ change: (inout AccessRules.Rule) -> Void) -> AccessRules.Rule {
+        var rule = AccessRules.Rule()
+        change(&rule)
+        return rule
+    }
+
+    @Test("without rules every process may do everything, with rules only what one of them allows")
+    func users() async throws {
+        let agent = try await AgentFixture(Self.settings([Self.rule { $0.users = [getuid()] }]))
+        for path in ["/GetKey", "/Info", "/GetQuote", "/v1/Info"] {
+            #expect(try await agent.post("dstack", path).status == 200, "\(path)")
+        }
+        let stranger = try await AgentFixture(
+            Self.settings([Self.rule { $0.users = [424_242] }, Self.rule { $0.groups = [424_242] }]))
+        for (socket, path) in [
+            ("dstack", "/GetKey"), ("dstack", "/Info"), ("dstack", "/v0/GetQuote"), ("dstack", "/v1/GetKey"),
+            ("dstack", "/prpc/GetTlsKey"), ("dstack", "/Nope"), ("tappd", "/prpc/Tappd.DeriveKey"),
+            ("tappd", "/GetKey"),
+        ] {
+            let answer = try await stranger.post(socket, path, #"{"algorithm":"ed25519"}"#)
+            #expect(answer.status == 403, "\(socket) \(path)")
+            #expect(answer.error?.contains("core.access") == true)
+        }
+        // Health checks and strangers on the public port see what they always see.
+        #expect(try await stranger.get("dstack", "/Version").status == 200)
+        #expect(try await stranger.external("/prpc/Info").status == 200)
+        #expect(try await stranger.get("guest", "/api/Info").status == 200)
+    }
+
+    @Test("rules restrict methods and key paths, also for keys that are in the cache")
+    func paths() async throws {
+        let agent = try await AgentFixture(
+            Self.settings([
+                Self.rule {
+                    $0.users = [getuid()]
+                    $0.methods = ["GetKey", "DeriveKey", "DeriveK256Key"]
+                    $0.paths = ["web/", "shared"]
+                },
+                Self.rule { $0.methods = ["Info"] },
+            ]))
+        for (path, status) in [
+            ("web/a", 200), ("web/", 200), ("shared/x", 200), ("web", 403), ("", 403), ("db/web/", 403), ("WEB/a", 403),
+        ] {
+            for _ in 0..<2 {
+                #expect(try await agent.post("dstack", "/GetKey", #"{"path":"\#(path)"}"#).status == status, "\(path)")
+                let newer = #"{"domain":"\#(path)","algorithm":"ed25519"}"#
+                #expect(try await agent.post("dstack", "/v1/GetKey", newer).status == status, "\(path)")
+                for method in ["DeriveKey", "DeriveK256Key"] {
+                    let answer = try await agent.post("tappd", "/prpc/Tappd.\(method)", #"{"path":"\#(path)"}"#)
+                    #expect(answer.status == status, "\(method) \(path)")
+                }
+            }
+        }
+        #expect(try await agent.post("dstack", "/Info").status == 200)
+        #expect(try await agent.post("dstack", "/Sign", #"{"algorithm":"ed25519"}"#).status == 403)
+    }
+
+    @Test("rules know a caller by its control group")
+    func controlGroups() async throws {
+        let text = try String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8)
+        let line = try #require(
+            text.split(separator: "\n").first { $0.hasPrefix("0::") } ?? text.split(separator: "\n").first)
+        let own = String(line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)[2])
+        for (group, status) in [(own, 200), ("/no-such.slice", 403), (own + "x", 403)] where group != "/" {
+            let agent = try await AgentFixture(Self.settings([Self.rule { $0.controlGroups = [group] }]))
+            #expect(try await agent.post("dstack", "/GetKey").status == status, "\(group)")
+        }
+    }
+
+    @Test("a context that is signed along makes another signature, and can be demanded")
+    func contexts() async throws {
+        let agent = try await AgentFixture()
+        func sign(_ members: String) async throws -> AgentFixture.Answer {
+            try await agent.post("dstack", "/Sign", #"{"algorithm":"ed25519","data":"6869"\#(members)}"#)
+        }
+        let plain = try await sign("").json
+        let login = try await sign(#","context":"login""#).json
+        let other = try await sign(#","context":"logi""#).json
+        #expect(try Set([plain, login, other].map { try $0.text("signature") }).count == 3)
+        for (context, expected) in [(#","context":"login""#, true), ("", false), (#","context":"x""#, false)] {
+            let answer = try await agent.post(
+                "dstack", "/Verify",
+                #"{"algorithm":"ed25519","data":"6869","signature":"\#(login.text("signature"))","public_key":"\#(login.text("public_key"))"\#(context)}"#
+            )
+            #expect(try answer.json.flag("valid") == expected, "\(context)")
+        }
+        // What is signed can be built by anybody: a tag and the context with their lengths, then the data.
+        func framed(_ text: String) -> [UInt8] {
+            withUnsafeBytes(of: UInt32(text.utf8.count).bigEndian) { Array($0) } + Array(text.utf8)
+        }
+        let message = framed("dstack-sign-context/1") + framed("login") + Array("hi".utf8)
+        #expect(
+            try MessageSigner.isValidSignature(
+                hex(login.text("signature")), over: message, publicKey: hex(login.text("public_key")),
+                algorithm: .ed25519))
+        var settings = AgentFixture.settings
+        settings.signing.requiresContext = true
+        let strict = try await AgentFixture(settings)
+        #expect(try await strict.post("dstack", "/Sign", #"{"algorithm":"ed25519","data":"00"}"#).status == 400)
+        #expect(
+            try await strict.post("dstack", "/Sign", #"{"algorithm":"ed25519","data":"00","context":"a"}"#).status
+                == 200)
+    }
+
+    private func hex(_ text: String) -> [UInt8] { RawHex.bytes(text) }
+}
+
+/// Bytes of hexadecimal text.
+enum RawHex {
+    static func bytes(_ text: String) -> [UInt8] {
+        stride(from: 0, to: text.count, by: 2).compactMap { offset in
+            UInt8(text.dropFirst(offset).prefix(2), radix: 16)
+        }
+    }
+}

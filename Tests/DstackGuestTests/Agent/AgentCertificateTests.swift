@@ -1,0 +1,198 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackGuest
+import DstackKeys
+import Foundation
+import Synchronization
+import Testing
+
+@Suite("Guest agent: certificates")
+struct AgentCertificateTests {
+    private static func settings(
+        _ change: (inout GuestSettings.Certificates) -> Void = { _ in }
+    ) -> GuestSettings {
+        var settings = AgentFixture.settings
+        settings.certificates.makesDemoCertificate = false
+        change(&settings.certificates)
+        return settings
+    }
+
+    private func leaf(_ answer: AgentFixture.Answer) throws -> Certificate {
+        let chain = try answer.json.texts("certificate_chain")
+        return try Certificate(der: PEM.decode(try #require(chain.first)))
+    }
+
+    @Test("without evidence asked for, none is made, and each call has a key of its own")
+    func plain() async throws {
+        let bench = try await BenchAgent(Self.settings())
+        try await eventually { bench.attester.quotes == 1 }
+        let first = try await bench.post("dstack", "/GetTlsKey", #"{"subject":"a"}"#).json
+        let second = try await bench.post("dstack", "/GetTlsKey", #"{"subject":"a"}"#).json
+        #expect(try first.text("key") != second.text("key"))
+        #expect(bench.attester.quotes == 1)
+        let certificate = try RATLSCertificate(parsing: PEM.decode(try first.texts("certificate_chain")[0]))
+        #expect(certificate.attestation == nil)
+        let attested = try await bench.post("dstack", "/v1/IssueCert", #"{"subject":"a","usage_ra_tls":true}"#).json
+        let evidence = try RATLSCertificate(parsing: PEM.decode(try attested.texts("certificate_chain")[0]))
+        #expect(evidence.attestation?.reportData == ReportData(raTLSKey: evidence.publicKey))
+    }
+
+    @Test("the older form of evidence stands beside the newer where that is configured")
+    func legacy() async throws {
+        for isOn in [false, true] {
+            let bench = try await BenchAgent(Self.settings { $0.includesLegacyEvidence = isOn })
+            let answer = try await bench.post("dstack", "/GetTlsKey", #"{"usage_ra_tls":true}"#)
+            let certificate = try leaf(answer)
+            for (kind, expected) in [(RATLSExtension.quote, isOn), (.eventLog, isOn), (.attestation, true)] {
+                let found = certificate.extensions.contains { $0.identifier == kind.identifier }
+                #expect(found == expected, "\(kind)")
+            }
+        }
+    }
+
+    @Test("no certificate outlives the configured maximum")
+    func maximumValidity() async throws {
+        let bench = try await BenchAgent(Self.settings { $0.maximumValidity = .seconds(3_600) })
+        let now = Int64(Date().timeIntervalSince1970)
+        let certificate = try leaf(try await bench.post("dstack", "/GetTlsKey"))
+        #expect((now...now + 3_700).contains(certificate.notAfter))
+        let derived = try leaf(try await bench.post("tappd", "/prpc/Tappd.DeriveKey"))
+        #expect((now...now + 3_700).contains(derived.notAfter))
+        let shorter = try leaf(try await bench.post("dstack", "/GetTlsKey", #"{"not_after":\#(now + 60)}"#))
+        #expect(shorter.notAfter == now + 60)
+        let longer = try await bench.post("dstack", "/GetTlsKey", #"{"not_after":\#(now + 7_200)}"#)
+        #expect(longer.status == 400 && longer.error?.contains("3600 s from now at most") == true)
+    }
+
+    @Test("a caller can bring a key where that is configured, and proves it with a request")
+    func callerKeys() async throws {
+        let bench = try await BenchAgent(Self.settings { $0.acceptsCallerKeys = true })
+        let key = TLSKey()
+        let csr = try CertificateRequestBuilder(subject: X509.Name(.commonName("ignored"))).signed(by: key.key)
+        let pem = Array(PEM.encode("CERTIFICATE REQUEST", csr).utf8)
+        for field in [
+            #""csr":"\#(Hex.encode(csr))""#, #""csr":"\#(Hex.encode(pem))""#,
+            #""public_key":"\#(Hex.encode(key.publicKey))""#,
+        ] {
+            let answer = try await bench.post(
+                "dstack", "/GetTlsKey", #"{"subject":"mine","usage_ra_tls":true,\#(field)}"#)
+            #expect(try answer.json.text("key") == "")
+            let certificate = try RATLSCertificate(
+                parsing: PEM.decode(try answer.json.texts("certificate_chain")[0]))
+            #expect(certificate.publicKey == key.publicKey)
+            #expect(certificate.attestation?.reportData == key.reportData)
+        }
+        var forged = csr
+        forged[forged.count - 1] ^= 1
+        for field in [
+            #""csr":"\#(Hex.encode(forged))""#, #""csr":"00""#, #""public_key":"00""#,
+            #""csr":"\#(Hex.encode(csr))","public_key":"\#(Hex.encode(key.publicKey))""#,
+        ] {
+            let answer = try await bench.post("dstack", "/GetTlsKey", "{\(field)}")
+            #expect(answer.status == 400, "\(answer.text)")
+        }
+        let off = try await BenchAgent(Self.settings())
+        let refused = try await off.post("dstack", "/GetTlsKey", #"{"csr":"\#(Hex.encode(csr))"}"#)
+        #expect(refused.status == 400 && refused.error?.contains("accept_caller_keys") == true)
+    }
+
+    @Test("Info has a demonstration certificate, made once in the background")
+    func demo() async throws {
+        let bench = try await BenchAgent()
+        try await eventually {
+            try await bench.post("dstack", "/Info").json.text("app_cert").contains("BEGIN CERTIFICATE")
+        }
+        let quotes = bench.attester.quotes
+        let text = try await bench.post("dstack", "/Info").json.text("app_cert")
+        let certificate = try RATLSCertificate(parsing: PEM.decode(text))
+        #expect(certificate.attestation != nil)
+        #expect(text.components(separatedBy: "-----END CERTIFICATE-----\n\n-----BEGIN").count == 2)
+        for _ in 0..<5 { #expect(try await bench.external("/prpc/Info").json.text("app_cert") == text) }
+        #expect(bench.attester.quotes == quotes && quotes == 2)
+    }
+}
+
+@Suite("Guest agent: certificates from a KMS")
+struct AgentKMSTests {
+    private static var settings: GuestSettings {
+        var settings = AgentFixture.settings
+        settings.certificates.makesDemoCertificate = false
+        settings.certificates.kmsTimeout = .seconds(10)
+        settings.certificates.kmsTotalTimeout = .seconds(20)
+        return settings
+    }
+
+    @Test("the KMS issues over mutual TLS, for evidence over the new key, and the chain ends in its root")
+    func issued() async throws {
+        let kms = try await TestKMS()
+        let bench = try await BenchAgent(Self.settings, files: { try kms.files($0) })
+        let answer = try await bench.post(
+            "dstack", "/GetTlsKey",
+            #"{"subject":"web","alt_names":["a.example"],"usage_ra_tls":true,"with_app_info":false}"#)
+        let chain = try answer.json.texts("certificate_chain")
+        #expect(chain.count == 3 && chain.last == kms.rootPEM)
+        let certificate = try RATLSCertificate(parsing: PEM.decode(chain[0]))
+        #expect(certificate.appID == kms.appID)
+        #expect(certificate.attestation?.reportData == ReportData(raTLSKey: certificate.publicKey))
+        let key = try TLSKey(pem: Array(answer.json.text("key").utf8).span.bytes)
+        #expect(key.publicKey == certificate.publicKey)
+        let call = try #require(kms.calls.withLock { $0.first })
+        #expect(call.request.version == .v2 && call.vmConfig == "{\"cpu\":1}")
+        #expect(call.introduction != nil)
+        // The next one needs no new introduction.
+        let quotes = bench.attester.quotes
+        _ = try await bench.post("tappd", "/prpc/Tappd.DeriveKey", #"{"path":"a"}"#)
+        #expect(bench.attester.quotes == quotes + 1)
+        let csr = try await bench.post("dstack", "/GetTlsKey", #"{"public_key":"00"}"#)
+        #expect(csr.status == 400)
+    }
+
+    @Test("addresses that do not answer are passed over, and the one that did is asked first from then on")
+    func retries() async throws {
+        let kms = try await TestKMS()
+        let dead = "https://127.0.0.1:9"
+        let bench = try await BenchAgent(
+            Self.settings, files: { try kms.files($0, first: dead, others: [dead, "\(kms.address)/prpc"]) })
+        for _ in 0..<2 { #expect(try await bench.post("dstack", "/GetTlsKey").status == 200) }
+        #expect(kms.calls.withLock { $0.count } == 2)
+    }
+
+    @Test("without a KMS the agent starts and hands out keys; certificates fail with every address's reason")
+    func absent() async throws {
+        let kms = try await TestKMS()
+        let dead = ["https://127.0.0.1:9", "https://127.0.0.1:10"]
+        let bench = try await BenchAgent(
+            Self.settings, files: { try kms.files($0, first: dead[0], others: dead) })
+        #expect(try await bench.post("dstack", "/GetKey").status == 200)
+        #expect(try await bench.post("dstack", "/Info").status == 200)
+        let answer = try await bench.post("dstack", "/GetTlsKey")
+        #expect(answer.status == 503)
+        let error = try #require(answer.error)
+        #expect(error.hasPrefix("Failed to sign the CSR: ") && dead.allSatisfy { error.contains($0) }, "\(error)")
+    }
+
+    @Test("a KMS that refuses is not asked again elsewhere, one that hangs is given up in time")
+    func refusing() async throws {
+        let kms = try await TestKMS(.refusing)
+        var settings = Self.settings
+        settings.certificates.kmsTimeout = .seconds(3)
+        settings.certificates.kmsTotalTimeout = .seconds(4)
+        let bench = try await BenchAgent(settings, files: { try kms.files($0, others: ["https://127.0.0.1:9"]) })
+        let refused = try #require(try await bench.post("dstack", "/GetTlsKey").error)
+        #expect(refused.contains("the operator says no") && !refused.contains("127.0.0.1:9/"))
+        kms.mode.withLock { $0 = .hanging }
+        let late = try await bench.post("dstack", "/GetTlsKey")
+        #expect(late.status == 503 && late.error?.hasPrefix("Failed to sign the CSR: ") == true)
+        kms.mode.withLock { $0 = .issuing }
+    }
+
+    @Test("another KMS at the same address is not believed")
+    func impostor() async throws {
+        let (kms, impostor) = (try await TestKMS(), try await TestKMS())
+        let bench = try await BenchAgent(Self.settings, files: { try kms.files($0, first: impostor.address) })
+        let answer = try await bench.post("dstack", "/GetTlsKey")
+        #expect(answer.status == 503)
+        #expect(impostor.calls.withLock { $0.isEmpty })
+    }
+}
