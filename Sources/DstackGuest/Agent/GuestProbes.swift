@@ -64,7 +64,10 @@ final class GuestProbes: Sendable {
         for probe in probes.withLock({ $0 }) {
             let limits = HTTPClientLimits(
                 maximumBodyBytes: 1 << 20, connectTimeout: .seconds(2), totalTimeout: .seconds(4))
-            let response = try await probe.client.send(HTTPRequest(.get, probe.url, limits: limits))
+            var request = HTTPRequest(.get, probe.url, limits: limits)
+            // On a connection of its own: whether new ones are accepted is part of the question.
+            request.mayBeRepeated = false
+            let response = try await probe.client.send(request)
             guard response.isSuccess else {
                 throw GuestError(
                     .systemUnavailable, subject: probe.name, reason: "it answers with status \(response.status)")

@@ -28,12 +28,23 @@ enum PythonSDK {
     }
 
     /// Runs one of the scripts in Peers to its end.
+    ///
+    /// - Parameters:
+    ///   - isPlain: whether the system's Python will do.
+    ///   - isProgram: whether it is no script but a program.
     static func run(
-        _ script: String, _ arguments: [String], environment: [String: String] = [:]
+        _ script: String, _ arguments: [String], environment: [String: String] = [:], isPlain: Bool = false,
+        isProgram: Bool = false
     ) async throws -> Output {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: python)
-        process.arguments = [root.appendingPathComponent("Tests/DstackGuestTests/Peers/\(script)").path] + arguments
+        if isProgram {
+            process.executableURL = URL(fileURLWithPath: script)
+            process.arguments = arguments
+        } else {
+            process.executableURL = URL(fileURLWithPath: isPlain ? "/usr/bin/env" : python)
+            let path = root.appendingPathComponent("Tests/DstackGuestTests/Peers/\(script)").path
+            process.arguments = (isPlain ? ["python3"] : []) + [path] + arguments
+        }
         process.environment = ["PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"].merging(environment) { $1 }
         let scratch = FileManager.default.temporaryDirectory.appendingPathComponent("sdk-\(UUID().uuidString)")
         try Data().write(to: scratch)

@@ -1,0 +1,170 @@
+import DstackEncoding
+import DstackGuest
+import DstackHTTPServer
+import DstackSystem
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Guest agent: sockets")
+struct AgentListenerTests {
+    private func mode(_ path: String) -> UInt32? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_mode & 0o777 : nil
+    }
+
+    @Test("containers of every user reach the sockets, unless another mode is configured")
+    func modes() async throws {
+        var settings = AgentFixture.settings
+        settings.listeners.tappd.mode = 0o660
+        let bench = try await BenchAgent(settings)
+        #expect(mode(bench.path("dstack")) == 0o777)
+        #expect(mode(bench.path("tappd")) == 0o660)
+    }
+
+    @Test("a second agent finds that the first has the socket; a socket that was left behind is replaced")
+    func locks() async throws {
+        let bench = try await BenchAgent()
+        var settings = bench.agent.settings
+        let files = try GuestFiles(settings.files)
+        let second = GuestAgent(settings, files: files, attester: bench.attester)
+        let error = #expect(throws: GuestError.self) { _ = try GuestServer(second, inherited: []) }
+        #expect(error?.code == .invalidConfiguration && error?.reason == "another process serves it")
+
+        let stale = bench.fixture.path + "/stale.sock"
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: stale.utf8) }
+        _ = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        close(descriptor)
+        settings.listeners.main.address = .unix(path: stale)
+        settings.listeners.tappd.address = .unix(path: bench.fixture.path + "/tappd2.sock")
+        settings.listeners.guestAPI.address = .unix(path: bench.fixture.path + "/guest2.sock")
+        settings.listeners.main.replacesStale = false
+        let third = GuestAgent(settings, files: files, attester: bench.attester)
+        #expect(throws: GuestError(.invalidConfiguration, subject: "", reason: "")) {
+            _ = try GuestServer(third, inherited: [])
+        }
+        settings.listeners.main.replacesStale = true
+        let fourth = GuestAgent(settings, files: files, attester: bench.attester)
+        let server = try GuestServer(fourth, inherited: [])
+        _ = try await server.start()
+        #expect(try await AgentFixture.post(stale, "/Version").status == 200)
+        await server.stop(within: .seconds(5))
+        #expect(mode(stale) == nil)
+    }
+
+    @Test("draining lets a call under way finish and takes no more")
+    func draining() async throws {
+        let bench = try await BenchAgent()
+        #expect(try await bench.post("dstack", "/Info").status == 200)
+        bench.attester.set { $0.delay = .milliseconds(500) }
+        let quotes = bench.attester.quotes
+        async let answer = bench.post("dstack", "/GetQuote")
+        try await eventually { bench.attester.quotes > quotes }
+        await bench.server.stop(within: .seconds(30))
+        #expect(try await answer.status == 200)
+        #expect(mode(bench.path("dstack")) == nil)
+    }
+
+    @Test("the agent asks itself over all of its sockets, and says which does not answer")
+    func probes() async throws {
+        let bench = try await BenchAgent()
+        try await bench.server.probe()
+        #expect(unlink(bench.path("tappd")) == 0)
+        await #expect(throws: (any Error).self) { try await bench.server.probe() }
+    }
+}
+
+/// The program `dstack-guest-agent` as it was built with these tests.
+enum AgentProgram {
+    static let path: String? = {
+        var root = URL(fileURLWithPath: #filePath)
+        for _ in 0..<4 { root.deleteLastPathComponent() }
+        let runner = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+        return [runner, root.appendingPathComponent(".build/debug")]
+            .map { $0.appendingPathComponent("dstack-guest-agent").path }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
+    }()
+
+    static let isThere = path != nil
+    static let absence: Testing.Comment = "needs dstack-guest-agent built with the tests"
+}
+
+@Suite("Guest agent: the program", .enabled(if: AgentProgram.isThere, AgentProgram.absence))
+struct AgentProgramTests {
+    @Test("a simulation says that it is one and where it listens, and leaves no socket behind")
+    func simulation() async throws {
+        let folder = try SimulationFolder()
+        let log = folder.url.appendingPathComponent("log")
+        try Data().write(to: log)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(AgentProgram.path))
+        process.arguments = ["--simulate", folder.path + "/sim"]
+        process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"]
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = try FileHandle(forWritingTo: log)
+        try process.run()
+        defer { if process.isRunning { process.terminate() } }
+        func said() throws -> String { try String(contentsOf: log, encoding: .utf8) }
+        try await eventually { try said().contains("(guest-api)") || !process.isRunning }
+        let text = try said()
+        #expect(text.contains("simulated: no TEE here"))
+        for name in ["dstack", "tappd", "external", "guest"] {
+            #expect(text.contains("listening on unix:\(folder.path)/sim/\(name).sock"), "\(text)")
+        }
+        let tcp = try #require(text.split(separator: "\n").first { $0.contains("http://127.0.0.1:") })
+        let url = try #require(tcp.split(separator: " ").first { $0.hasPrefix("http://") })
+        #expect(try await AgentFixture.get("\(url)/prpc/Worker.Version").status == 200)
+        #expect(try await AgentFixture.get("\(url)/").text.contains("imulated"))
+        #expect(try await AgentFixture.post(folder.path + "/sim/dstack.sock", "/Info").status == 200)
+        process.terminate()
+        try await eventually { !process.isRunning }
+        #expect(process.terminationStatus == 0)
+        for name in ["dstack", "tappd", "external", "guest"] {
+            #expect(!FileManager.default.fileExists(atPath: "\(folder.path)/sim/\(name).sock"))
+        }
+    }
+
+    @Test("a service manager's sockets are used and outlive restarts; it is told of readiness, life and end")
+    func serviceManager() async throws {
+        let folder = try SimulationFolder()
+        let directory = folder.path
+        _ = try await SimulationDirectory.loadOrCreate(in: directory, at: Int64(Date().timeIntervalSince1970))
+        let configuration = """
+            {"default": {"core": {
+                "keys_file": "\(directory)/appkeys.json", "compose_file": "\(directory)/app-compose.json",
+                "sys_config_file": "\(directory)/sys-config.json", "audit": "off",
+                "simulator": {"attestation_file": "\(directory)/attestation.bin"}}},
+             "internal": {"address": "unix:\(directory)/dstack.sock"},
+             "internal-v0": {"address": "unix:\(directory)/tappd.sock"},
+             "external": {"address": "127.0.0.1", "port": 0},
+             "guest-api": {"address": "unix:\(directory)/guest.sock"}}
+            """
+        try folder.write(Array(configuration.utf8), to: "agent.json")
+        let output = try await PythonSDK.run("manager.py", [try #require(AgentProgram.path), directory], isPlain: true)
+        #expect(output.status == 0 && output.text.hasSuffix("done\n"), "\(output.text)")
+    }
+
+    @Test("what is wrong is said with what to do about it")
+    func failures() async throws {
+        let folder = try SimulationFolder()
+        try folder.write(Array(#"{"default":{"core":{"keys_file":"/nowhere/keys"}}}"#.utf8), to: "agent.json")
+        try folder.write(Array("{}".utf8), to: "appkeys.json")
+        for (arguments, status, text) in [
+            (["-c", folder.path + "/agent.json"], 2, "application keys: "),
+            (["-c", folder.path + "/missing.json"], 2, "missing.json"),
+            (["--simulate", folder.path], 2, "not app-compose.json"), (["--bogus"], 2, "bogus"),
+        ] as [([String], Int32, String)] {
+            let output = try await PythonSDK.run(try #require(AgentProgram.path), arguments, isProgram: true)
+            #expect(output.status == status, "\(arguments) \(output.text)")
+            #expect(output.text.contains(text), "\(output.text)")
+        }
+    }
+}
