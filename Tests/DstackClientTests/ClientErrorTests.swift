@@ -224,6 +224,8 @@ struct ClientErrorTests {
         }
         #expect(second?.code == .unsupported && !agent.paths.contains("/GetTlsKey"))
         #expect(try await client.key(path: "a").algorithm == .secp256k1)
+        let identity = try await client.tlsIdentity(.init(subject: "a"))
+        #expect(try RATLSCertificate(parsing: identity.certificateChain[0]).evidenceForm == .quoteAndEventLog)
         #expect(try await client.quote(reportData: [1]).reportData.bytes[0] == 1)
     }
 

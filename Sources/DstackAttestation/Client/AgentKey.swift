@@ -4,6 +4,8 @@ import DstackEncoding
 /// A private key that the guest agent derived for this application, with the proof of whose it is. The same for every
 /// instance of the application, and after every restart. Wiped when it goes.
 ///
+/// What is wiped is this copy. The answer came through the transport's ordinary memory, as every client's does.
+///
 /// ```swift
 /// let key = try await client.key(path: "wallet", purpose: "ethereum")
 /// print(key.ethereumAddress ?? "", key.publicKey)

@@ -162,10 +162,12 @@ struct FakeService: Sendable {
     }
 
     func tlsKey(
-        _ configuration: CertificateConfiguration, path: String? = nil
+        _ configuration: CertificateConfiguration, path: String? = nil, _ generation: FakeAgent.Generation = .current
     ) async throws -> AgentRPC.GetTlsKeyResponse {
         let attested = try await attestedKey(path: path)
-        let certificate = try attested.selfSigned(configuration, appInfo: nil, at: FakeAgent.now)
+        var encoding = EvidenceEncoding.standard
+        if generation == .old { (encoding.includesLegacyForm, encoding.includesEnvelope) = (true, false) }
+        let certificate = try attested.selfSigned(configuration, encoding: encoding, at: FakeAgent.now)
         return .with {
             $0.key = attested.key.withUnsafePEM { String(decoding: $0, as: UTF8.self) }
             $0.certificateChain = [PEM.encode("CERTIFICATE", certificate)]
@@ -217,7 +219,8 @@ struct FakeService: Sendable {
                 CertificateConfiguration(
                     commonName: request.subject, alternativeNames: request.altNames,
                     isForServers: request.usageServerAuth, isForClients: request.usageClientAuth,
-                    includesEvidence: request.usageRATLS, notBefore: request.notBefore, notAfter: request.notAfter))
+                    includesEvidence: request.usageRATLS, notBefore: request.notBefore, notAfter: request.notAfter),
+                generation)
         }
         service.on(AgentRPC.DstackGuest.getQuote) { request, _ in
             let reportData = try padded(request.reportData)
