@@ -153,7 +153,7 @@ struct ClientKeyTests {
             [("A", "secret"), ("A", "x")],
             [(String(repeating: "A", count: 256), "secret")],
             [("A", "secret" + String(repeating: "x", count: 128 << 10))],
-            (0..<9).map { ("A\($0)", String(repeating: "\u{1}", count: 120 << 10)) },
+            (0..<9).map { ("A\($0)", String(repeating: "x", count: 120 << 10)) },
             (0...1_024).map { ("A\($0)", "secret") },
         ] as [[(name: String, value: String)]])
     func refusedEnvironment(_ variables: [(name: String, value: String)]) throws {
