@@ -25,7 +25,7 @@ final class SimulatedState: Sendable {
     private let writer = BlockingWorker(capacity: 64)
 
     /// Events to be measured beyond these would make attestations larger than readers accept.
-    static let maximumRecordByteCount = 4 << 20
+    static let maximumRecordByteCount = 2 << 20
 
     /// - Parameters:
     ///   - body: the report at the end of `eventLog`.
@@ -77,6 +77,8 @@ final class SimulatedState: Sendable {
     var registers: RTMRValues { state.withLock { $0.body.tdReport?.rtmrs ?? RTMRValues() } }
 
     func emit(_ event: RuntimeEvent) async throws(AttestationError) {
+        // An ambiguous name can never be taken back, and makes readers refuse the whole log.
+        _ = try RuntimeEvent(emitting: event.name, payload: [])
         guard event.version == eventVersion else {
             throw AttestationError(
                 .measurementFailed, subject: "event \(event.name)",

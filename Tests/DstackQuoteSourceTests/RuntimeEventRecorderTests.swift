@@ -76,6 +76,13 @@ struct RuntimeEventRecorderTests {
         #expect(try code { try record("x") } == .measurementFailed)
     }
 
+    @Test("a name that could be read as another event is not measured")
+    func ambiguous() throws {
+        let event = RuntimeEvent(name: "app-id:x", payload: [])
+        #expect(try code { try recorder.record(event, deadline: soon(1000)) } == .ambiguousName)
+        #expect(domain.rtmr3.isZero)
+    }
+
     // MARK: Failures
 
     @Test("when the register refuses, nothing happened, and the next event is taken")
@@ -170,7 +177,7 @@ struct RuntimeEventRecorderTests {
 
     @Test("a record that is full takes no more")
     func full() throws {
-        let payload = [UInt8](repeating: 7, count: 1 << 20)
+        let payload = [UInt8](repeating: 7, count: 1 << 18)
         var count = 0
         var code: AttestationError.Code?
         while code == nil, count < 10 {

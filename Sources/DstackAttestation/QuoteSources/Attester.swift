@@ -30,7 +30,7 @@ public protocol Attester: Sendable {
     /// Measures an event into RTMR3 and records it durably: both happened when this returns, and neither when it throws,
     /// unless the error's code is ``AttestationError/Code/measurementInDoubt``.
     ///
-    /// - Parameter event: of the version ``eventVersion``; another is refused.
+    /// - Parameter event: of the version ``eventVersion``; another is refused, and so is a name with a colon.
     func emit(_ event: RuntimeEvent) async throws(AttestationError)
 }
 

@@ -17,7 +17,7 @@ package struct RuntimeEventRecorder: Sendable {
     private let defaultVersion: RuntimeEvent.Version
 
     /// Events beyond these would make attestations larger than readers accept.
-    package static let maximumByteCount = 4 << 20
+    package static let maximumByteCount = 2 << 20
 
     package var logPath: String { directory + "/runtime_events.log" }
     package var lockPath: String { directory + "/runtime_event.lock" }
@@ -57,9 +57,11 @@ package struct RuntimeEventRecorder: Sendable {
 
     /// Measures and records an event.
     ///
-    /// - Throws: ``AttestationError/Code/measurementFailed`` if nothing happened,
-    ///   ``AttestationError/Code/measurementInDoubt`` if the register may have been extended without a record.
+    /// - Throws: ``AttestationError/Code/measurementInDoubt`` if the register may have been extended without a record;
+    ///   any other code, as ``AttestationError/Code/measurementFailed``, if nothing happened.
     package func record(_ event: RuntimeEvent, deadline: ContinuousClock.Instant) throws(AttestationError) {
+        // An ambiguous name can never be taken back, and makes readers refuse the whole log.
+        _ = try RuntimeEvent(emitting: event.name, payload: [])
         let lock = try lock(deadline)
         defer { withExtendedLifetime(lock) {} }
         let version = try version()

@@ -61,7 +61,11 @@ package struct DeviceRegister: RuntimeRegister {
 
     package func value() throws(AttestationError) -> Measurement384 {
         let none = ReportData(FixedBytes())
-        return try TDXReport(device.report(reportData: none), reportData: none).registers.rtmr3
+        do throws(AttestationError) {
+            return try TDXReport(device.report(reportData: none), reportData: none).registers.rtmr3
+        } catch {
+            throw AttestationError(.measurementFailed, subject: "RTMR3", reason: "it cannot be read: \(error)")
+        }
     }
 
     package func extend(with digest: Measurement384) throws(AttestationError) {

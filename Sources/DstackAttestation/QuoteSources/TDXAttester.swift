@@ -129,10 +129,21 @@ public final class TDXAttester: Attester {
                 .quoteUnavailable, subject: quotes.name,
                 reason: "the quote is not over the report data that was asked for")
         }
-        let events = try explain(report.rtMr3, recorder.events(deadline: deadline))
+        let events = try explain(report.rtMr3, recordedEvents(deadline))
         return Attestation(
             platform: .tdx(.init(quote: quote, eventLog: EventLog(boot.events + events.map { LoggedEvent($0) }))),
             runtimeEvents: events, reportData: reportData, config: config)
+    }
+
+    private func recordedEvents(_ deadline: ContinuousClock.Instant) throws(AttestationError) -> [RuntimeEvent] {
+        do throws(AttestationError) {
+            return try recorder.events(deadline: deadline)
+        } catch {
+            // Nothing was to be measured here: a record that could not be looked at is no failed measurement.
+            guard error.code == .measurementFailed else { throw error }
+            throw AttestationError(
+                .quoteUnavailable, subject: error.subject, reason: error.reason, hint: error.hint)
+        }
     }
 
     /// The events up to the moment at which the quote was made. Others may have been measured since: nobody is kept from
