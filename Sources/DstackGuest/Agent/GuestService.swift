@@ -37,6 +37,7 @@ package struct GuestService: Sendable {
         until signals: AsyncStream<Signal>, notifier: ServiceNotifier = .init(), watchdog: Bool = false,
         whenListening: ([HTTPBoundListener]) -> Void
     ) async throws {
+        DescriptorLimit.raise()
         let bound = try await server.start()
         whenListening(bound)
         notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
