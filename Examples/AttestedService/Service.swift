@@ -26,7 +26,7 @@ struct Service: Sendable {
     }
 
     func answer(_ request: AttestedServerRequest) async -> AttestedServerResponse {
-        guard request.method == "GET" else { return .text(405, "only GET\n") }
+        guard request.method == "GET" || request.method == "HEAD" else { return .text(405, "only GET\n") }
         switch request.path {
         case "/": return .text(200, greeting)
         case "/quote": return await quote(nonce: parameter("nonce", of: request))

@@ -1,3 +1,4 @@
+import COpenSSL
 import DstackAttestation
 import DstackEncoding
 import Foundation
@@ -114,6 +115,47 @@ struct ClientAgentTests {
         let bare = try await client.tlsIdentity(request)
         #expect(try RATLSCertificate(parsing: bare.certificateChain[0]).attestation == nil)
         await agent.end()
+    }
+
+    @Test("a server with an installed identity presents the whole chain in a handshake")
+    func handshake() async throws {
+        let agent = try await SimulatedAgent()
+        let identity = try await agent.client.tlsIdentity(.init(subject: "app.test"))
+        await agent.end()
+        let serverContext = try #require(SSL_CTX_new(TLS_server_method()))
+        let clientContext = try #require(SSL_CTX_new(TLS_client_method()))
+        defer {
+            SSL_CTX_free(serverContext)
+            SSL_CTX_free(clientContext)
+        }
+        try identity.install(in: serverContext)
+        let (server, client) = (SSL_new(serverContext), SSL_new(clientContext))
+        defer {
+            SSL_free(server)
+            SSL_free(client)
+        }
+        var (serverEnd, clientEnd): (OpaquePointer?, OpaquePointer?)
+        #expect(BIO_new_bio_pair(&serverEnd, 1 << 17, &clientEnd, 1 << 17) == 1)
+        SSL_set_bio(server, serverEnd, serverEnd)
+        SSL_set_bio(client, clientEnd, clientEnd)
+        SSL_set_accept_state(server)
+        SSL_set_connect_state(client)
+        for _ in 0..<10 where SSL_is_init_finished(client) == 0 || SSL_is_init_finished(server) == 0 {
+            SSL_do_handshake(client)
+            SSL_do_handshake(server)
+        }
+        #expect(SSL_is_init_finished(client) == 1 && SSL_is_init_finished(server) == 1)
+        let presented = SSL_get_peer_cert_chain(client)
+        #expect(OPENSSL_sk_num(presented) == Int32(identity.certificateChain.count))
+        for (index, expected) in identity.certificateChain.enumerated() {
+            let certificate = OpaquePointer(OPENSSL_sk_value(presented, Int32(index)))
+            var bytes = [UInt8](repeating: 0, count: Int(i2d_X509(certificate, nil)))
+            bytes.withUnsafeMutableBufferPointer { buffer in
+                var start = buffer.baseAddress
+                _ = i2d_X509(certificate, &start)
+            }
+            #expect(bytes == expected)
+        }
     }
 
     @Test("the older socket")

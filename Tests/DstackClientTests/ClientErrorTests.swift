@@ -167,6 +167,37 @@ struct ClientErrorTests {
         #expect(error?.code == .connectionLost || error?.code == .invalidResponse)
     }
 
+    @Test("many calls at once share a client, and the end of some leaves the others alone")
+    func concurrency() async throws {
+        let agent = try await FakeAgent()
+        defer { agent.end() }
+        agent.tamper { _, answer in
+            try? await Task.sleep(for: .milliseconds(Int.random(in: 0...20)))
+            return answer
+        }
+        let client = agent.client(timeout: .seconds(60))
+        let outcomes = await withTaskGroup(of: (number: Int, code: DstackClientError.Code?).self) { group in
+            for number in 0..<120 {
+                group.addTask {
+                    let call = Task {
+                        await clientError { () async throws(DstackClientError) in
+                            let key = try await client.key(path: "path \(number % 7)", purpose: "\(number)")
+                            #expect(key.proof.claim == .purpose("\(number)"))
+                            try key.verifyChain(appID: FakeAgent.appID, kmsKey: FakeAgent.kmsKey)
+                        }
+                    }
+                    if number.isMultiple(of: 3) { call.cancel() }
+                    return (number, await call.value?.code)
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(outcomes.count == 120)
+        // One that was cancelled may have been through already.
+        for (number, code) in outcomes { #expect(code == nil || (number.isMultiple(of: 3) && code == .cancelled)) }
+        #expect(outcomes.contains { $0.code == .cancelled })
+    }
+
     // MARK: A refusal
 
     @Test(
