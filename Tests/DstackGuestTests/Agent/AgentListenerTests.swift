@@ -124,6 +124,15 @@ struct AgentProgramTests {
         #expect(try await AgentFixture.get("\(url)/prpc/Worker.Version").status == 200)
         #expect(try await AgentFixture.get("\(url)/").text.contains("imulated"))
         #expect(try await AgentFixture.post(folder.path + "/sim/dstack.sock", "/Info").status == 200)
+        // Who asked for which key is written down, but neither the key nor what it is for.
+        let key = try await AgentFixture.post(
+            folder.path + "/sim/dstack.sock", "/GetKey", #"{"path":"wallet of alice"}"#)
+        #expect(key.status == 200)
+        try await eventually { try said().contains("method=GetKey path_hash=") }
+        let line = try #require(try said().split(separator: "\n").first { $0.contains("method=GetKey") })
+        #expect(line.contains("component=guest.audit") && line.contains("pid=\(getpid()),uid=\(getuid())"))
+        #expect(line.contains("status=200") && line.contains("latency="))
+        #expect(try !said().contains("alice") && !said().contains(key.json.text("key")))
         process.terminate()
         try await eventually { !process.isRunning }
         #expect(process.terminationStatus == 0)
