@@ -64,6 +64,14 @@ struct DevCommandTests {
         #expect(intel.status == 1 && intel.output.hasPrefix("NO "), "\(intel)")
         let undecided = try await system.verify(url, root)
         #expect(undecided.status == 1 && undecided.output.hasPrefix("UNDECIDED "), "\(undecided)")
+        let image = try #require(
+            (try await system.verify(url)).output.firstMatch(of: /if       OS image ([0-9a-f]{64})/)
+        ).1
+        for (hash, status) in [(String(image), 0), (String(image.reversed()), 1)] as [(String, Int32)] {
+            let pinned = try await system.verify(
+                url, ["--app-compose", system.path + "/app-compose.json", "--os-image-hash", hash] + root)
+            #expect(pinned.status == status && !pinned.output.contains("  if "), "\(pinned)")
+        }
         for result in [other, intel, undecided] { #expect(result.output.lowercased().contains("simulated")) }
 
         // Another machine with another application takes over the address.

@@ -31,7 +31,7 @@ struct VerifyCommandTests {
         let result = try await verify(service)
         #expect(result.status == 0, "\(result)")
         let lines = result.output.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-        #expect(lines[0] == "YES \(service.url) runs the code that you expect [simulated]")
+        #expect(lines[0] == "YES \(service.url) is the application that you expect [simulated]")
         let links = lines.filter { $0.hasPrefix("  ok   ") }.map { $0.dropFirst(7).prefix { $0 != ":" } }
         #expect(
             links == [

@@ -19,6 +19,7 @@ extension EndpointReport {
             } else {
                 object.null("reason")
             }
+            object.member("conditions", conditions)
             object.member("simulated", isSimulated)
             object.member("url", address.url)
             object.member("binding", binding?.rawValue)

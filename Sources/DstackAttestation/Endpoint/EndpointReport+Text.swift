@@ -44,7 +44,7 @@ extension EndpointReport {
         let simulated = isSimulated ? " " + page.warning("[simulated]") : ""
         switch verdict {
         case .accepted:
-            page.line(page.good("YES") + " \(address.url) runs the code that you expect\(simulated)")
+            page.line(page.good("YES") + " \(address.url) is the application that you expect\(simulated)")
         case .rejected: page.line(page.bad("NO") + " \(address.url)\(simulated)")
         case .undecided:
             page.line(page.warning("UNDECIDED") + " \(address.url) is genuine, but which code is it?\(simulated)")
@@ -54,6 +54,7 @@ extension EndpointReport {
             if !failure.found.isEmpty { page.paragraph("found", failure.found) }
             if !failure.expected.isEmpty { page.paragraph("expected", failure.expected) }
         }
+        for condition in conditions { page.paragraph("if", condition) }
         if isSimulated {
             page.paragraph(
                 "note", "this TEE is simulated: its root was made by software, and nothing about hardware is proven")

@@ -114,9 +114,14 @@ public struct EndpointReport: Sendable {
         }
         if let failure = evidence.failure { return Failure(failure) }
         if let finding = validity?.failure {
-            return Failure(check: .certificateValidity, code: .expired, message: finding)
+            return Failure(check: .certificateValidity, code: validityCode, message: finding)
         }
         return nil
+    }
+
+    private var validityCode: FailureCode {
+        guard validity?.rule == .validity, let certificate else { return .unsupported }
+        return time < certificate.notBefore ? .notYetValid : .expired
     }
 
     /// The certificate's dates and critical extensions; its names and its issuer prove nothing here.
@@ -141,16 +146,22 @@ public struct EndpointReport: Sendable {
         }
         // These are said here in the words of somebody who asks about a service.
         items += evidence.notChecked.filter { !$0.hasPrefix("compose file:") && !$0.hasPrefix("OS image: no VM") }
-        if let image = evidence.evidence?.osImageHash {
-            if evidence.policy.expected.osImageHash == nil {
-                items.append("whether OS image \(image) is one that you trust; a policy file names those that you do")
-            }
-        } else if evidence.policy.expected.mrTd == nil {
-            items.append(
-                "the operating system: its measurements are in the quote, but were not compared with any; a policy file "
-                    + "names those that you expect")
-        }
-        items.append("the host name and the certificate's issuer: evidence names an application, not a host")
+        items.append("the host name, and the certificate's names, issuer and purpose: evidence names an application")
         return items
+    }
+
+    /// What must also be so for a yes to hold, because nothing was given to check it with.
+    public var conditions: [String] {
+        guard let evidence, verdict != .rejected, !evidence.policy.expected.pinsSystem else { return [] }
+        // The compose hash is an event that the operating system records. An image made for the purpose can record any.
+        let image = evidence.evidence?.osImageHash.map { "OS image \($0)" } ?? "the operating system in the quote"
+        return ["\(image) is one that you trust: an image can claim any application, and --os-image-hash names yours"]
+    }
+}
+
+extension ExpectedValues {
+    /// Whether something is expected that says which operating system runs.
+    fileprivate var pinsSystem: Bool {
+        osImageHash != nil || mrSystem != nil || mrAggregated != nil || (mrTd != nil && rtMr1 != nil && rtMr2 != nil)
     }
 }

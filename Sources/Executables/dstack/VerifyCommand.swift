@@ -11,6 +11,8 @@ enum VerifyCommand {
     private static let composeHash = Option(
         "compose-hash", .hex("HEX", bytes: 32), "the compose hash that is expected, where you have no copy of the file")
     private static let appID = Option("app-id", .hex("HEX", bytes: 20), "the application id that is expected")
+    private static let osImageHash = Option(
+        "os-image-hash", .hex("HEX", bytes: 32), "the OS image that is expected; its measurements must be in the quote")
     private static let trustRoot = Option(
         "trust-root", .file, "another root certificate than Intel's, PEM or DER; for simulated TEEs")
     private static let collateral = Option(
@@ -29,7 +31,7 @@ enum VerifyCommand {
     private static let json = Flag("json", "print one JSON object")
 
     static let command = Command(
-        "verify", "decides whether the service behind a URL runs the code that you expect",
+        "verify", "decides whether the service behind a URL is the application that you expect",
         examples: [
             "dstack verify https://app.example.org --app-compose app-compose.json",
             "dstack verify https://127.0.0.1:8443 --app-compose app-compose.json --trust-root root.pem "
@@ -44,7 +46,8 @@ enum VerifyCommand {
             "Exit status: 0 yes, 1 no or undecided, 2 wrong arguments, 3 the service or the collateral cannot be reached.",
         ],
         arguments: [
-            url, appCompose, composeHash, appID, trustRoot, collateral, services, policy, sessionBound, keyBound, at,
+            url, appCompose, composeHash, appID, osImageHash, trustRoot, collateral, services, policy, sessionBound,
+            keyBound, at,
             json,
         ],
         rules: [
@@ -112,6 +115,7 @@ enum VerifyCommand {
             }
             if let hash = arguments[composeHash] { verifier.policy.expected.composeHash = FixedBytes(hash) }
             if let id = arguments[appID] { verifier.policy.expected.appID = FixedBytes(id) }
+            if let hash = arguments[osImageHash] { verifier.policy.expected.osImageHash = FixedBytes(hash) }
             return (address, verifier)
         } catch {
             throw failure(.wrongRequest, error)
