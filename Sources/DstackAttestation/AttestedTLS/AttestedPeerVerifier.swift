@@ -57,7 +57,8 @@ public final class AttestedPeerVerifier: Sendable {
         guard acceptsAnyApplication || policy.expected.namesCode else {
             throw AttestationError(
                 .invalidPolicy, subject: "policy",
-                reason: "it does not say which code is expected, so that a genuine trust domain would pass whatever it runs",
+                reason:
+                    "it does not say which code is expected, so that a genuine trust domain would pass whatever it runs",
                 hint: "expect a compose hash; an application id beside it if wanted")
         }
         self.policy = policy

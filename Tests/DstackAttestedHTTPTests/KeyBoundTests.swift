@@ -1,0 +1,297 @@
+import DstackAttestation
+import DstackAttestedHTTP
+import DstackCrypto
+import DstackKeys
+import DstackMockTEE
+import Foundation
+import Synchronization
+import Testing
+
+@Suite("Key-bound HTTPS")
+struct KeyBoundTests {
+    static let encodings: [EvidenceEncoding] = [
+        .standard, EvidenceEncoding(includesEnvelope: false, includesLegacyForm: true),
+        EvidenceEncoding(includesLegacyForm: true), EvidenceEncoding(stripping: nil),
+        EvidenceEncoding(stripping: .upstream),
+    ]
+
+    @Test("attested code answers, whichever form its evidence has", arguments: encodings)
+    func accepted(encoding: EvidenceEncoding) async throws {
+        let simulation = try Simulation.shared()
+        let identity = try await Simulation.identity(simulation.app, encoding: encoding)
+        let response = try await withServer(identity) { address in
+            try await simulation.client(.keyBound).send(
+                AttestedHTTPRequest("POST", "\(address.url)/x?y", headers: ["X-A": "b"], body: Array("you".utf8)))
+        }
+        #expect(response.status == 200)
+        #expect(response.text == "hello you")
+        #expect(response.headers["content-type"] == "text/plain; charset=utf-8")
+        #expect(response.peer.binding == .keyBound)
+        #expect(response.peer.report.verdict == .accepted)
+        #expect(response.peer.report.evidence?.identity?.appID == simulation.app.appID)
+        #expect(response.peer.certificates == identity.certificateChain)
+        #expect(response.peer.report.text().contains("key-bound"))
+        #expect(String(decoding: response.peer.report.json(), as: UTF8.self).contains("\"binding\":\"key-bound\""))
+        #expect(response.peer.report.notChecked.contains { $0.contains("CVE-2026-33697") })
+        #expect(response.peer.report.trustAnchor.isSimulated)
+    }
+
+    @Test("a certificate from an authority is accepted by its evidence")
+    func issued() async throws {
+        let simulation = try Simulation.shared()
+        let keys = KMSRootKeys()
+        let root = try keys.certificateAuthority(at: Simulation.now)
+        let authority = try keys.certificateAuthority(for: simulation.app.appID, under: root, at: Simulation.now)
+        let attested = try await AttestedKey { try Simulation.attestation(simulation.app, $0) }
+        let chain = try attested.issued(
+            by: authority, Simulation.configuration, appID: simulation.app.appID, at: Simulation.now)
+        let response = try await withServer(attested.key.identity(chain)) { address in
+            try await simulation.client(.keyBound).fetch(address.url)
+        }
+        #expect(response.peer.certificates.count == 3)
+    }
+
+    @Test("connections are kept, and each answer knows its peer")
+    func kept() async throws {
+        let simulation = try Simulation.shared()
+        let (mine, other) = (
+            try await Simulation.identity(simulation.app), try await Simulation.identity(simulation.app)
+        )
+        let client = try simulation.client(.keyBound)
+        try await withServer(mine) { first in
+            try await withServer(other) { second in
+                for _ in 0..<3 {
+                    let firstAnswer = try await client.fetch(first.url)
+                    #expect(firstAnswer.peer.certificates == mine.certificateChain)
+                    let secondAnswer = try await client.fetch(second.url)
+                    #expect(secondAnswer.peer.certificates == other.certificateChain)
+                }
+            }
+        }
+    }
+
+    private func refused(
+        _ identity: TLSIdentity, clock: TestClock = TestClock(), _ location: SourceLocation = #_sourceLocation
+    ) async throws -> AttestedTLSError {
+        let simulation = try Simulation.shared()
+        let seen = Record()
+        let error = try await withServer(identity, seen: seen) { address in
+            try await failure(simulation.client(.keyBound, clock: clock), address.url, location)
+        }
+        #expect(seen.count == 0, "the request was sent", sourceLocation: location)
+        return error
+    }
+
+    @Test("a server without evidence is refused before the request is sent")
+    func noEvidence() async throws {
+        var configuration = Simulation.configuration
+        configuration.includesEvidence = false
+        let identity = try await Simulation.identity(Simulation.shared().app, configuration)
+        let error = try await refused(identity)
+        #expect(error.code == .noEvidence)
+        #expect(error.reason == "RA-TLS attestation extension missing")
+    }
+
+    @Test("other code than the expected is refused, however genuine, and the report says both hashes")
+    func otherCode() async throws {
+        let identity = try await Simulation.identity(Simulation.shared().otherApp)
+        let error = try await refused(identity)
+        #expect(error.code == .evidenceRejected)
+        #expect(error.report?.verdict == .rejected)
+        let failure = try #require(error.report?.failure)
+        #expect(error.check == failure.check.name)
+        #expect(failure.expected.contains(Simulation.policy.expected.composeHash?.hex ?? "?"))
+        #expect(failure.found != failure.expected)
+    }
+
+    @Test("evidence about another key is refused")
+    func otherKey() async throws {
+        let simulation = try Simulation.shared()
+        let victim = try await AttestedKey { try Simulation.attestation(simulation.app, $0) }
+        let template = try CertificateTemplate.leaf(
+            Simulation.configuration,
+            claims: CertificateClaims(evidence: EvidenceEncoding.standard.extensions(for: victim.attestation)),
+            now: Simulation.now)
+        let thief = TLSKey()
+        let error = try await refused(thief.identity([template.selfSigned(by: thief.key)]))
+        #expect(error.code == .evidenceRejected)
+        #expect(error.check == CheckID.expectedReportData.name)
+    }
+
+    @Test("a quote that was changed anywhere is refused", arguments: [60, 200, 400, 620, 700])
+    func changedQuote(offset: Int) async throws {
+        let simulation = try Simulation.shared()
+        let key = TLSKey()
+        var quote = try simulation.app.quote(reportData: key.reportData.bytes.bytes)
+        quote[offset] ^= 1
+        let changed = try Attestation(quote: quote, eventLog: simulation.app.eventLog)
+        let evidence = [CertificateTemplate.EvidenceExtension(.attestation, changed.encoded.bytes)]
+        let template = try CertificateTemplate.leaf(
+            Simulation.configuration, claims: CertificateClaims(evidence: evidence), now: Simulation.now)
+        let error = try await refused(key.identity([template.selfSigned(by: key.key)]))
+        #expect(error.code == .evidenceRejected)
+        #expect(error.report?.verdict ?? .rejected == .rejected)
+    }
+
+    @Test("evidence that is no evidence is refused")
+    func malformedEvidence() async throws {
+        let key = TLSKey()
+        let evidence = [CertificateTemplate.EvidenceExtension(.attestation, [1, 2, 3])]
+        let template = try CertificateTemplate.leaf(
+            Simulation.configuration, claims: CertificateClaims(evidence: evidence), now: Simulation.now)
+        let error = try await refused(key.identity([template.selfSigned(by: key.key)]))
+        #expect(error.code == .invalidCertificate)
+    }
+
+    @Test("with collateral that has expired everything is refused")
+    func expiredCollateral() async throws {
+        let identity = try await Simulation.identity(Simulation.shared().app)
+        let error = try await refused(identity, clock: TestClock(Simulation.now + 400 * 86_400))
+        #expect(error.code == .evidenceRejected)
+        #expect(error.report?.failure?.code == .expired)
+    }
+
+    @Test("a certificate that breaks its own rules is refused, by the name of the rule")
+    func certificateRules() async throws {
+        let simulation = try Simulation.shared()
+        var clientOnly = Simulation.configuration
+        clientOnly.isForServers = false
+        var expired = Simulation.configuration
+        expired.notBefore = UInt64(Simulation.now - 1000)
+        expired.notAfter = UInt64(Simulation.now - 10)
+        var unnamed = Simulation.configuration
+        unnamed.alternativeNames = []
+        for (configuration, check) in [
+            (clientOnly, "extended_key_usage"), (expired, "validity"), (unnamed, "subject_alternative_name"),
+        ] {
+            let error = try await refused(Simulation.identity(simulation.app, configuration))
+            #expect(error.code == .certificateRules)
+            #expect(error.check == check)
+        }
+    }
+
+    @Test("the name in the certificate counts only where it is asked for")
+    func hostName() async throws {
+        let simulation = try Simulation.shared()
+        var local = Simulation.configuration
+        local.alternativeNames = ["127.0.0.1"]
+        var asks = AttestedHTTPClient.Configuration()
+        asks.checksHostName = true
+        let client = try simulation.client(.keyBound, asks)
+        try await withServer(Simulation.identity(simulation.app)) { address in
+            let error = try await failure(client, address.url)
+            #expect(error.code == .certificateRules && error.check == "host_name")
+        }
+        try await withServer(Simulation.identity(simulation.app, local)) { address in
+            let answer = try await client.fetch(address.url)
+            #expect(answer.status == 200)
+        }
+    }
+
+    @Test("a policy must say which code it expects, and must not say which report data")
+    func policies() throws {
+        let simulation = try Simulation.shared()
+        let error = #expect(throws: AttestationError.self) { try simulation.peerVerifier(.standard) }
+        #expect(error?.code == .invalidPolicy)
+        var named = VerificationPolicy.standard
+        named.expected.appID = simulation.app.appID.bytes
+        #expect(throws: AttestationError.self) { try simulation.peerVerifier(named) }
+        var bound = Simulation.policy
+        bound.expected.reportData = FixedBytes()
+        #expect(throws: AttestationError.self) { try simulation.peerVerifier(bound) }
+        _ = try AttestedPeerVerifier(
+            policy: .standard, collateral: simulation.ready(), acceptsAnyApplication: true)
+    }
+
+    @Test("requests that cannot be sent are refused as such")
+    func invalidRequests() async throws {
+        let client = try Simulation.shared().client(.keyBound)
+        for request in [
+            AttestedHTTPRequest("GET", "http://127.0.0.1/"), AttestedHTTPRequest("G T", "https://127.0.0.1/"),
+            AttestedHTTPRequest("GET", "nonsense"),
+            AttestedHTTPRequest("GET", "https://127.0.0.1:1/", headers: ["A": "b\r\nC: d"]),
+        ] {
+            let firstAnswer = try await failure(client, request)
+            #expect(firstAnswer.code == .invalidRequest)
+        }
+        let secondAnswer = try await failure(client, "https://127.0.0.1:1/")
+        #expect(secondAnswer.code == .transport)
+    }
+
+    @Test("a slow server ends in a timeout, and a cancelled request at once", arguments: EvidenceBinding.allCases)
+    func time(binding: EvidenceBinding) async throws {
+        let simulation = try Simulation.shared()
+        let identity = try await Simulation.identity(simulation.app)
+        let asked = AsyncStream<Void>.makeStream()
+        let server = AttestedHTTPServer(
+            .init(), identity: identity, attestSession: Simulation.witness(simulation.app)
+        ) { _ in
+            asked.continuation.yield()
+            try? await Task.sleep(for: .seconds(60))
+            return .text(200, "late")
+        }
+        let address = try await server.start()
+        let client = try simulation.client(binding)
+        let error = try await failure(
+            client, AttestedHTTPRequest("GET", address.url, timeout: .milliseconds(1500)))
+        #expect(error.code == .timeout)
+        var arrivals = asked.stream.makeAsyncIterator()
+        await arrivals.next()
+        let task = Task { try await client.fetch(address.url) }
+        await arrivals.next()
+        task.cancel()
+        let result = await task.result
+        #expect(throws: AttestedTLSError(.cancelled, check: "", reason: "")) { try result.get() }
+        await server.stop(within: .zero)
+    }
+
+    // MARK: Collateral
+
+    /// Gives what it has, and counts.
+    private final class Provider: CollateralProvider {
+        let collateral: QuoteCollateral?
+        let asked = Record()
+
+        init(_ collateral: QuoteCollateral?) { self.collateral = collateral }
+
+        func collateral(for quote: Quote) async throws -> QuoteCollateral {
+            asked.add("collateral")
+            guard let collateral else {
+                throw AttestationError(.collateralUnavailable, subject: "test", reason: "nothing here")
+            }
+            return collateral
+        }
+    }
+
+    private func client(_ provider: Provider) throws -> AttestedHTTPClient {
+        let simulation = try Simulation.shared()
+        let ready = ReadyCollateral(provider, verifier: simulation.verifier)
+        return AttestedHTTPClient(
+            verifier: try AttestedPeerVerifier(policy: Simulation.policy, collateral: ready, clock: TestClock()))
+    }
+
+    @Test("collateral is fetched between two handshakes, once")
+    func fetched() async throws {
+        let simulation = try Simulation.shared()
+        let provider = Provider(simulation.collateral)
+        let client = try client(provider)
+        for _ in 0..<2 {
+            try await withServer(Simulation.identity(simulation.app)) { address in
+                let answer = try await client.fetch(address.url)
+                #expect(answer.status == 200)
+            }
+        }
+        #expect(provider.asked.count == 1)
+    }
+
+    @Test("without collateral the server is refused, with the provider's reason")
+    func notFetched() async throws {
+        let simulation = try Simulation.shared()
+        let client = try client(Provider(nil))
+        try await withServer(Simulation.identity(simulation.app)) { address in
+            let error = try await failure(client, address.url)
+            #expect(error.code == .collateralUnavailable)
+            #expect(error.reason.contains("nothing here"))
+        }
+    }
+}
