@@ -102,6 +102,20 @@ struct BlockingWorkerTests {
         #expect(!hasRun.value)
     }
 
+    @Test("what a call held is let go of before its answer is there")
+    func letsGo() async throws {
+        let worker = BlockingWorker(capacity: 4)
+        for _ in 0..<500 {
+            var held: Gate? = Gate()
+            weak let observer = held
+            held?.open()
+            let result = await worker.run(within: .seconds(60)) { [held] in held?.pass() }
+            held = nil
+            #expect(observer == nil)
+            _ = try result.get()
+        }
+    }
+
     @Test("many callers at once are all served")
     func load() async {
         let worker = BlockingWorker(capacity: 1000)

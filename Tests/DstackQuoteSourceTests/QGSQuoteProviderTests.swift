@@ -17,7 +17,9 @@ struct QGSQuoteProviderTests {
     }
 
     private func quote(_ service: FakeQuoteService, within milliseconds: Int = 20_000) throws -> [UInt8] {
-        try QGSQuoteProvider(endpoint: service.endpoint, device: domain).quote(
+        // The service ends with its value.
+        defer { withExtendedLifetime(service) {} }
+        return try QGSQuoteProvider(endpoint: service.endpoint, device: domain).quote(
             reportData: data, deadline: soon(milliseconds))
     }
 

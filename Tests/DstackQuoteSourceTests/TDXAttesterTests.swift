@@ -159,6 +159,7 @@ struct TDXAttesterTests {
     @Test("without the kernel's files the device and the host's service do")
     func deviceAndService() async throws {
         let service = try FakeQuoteService(in: guest.folder, guest.kernel.domain)
+        defer { withExtendedLifetime(service) {} }
         let attester = try TDXAttester(
             quotes: QGSQuoteProvider(endpoint: service.endpoint, device: guest.kernel.domain),
             register: DeviceRegister(guest.kernel.domain), bootLog: guest.paths.bootLog,

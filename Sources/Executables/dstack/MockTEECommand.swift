@@ -47,6 +47,8 @@ enum MockTEECommand {
             }
             console.print(path + "/root.pem")
             return .done
+        } catch let error as AttestationError where error.code == .invalidReportData {
+            throw CommandFailure(.wrongRequest, error.description)
         } catch let error as SystemError {
             throw CommandFailure(.worldFailed, error.description)
         }

@@ -89,26 +89,32 @@ private final class WorkerJob<Value: Sendable>: QueuedJob {
 
     private struct State {
         var phase = Phase.waiting
+        /// The call, until it begins or will never be made.
+        var body: (@Sendable () -> Value)?
         var continuation: CheckedContinuation<Answer, Never>?
     }
 
-    private let body: @Sendable () -> Value
     private let isAbandonable: Bool
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     init(_ body: @escaping @Sendable () -> Value, isAbandonable: Bool) {
-        self.body = body
+        state = Mutex(State(body: body))
         self.isAbandonable = isAbandonable
     }
 
     func perform() {
-        let begins = state.withLock { state in
-            guard case .waiting = state.phase else { return false }
+        guard let value = call() else { return }
+        answer(.success(value))
+    }
+
+    /// Makes the call and lets go of it, so that whoever gets the answer can rely on nothing being held here any more.
+    private func call() -> Value? {
+        let body: (@Sendable () -> Value)? = state.withLock { state in
+            guard case .waiting = state.phase else { return nil }
             state.phase = .running
-            return true
+            return state.body.take()
         }
-        guard begins else { return }
-        answer(.success(body()))
+        return body?()
     }
 
     func abandon() { answer(.failure(.stopped)) }
@@ -137,8 +143,8 @@ private final class WorkerJob<Value: Sendable>: QueuedJob {
             if case .answered = state.phase { return nil }
             guard condition(state.phase) else { return nil }
             state.phase = .answered(result)
-            defer { state.continuation = nil }
-            return state.continuation
+            state.body = nil
+            return state.continuation.take()
         }
         continuation?.resume(returning: result)
     }
