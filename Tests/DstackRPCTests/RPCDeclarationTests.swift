@@ -80,7 +80,11 @@ struct RPCDeclarationTests {
             }
         let expected = parse(text)
         #expect(Set(expected.keys) == Set(types.map { "\($0)" }))
-        for type in types { #expect(Listing.of(type) == expected["\(type)"], "\(type)") }
+        // What upstream's messages have beyond upstream has numbers of its own, which upstream will hardly come to.
+        for type in types {
+            let upstream = Listing.of(type).filter { (UInt32($0.split(separator: " ")[0]) ?? 0) < 1_001 }
+            #expect(upstream == expected["\(type)"], "\(type)")
+        }
     }
 
     @Test("numbers and names are given once, in ascending order")
