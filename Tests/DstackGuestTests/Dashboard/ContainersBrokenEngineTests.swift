@@ -1,0 +1,170 @@
+import DstackGuest
+import DstackHTTP
+import DstackHTTPClient
+import DstackHTTPServer
+import Foundation
+import Synchronization
+import Testing
+
+@Suite("An engine that misbehaves")
+struct ContainersBrokenEngineTests {
+    /// Answers as an engine, with what a test wants it to say.
+    final class Engine: Sendable {
+        private let server: HTTPServer
+        private let path = "/tmp/dstack-broken-\(UUID().uuidString.prefix(13))"
+        let engine: ContainerEngine
+
+        static let list = """
+            [{"Id":"\(String(repeating: "ab", count: 32))","Names":["/web"],"Image":"i","ImageID":"sha256:1",\
+            "Created":1795279467,"State":"running","Status":"Up","Labels":{"com.docker.compose.service":"web"}}]
+            """
+
+        init(
+            inspection: String = #"{"Config":{"Tty":false}}"#, logStatus: Int = 200,
+            log: @escaping @Sendable (HTTPBodyWriter) async throws -> Void = { _ in }
+        ) async throws {
+            engine = ContainerEngine(.unix(path: path), scope: .engine)
+            let state = State()
+            self.state = state
+            server = HTTPServer(.init(listeners: [HTTPListener("engine", .unix(path: path))])) { request in
+                if request.path == "/containers/json" { return .json(state.list) }
+                if request.path.hasSuffix("/json") { return .json(Array(inspection.utf8)) }
+                return HTTPServerResponse(logStatus, body: .stream(log))
+            }
+            _ = try await server.start()
+            Self.all.withLock { $0.append(self) }
+        }
+
+        /// Stays until the tests end: a server that went with its last use could go while its log is being read.
+        private static let all = Mutex<[Engine]>([])
+
+        private final class State: Sendable {
+            private let bytes = Mutex(Array(Engine.list.utf8))
+            var list: [UInt8] { bytes.withLock { $0 } }
+            func set(_ list: [UInt8]) { bytes.withLock { $0 = list } }
+        }
+
+        private let state: State
+
+        func say(_ list: [UInt8]) { state.set(list) }
+
+        func logs() async throws -> ContainerLogs {
+            try await engine.logs(of: try #require(ContainerName("web")), LogQuery())
+        }
+    }
+
+    private static func frame(_ channel: UInt8, _ text: String) -> [UInt8] {
+        [channel, 0, 0, 0, 0, 0, 0, UInt8(text.utf8.count)] + Array(text.utf8)
+    }
+
+    @Test("damaged lists of containers are refused or read, and never trap")
+    func mutatedLists() async throws {
+        let fake = try await Engine()
+        #expect(try await fake.engine.list().map(\.displayName) == ["web"])
+        var random = SplitMix64(seed: 5)
+        var refused = 0
+        for _ in 0..<400 {
+            var bytes = Array(Engine.list.utf8)
+            for _ in 0..<Int.random(in: 1...3, using: &random) {
+                let place = Int.random(in: 0..<bytes.count, using: &random)
+                switch Int.random(in: 0..<3, using: &random) {
+                case 0: bytes[place] = UInt8.random(in: .min ... .max, using: &random)
+                case 1: bytes.remove(at: place)
+                default: bytes.insert(contentsOf: Array("\":[{,9".utf8), at: place)
+                }
+            }
+            fake.say(bytes)
+            do {
+                _ = try await fake.engine.list()
+            } catch {
+                #expect(error.code == .engineUnavailable)
+                refused += 1
+            }
+        }
+        #expect(refused > 100)
+    }
+
+    @Test(
+        "a list with a part missing or of another type is an error",
+        arguments: [
+            "", "{}", "null", #"[{"Id":"x"}]"#, #"[1]"#, Engine.list.replacing("1795279467", with: "\"now\""),
+            Engine.list.replacing("[\"/web\"]", with: "\"/web\""), Engine.list.replacing("\"Up\"", with: "7"),
+        ])
+    func wrongLists(list: String) async throws {
+        let fake = try await Engine()
+        fake.say(Array(list.utf8))
+        await #expect(throws: GuestError(.engineUnavailable, subject: "", reason: "")) {
+            _ = try await fake.engine.list()
+        }
+    }
+
+    @Test("a log that breaks off is an error after what came, for a reader and for a client of the dashboard")
+    func brokenLog() async throws {
+        struct Broken: Error {}
+        let fake = try await Engine { writer in
+            try await writer.write(Self.frame(1, "half\n") + [1, 0, 0])
+            throw Broken()
+        }
+        let logs = try await fake.logs()
+        #expect(try await logs.next() == LogFrame(.stdout, Array("half\n".utf8)))
+        await #expect(throws: GuestError.self) { _ = try await logs.next() }
+
+        let fixture = try await DashboardFixture(engine: fake.engine)
+        let stream = try await fixture.stream("/logs/web?text&bare")
+        var text = ""
+        await #expect(throws: HTTPClientError.self) {
+            while let piece = try await stream.next() { text += String(decoding: piece, as: UTF8.self) }
+        }
+        #expect(text == "half\n")
+    }
+
+    @Test(
+        "a log that ends inside a frame, or is none, is an error",
+        arguments: [[1, 0, 0, 0, 0, 0, 0, 9, 65], [9, 9, 9, 9, 9, 9, 9, 9]] as [[UInt8]])
+    func truncatedLog(bytes: [UInt8]) async throws {
+        let fake = try await Engine { try await $0.write(bytes) }
+        let logs = try await fake.logs()
+        await #expect(throws: GuestError(.engineUnavailable, subject: "", reason: "")) { _ = try await logs.next() }
+    }
+
+    @Test("the engine's own words about a failure in the middle are passed on, made safe")
+    func failureFrame() async throws {
+        let fake = try await Engine { try await $0.write(Self.frame(1, "x") + Self.frame(3, "disk\u{1B}[2J gone")) }
+        let logs = try await fake.logs()
+        #expect(try await logs.next() == LogFrame(.stdout, [0x78]))
+        let error = await #expect(throws: GuestError.self) { _ = try await logs.next() }
+        #expect(error?.reason == "disk\\u{1b}[2J gone")
+    }
+
+    @Test("an engine that refuses the log is refused in its place, before the first byte")
+    func refusedLog() async throws {
+        for (status, expected) in [(404, 404), (500, 400), (409, 400)] {
+            let fake = try await Engine(logStatus: status) { try await $0.write(#"{"message":"no <log>"}"#) }
+            let response = try await DashboardFixture(engine: fake.engine).get("/logs/web")
+            #expect(response.status == expected)
+            #expect(response.text.contains("no <log>"))
+            #expect(response.headers["Content-Type"] == "application/json")
+        }
+    }
+
+    @Test("a container whose terminal is not known is not read")
+    func unknownTerminal() async throws {
+        for inspection in ["{}", #"{"Config":{"Tty":"yes"}}"#, "nothing"] {
+            let fake = try await Engine(inspection: inspection)
+            await #expect(throws: GuestError(.engineUnavailable, subject: "", reason: "")) { _ = try await fake.logs() }
+        }
+    }
+
+    @Test("hostile names from the engine stay text on the page")
+    func hostileNames() async throws {
+        let fake = try await Engine()
+        let hostile = "<script>alert(1)</script>"
+        fake.say(
+            Array(
+                Engine.list.replacing("/web", with: "/\(hostile)").replacing("\"i\"", with: "\"\(hostile)\"")
+                    .replacing("\"Up\"", with: "\"\(hostile)\"").replacing("running", with: hostile).utf8))
+        let text = try await DashboardFixture(engine: fake.engine).text("/")
+        #expect(!text.contains(hostile))
+        #expect(text.contains("/containers/%3Cscript%3Ealert%281%29%3C%2Fscript%3E"))
+    }
+}
