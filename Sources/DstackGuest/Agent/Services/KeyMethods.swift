@@ -98,7 +98,8 @@ extension GuestAgent {
     }
 
     /// What is signed for some data in a context: a text of its own kind, the context and the data, the first two with
-    /// their lengths, so that no data of another context, and none without, is ever the same bytes.
+    /// their lengths, so that no data of another context is ever the same bytes. A caller without a context may still ask
+    /// for these bytes, unless the settings require one.
     static func framed(
         _ data: [UInt8], _ context: String, _ algorithm: MessageSignatureAlgorithm
     ) throws(RPCError) -> [UInt8] {
