@@ -42,6 +42,8 @@ final class FakeQuoteService: Sendable {
         guard bound == 0, listen(listener, 16) == 0 else { throw SystemError.last("listen on", path) }
         let accepting = listener
         let thread = Thread { [weak self] in
+            // The thread closes what it accepts from: nobody else may, as long as it could use the number again.
+            defer { close(accepting) }
             while true {
                 let connection = accept(accepting, nil, nil)
                 guard connection >= 0 else { return }
@@ -57,7 +59,6 @@ final class FakeQuoteService: Sendable {
 
     deinit {
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
     }
 
     var endpoint: QGSQuoteProvider.Endpoint { .unix(path) }
