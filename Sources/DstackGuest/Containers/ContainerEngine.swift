@@ -120,9 +120,12 @@ package struct ContainerEngine: Sendable {
     }
 
     private func unreachable(_ error: HTTPClientError) -> GuestError {
-        GuestError(
-            .engineUnavailable, subject: "container engine at \(endpoint)", reason: error.reason,
-            hint: error.code == .connection ? "is it running, and is DOCKER_HOST right?" : "")
+        // libcurl's own text names a host and a port that there are not.
+        let isAbsent = error.code == .connection
+        return GuestError(
+            .engineUnavailable, subject: "container engine at \(endpoint)",
+            reason: isAbsent ? "nobody listens there" : error.reason,
+            hint: isAbsent ? "is it running, and is DOCKER_HOST right?" : "")
     }
 
     /// What the engine answered instead of what was asked for.

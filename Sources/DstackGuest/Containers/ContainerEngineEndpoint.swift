@@ -1,5 +1,6 @@
 import DstackHTTPClient
 package import DstackSystem
+import Glibc
 
 /// Where a container engine listens.
 package enum ContainerEngineEndpoint: Sendable, Hashable, CustomStringConvertible {
@@ -53,6 +54,14 @@ package enum ContainerEngineEndpoint: Sendable, Hashable, CustomStringConvertibl
         switch self {
         case .unix(let path): "unix://\(path)"
         case .tcp(let host, let port): "tcp://\(host):\(port)"
+        }
+    }
+
+    /// Whether an engine may be there at all: false where its socket does not even exist, as on a machine without one.
+    var exists: Bool {
+        switch self {
+        case .unix(let path): access(path, F_OK) == 0
+        case .tcp: true
         }
     }
 

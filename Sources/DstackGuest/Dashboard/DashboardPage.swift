@@ -121,7 +121,7 @@ extension Dashboard {
         let count =
             switch containers {
             case .known(let list): list.count == 1 ? "1 container" : "\(list.count) containers"
-            default: "containers"
+            default: "its containers"
             }
         let root: TrustGraph.Link =
             facts.isSimulated
@@ -152,7 +152,11 @@ extension Dashboard {
         switch facts.keyProviderName {
         case "": HTML.element(.span, .class("quiet")) { "not recorded" }
         case "kms": HTML.badge("KMS", .accent)
-        case "none": HTML.badge("none: keys are lost with the machine", .warning)
+        case "none":
+            HTML.group {
+                HTML.badge("no provider", .warning)
+                HTML.element(.span, .class("quiet small")) { " made at random at boot" }
+            }
         default: HTML.badge(facts.keyProviderName)
         }
     }

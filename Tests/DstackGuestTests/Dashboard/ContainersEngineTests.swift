@@ -214,18 +214,30 @@ struct ContainersEngineTests {
 
 @Suite("Without a container engine")
 struct ContainersWithoutEngineTests {
-    @Test("an engine that is not there is an error that says where it was looked for")
+    @Test("an engine that does not listen is an error that says where it was looked for")
     func absent() async throws {
-        let engine = ContainerEngine(.unix(path: "/nonexistent/engine.sock"), scope: .engine)
+        // A file where the socket was.
+        let path = NSTemporaryDirectory() + "dstack-no-engine-\(UUID().uuidString)"
+        try Data().write(to: URL(fileURLWithPath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let engine = ContainerEngine(.unix(path: path), scope: .engine)
         let error = await #expect(throws: GuestError.self) { _ = try await engine.list() }
         #expect(error?.code == .engineUnavailable)
-        #expect(error.map { "\($0)" }?.contains("/nonexistent/engine.sock") == true)
+        #expect(error.map { "\($0)" }?.contains("unix://\(path): nobody listens there") == true)
         let fixture = try await DashboardFixture(engine: engine)
         #expect(try await fixture.get("/logs/x").status == 400)
         let page = try await fixture.get("/")
         #expect(page.status == 200)
         #expect(page.text.contains("does not answer"))
         #expect(try await fixture.get("/containers/x").status == 500)
+    }
+
+    @Test("where not even the socket is, the page says that there is no engine")
+    func noSocket() async throws {
+        let engine = ContainerEngine(.unix(path: "/nonexistent/engine.sock"), scope: .engine)
+        let page = try await DashboardFixture(engine: engine).get("/")
+        #expect(page.status == 200)
+        #expect(page.text.contains("There is no container engine here"))
     }
 
     @Test("where there is no engine at all, the page says so")
