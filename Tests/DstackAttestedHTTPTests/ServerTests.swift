@@ -246,6 +246,53 @@ struct ServerTests {
         }
     }
 
+    /// Gives collateral after having failed once.
+    private final class SlowProvider: CollateralProvider {
+        private let collateral: QuoteCollateral
+        let asked = Mutex(0)
+
+        init(_ collateral: QuoteCollateral) { self.collateral = collateral }
+
+        func collateral(for quote: Quote) async throws -> QuoteCollateral {
+            let number = asked.withLock { count in
+                count += 1
+                return count
+            }
+            if number == 1 { throw AttestationError(.collateralUnavailable, subject: "test", reason: "not yet") }
+            return collateral
+        }
+    }
+
+    @Test(
+        "a client of a platform that was not seen before is let in once its collateral was fetched, beside the handshakes",
+        .timeLimit(.minutes(2)))
+    func newPlatform() async throws {
+        let simulation = try Simulation.shared()
+        let provider = SlowProvider(simulation.collateral)
+        let verifier = try AttestedPeerVerifier(
+            policy: Simulation.policy, collateral: ReadyCollateral(provider, verifier: simulation.verifier),
+            clock: TestClock())
+        let events = Record()
+        var configuration = AttestedHTTPServer.Configuration()
+        configuration.clients = .required(verifier)
+        let identity = try await Simulation.identity(simulation.app)
+        try await withServer(
+            identity, configuration, observer: { events.add("\($0)") },
+            body: { address in
+                let client = try simulation.client(.keyBound, self.configuration(identity))
+                let refusal = try await failure(client, address.url)
+                #expect(refusal.code == .transport)
+                var response: AttestedHTTPResponse?
+                while response == nil {
+                    try await Task.sleep(for: .milliseconds(100))
+                    response = try? await client.get(address.url)
+                }
+                #expect(response?.status == 200)
+            })
+        #expect(events.all.first?.contains("there is none yet for the peer") == true)
+        #expect(provider.asked.withLock { $0 } == 2)
+    }
+
     @Test("a client whose evidence expires while its connection stands is refused from then on")
     func clientExpiry() async throws {
         let simulation = try Simulation.shared()

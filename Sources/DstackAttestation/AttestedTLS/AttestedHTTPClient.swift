@@ -220,6 +220,9 @@ extension AttestedHTTPClient.Configuration {
     func http(_ trust: ServerTrust) -> HTTPClientConfiguration {
         var http = HTTPClientConfiguration(trust: trust)
         http.maximumConnectionAge = maximumConnectionAge
+        // A proxy's own machine is never what a person means by localhost.
+        let direct = ["localhost", "127.0.0.0/8", "::1"] + [http.proxy.exceptions].compactMap { $0 }
+        http.proxy.exceptions = direct.joined(separator: ",")
         http.clientIdentity = identity.map { identity in
             HTTPClientIdentity(certificateChain: Array(identity.certificateChainPEM.utf8)) { body in
                 identity.withUnsafePrivateKeyPEM { body($0) }

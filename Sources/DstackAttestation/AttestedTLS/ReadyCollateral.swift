@@ -118,6 +118,9 @@ public final class ReadyCollateral: Sendable {
         }
         for quote in quotes {
             guard !Task.isCancelled else { return }
+            // Done with, whether or not there is any: who shows what nobody has collateral for must not keep the places
+            // of others. An honest peer comes again.
+            if let key = try? Self.key(of: quote) { state.withLock { $0.wanted[key] = nil } }
             _ = try? await prepare(for: quote)
         }
     }
