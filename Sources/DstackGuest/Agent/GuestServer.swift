@@ -6,11 +6,16 @@ import DstackRPCServer
 import DstackSystem
 
 /// Serves an agent on its sockets.
+///
+/// The application and the host have a server of their own: whatever strangers do on the public port, neither threads nor
+/// places for connections go to them.
 package final class GuestServer: Sendable {
     private let agent: GuestAgent
-    private let server: HTTPServer
+    private let inner: HTTPServer
+    private let outer: HTTPServer
     private let probes: GuestProbes
     private let locks: [SocketLock]
+    /// In the order of the two servers.
     private let listeners: [HTTPListener]
 
     /// - Parameters:
@@ -23,48 +28,84 @@ package final class GuestServer: Sendable {
     ) throws(GuestError) {
         self.agent = agent
         let settings = agent.settings
-        listeners = GuestListeners.all(settings.listeners, inherited: inherited)
-        let withSettings = listeners.map { listener in
-            switch listener.name {
-            case GuestListeners.Name.main: (listener, settings.listeners.main)
-            case GuestListeners.Name.tappd: (listener, settings.listeners.tappd)
-            case GuestListeners.Name.guestAPI: (listener, settings.listeners.guestAPI)
-            default: (listener, settings.listeners.external)
-            }
-        }
-        locks = try GuestListeners.locks(withSettings)
+        let all = GuestListeners.all(settings.listeners, inherited: inherited)
+        locks = try GuestListeners.locks(
+            all.map { listener in
+                switch listener.name {
+                case GuestListeners.Name.main: (listener, settings.listeners.main)
+                case GuestListeners.Name.tappd: (listener, settings.listeners.tappd)
+                case GuestListeners.Name.guestAPI: (listener, settings.listeners.guestAPI)
+                default: (listener, settings.listeners.external)
+                }
+            })
+        let isPublic: (HTTPListener) -> Bool = { $0.name == GuestListeners.Name.external }
+        let (own, open) = (all.filter { !isPublic($0) }, all.filter(isPublic))
+        listeners = own + open
         let routers = GuestRouters(agent, pages: pages)
+        func server(_ listeners: [HTTPListener], _ limits: HTTPServerLimits) -> HTTPServer {
+            HTTPServer(
+                HTTPServerConfiguration(
+                    listeners: listeners, limits: limits, observer: Self.observe, refusal: routers.refusal),
+                immediate: routers.immediate, handler: routers.respond)
+        }
+        inner = server(own, Self.limits(routers))
+        outer = server(open, Self.publicLimits(routers))
+        probes = GuestProbes()
+    }
+
+    /// Containers keep connections open and do nothing with them; there is room for many.
+    private static func limits(_ routers: GuestRouters) -> HTTPServerLimits {
         var limits = HTTPServerLimits()
         limits.maximumBodyBytes = routers.maximumBodyBytes
-        limits.headerTimeout = .seconds(15)
-        limits.idleTimeout = .seconds(75)
         limits.maximumConnections = 16_384
-        server = HTTPServer(
-            HTTPServerConfiguration(
-                listeners: listeners, limits: limits, observer: Self.observe, refusal: routers.refusal),
-            immediate: routers.immediate, handler: routers.respond)
-        probes = GuestProbes()
+        return limits
+    }
+
+    /// Strangers get less of everything: their questions are short, and they should come to the point.
+    private static func publicLimits(_ routers: GuestRouters) -> HTTPServerLimits {
+        var limits = HTTPServerLimits()
+        limits.maximumBodyBytes = routers.maximumBodyBytes
+        limits.maximumBufferedBodyBytes = 32 << 20
+        limits.maximumConnections = 2_048
+        limits.maximumRequestsInFlight = 256
+        limits.headerTimeout = .seconds(10)
+        limits.bodyTimeout = .seconds(20)
+        limits.idleTimeout = .seconds(30)
+        return limits
     }
 
     /// Opens all sockets and begins to serve.
     ///
-    /// - Returns: where it listens: the main socket, that of older applications, the public ones, the host's.
+    /// - Returns: where it listens: the main socket, that of older applications, the host's, the public ones.
     package func start() async throws -> [HTTPBoundListener] {
-        let bound = try await server.start()
+        var bound = try await inner.start()
+        do {
+            bound += try await outer.start()
+        } catch {
+            await inner.stop(within: .zero)
+            throw error
+        }
         probes.prepare(listeners, bound)
         agent.warmUp()
         return bound
     }
 
     /// Stops accepting, lets calls under way finish until the deadline, and closes.
-    package func stop(within patience: Duration = .seconds(10)) async { await server.stop(within: patience) }
-
-    package var statistics: HTTPServerStatistics { server.statistics }
+    package func stop(within patience: Duration = .seconds(10)) async {
+        async let outside: Void = outer.stop(within: patience)
+        await inner.stop(within: patience)
+        await outside
+    }
 
     /// Whether calls over every socket are answered, for a watchdog: a process that runs but does not answer is no use.
     ///
     /// - Throws: naming the first socket that did not answer.
     package func probe() async throws { try await probes.run() }
+
+    /// Of the application's and the host's sockets.
+    package var statistics: HTTPServerStatistics { inner.statistics }
+    /// Of the public port.
+    package var publicStatistics: HTTPServerStatistics { outer.statistics }
 
     private static let log = Log("guest.server")
 

@@ -77,7 +77,8 @@ struct AgentEvidenceTests {
             return try await group.reduce(into: [String]()) { $0.append($1) }
         }
         #expect(errors.contains { $0.contains("within 300 ms") })
-        #expect(errors.contains { $0.contains("which is the limit") })
+        // Which of the two is said at once depends on how long the quote before took on this machine.
+        #expect(errors.contains { $0.contains("which is the limit") || $0.contains("would not be answered within") })
         #expect(try await bench.post("dstack", "/Info").status == 200)
         #expect(try await bench.post("dstack", "/GetKey").status == 200)
         try await bench.server.probe()

@@ -72,6 +72,33 @@ struct AgentListenerTests {
         #expect(mode(bench.path("dstack")) == nil)
     }
 
+    @Test("strangers who take all places on the public port take none of the application's")
+    func flood() async throws {
+        let bench = try await BenchAgent()
+        var strangers: [Int32] = []
+        defer { for stranger in strangers { close(stranger) } }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(bench.port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        // Fewer than there are places where the system gives a process few descriptors.
+        for _ in 0..<300 {
+            let stranger = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            guard stranger >= 0 else { break }
+            strangers.append(stranger)
+            _ = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    connect(stranger, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+            // The beginning of a request that never ends.
+            _ = send(stranger, "GET /prpc/Info HT", 17, Int32(MSG_NOSIGNAL))
+        }
+        #expect(strangers.count > 100)
+        for _ in 0..<20 { #expect(try await bench.post("dstack", "/GetKey").status == 200) }
+        #expect(try await bench.external("/prpc/Version").status == 200)
+    }
+
     @Test("the agent asks itself over all of its sockets, and says which does not answer")
     func probes() async throws {
         let bench = try await BenchAgent()
