@@ -129,7 +129,7 @@ struct VerifyCommandTests {
             files.path("app-compose.json"))
         await service.server.stop()
         #expect(result.status == 1, "\(result)")
-        #expect(result.output.hasPrefix("NO "))
+        #expect(result.output.hasPrefix("NO \(service.url) [simulated]\n"), "\(result)")
         #expect(result.output.contains("unknown_issuer") || result.output.contains("bad_signature"), "\(result)")
     }
 

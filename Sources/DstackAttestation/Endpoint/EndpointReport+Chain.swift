@@ -94,10 +94,14 @@ extension EndpointReport {
     }
 
     private var rootLink: Link {
-        let nature =
-            if trustAnchor.isIntel { "Intel's own" } else if isSimulated {
-                "simulated: made by software, not by Intel"
-            } else { "not Intel's: the one that was given" }
+        let nature: String
+        if trustAnchor.isIntel {
+            nature = "Intel's own"
+        } else if trustAnchor.isSimulated {
+            nature = "simulated: made by software, not by Intel"
+        } else {
+            nature = "not Intel's: the one that was given"
+        }
         return link(
             "hardware_root", "hardware root", trustAnchor.name,
             [("root", nature), ("key sha256", trustAnchor.publicKeyDigest.hex)])
@@ -109,7 +113,7 @@ extension EndpointReport {
             return status.rawValue + (advisories.isEmpty ? "" : ", \(advisories.joined(separator: ", "))")
         }
         return link(
-            "platform", "platform", evidence?.facts.platform?.leaf?.subjectCommonName ?? "unknown",
+            "platform", "platform", platformName ?? "unknown",
             [
                 ("TCB status", status),
                 ("FMSPC", evidence?.platform.map { Hex.encodeUppercase($0.fmspc.bytes) }),

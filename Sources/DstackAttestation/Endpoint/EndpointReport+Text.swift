@@ -57,7 +57,10 @@ extension EndpointReport {
         for condition in conditions { page.paragraph("if", condition) }
         if isSimulated {
             page.paragraph(
-                "note", "this TEE is simulated: its root was made by software, and nothing about hardware is proven")
+                "note",
+                trustAnchor.isSimulated
+                    ? "this TEE is simulated: its root was made by software, and nothing about hardware is proven"
+                    : "this TEE is simulated, as its platform's certificate says: only its own root vouches for it")
         }
         if let evidence { page.paragraph("policy", evidence.policy.name) }
         page.paragraph("time", RFC3339.format(time))

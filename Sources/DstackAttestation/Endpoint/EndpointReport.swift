@@ -1,3 +1,6 @@
+import DstackCrypto
+import DstackEncoding
+
 /// The answer to "is the service behind this URL the application that I think it is?", with everything that led to it.
 public struct EndpointReport: Sendable {
     /// The answer.
@@ -132,8 +135,20 @@ public struct EndpointReport: Sendable {
         return findings?.first { $0.failure != nil } ?? findings?.last
     }
 
-    /// Whether the TEE is simulated, so that nothing about hardware is proven.
-    public var isSimulated: Bool { trustAnchor.isSimulated }
+    /// Whether the TEE is simulated, so that nothing about hardware is proven: by the root, or, where that is a real one, by
+    /// what the platform's own certificate says.
+    public var isSimulated: Bool {
+        trustAnchor.isSimulated || platformName?.hasPrefix("Simulated") == true
+    }
+
+    /// The name in the platform's certificate, verified or not; nil if there is none that can be read.
+    var platformName: String? {
+        if let leaf = evidence?.facts.platform?.leaf { return leaf.subjectCommonName }
+        guard case .pckCertificateChain(let pem)? = evidence?.quote?.signature.certificationData.content,
+            let der = try? PEM.decode(pem, label: "CERTIFICATE").first
+        else { return nil }
+        return (try? Certificate(der: der))?.subjectCommonName
+    }
 
     /// What no verification of this kind can show, or what this one was not asked to show.
     public var notChecked: [String] {
