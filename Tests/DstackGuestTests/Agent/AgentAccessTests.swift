@@ -1,4 +1,5 @@
 import DstackCrypto
+import DstackEncoding
 import DstackGuest
 import DstackKeys
 import DstackSystem
@@ -110,6 +111,12 @@ struct AgentAccessTests {
             try MessageSigner.isValidSignature(
                 hex(login.text("signature")), over: message, publicKey: hex(login.text("public_key")),
                 algorithm: .ed25519))
+        // Who builds the frame himself does not get it signed.
+        for algorithm in ["ed25519", "secp256k1"] {
+            let forged = try await agent.post(
+                "dstack", "/Sign", ["algorithm": algorithm, "data": Hex.encode(message)])
+            #expect(forged.status == 400 && forged.error?.contains("context") == true)
+        }
         var settings = AgentFixture.settings
         settings.signing.requiresContext = true
         let strict = try await AgentFixture(settings)

@@ -73,6 +73,9 @@ extension GuestAgent {
             throw RPCError(
                 "context is needed: core.signing.require_context asks for it, so that signatures say what for")
         }
+        guard !request.context.isEmpty || !request.data.starts(with: Self.contextMark) else {
+            throw RPCError("data: it begins as messages with a context do; give the context by its name")
+        }
         let message = try Self.framed(request.data, request.context, algorithm)
         let signed = try files.signer.sign(message, algorithm: algorithm)
         return .with {
@@ -98,8 +101,7 @@ extension GuestAgent {
     }
 
     /// What is signed for some data in a context: a text of its own kind, the context and the data, the first two with
-    /// their lengths, so that no data of another context is ever the same bytes. A caller without a context may still ask
-    /// for these bytes, unless the settings require one.
+    /// their lengths, so that no data of another context is ever the same bytes.
     static func framed(
         _ data: [UInt8], _ context: String, _ algorithm: MessageSignatureAlgorithm
     ) throws(RPCError) -> [UInt8] {
@@ -107,12 +109,15 @@ extension GuestAgent {
         guard algorithm != .secp256k1Prehashed else {
             throw RPCError("context: a digest is signed as it is; give the data, or leave out the context")
         }
-        var message: [UInt8] = []
-        for part in [Array("dstack-sign-context/1".utf8), Array(context.utf8)] {
-            message += withUnsafeBytes(of: UInt32(clamping: part.count).bigEndian) { Array($0) }
-            message += part
-        }
-        return message + data
+        return contextMark + lengthPrefixed(Array(context.utf8)) + data
+    }
+
+    /// What begins every message with a context. Nothing without a context that begins so is signed, or a context could be
+    /// claimed by whoever builds the frame himself. A digest does not show what is behind it.
+    private static let contextMark = lengthPrefixed(Array("dstack-sign-context/1".utf8))
+
+    private static func lengthPrefixed(_ part: [UInt8]) -> [UInt8] {
+        withUnsafeBytes(of: UInt32(clamping: part.count).bigEndian) { Array($0) } + part
     }
 
     // MARK: Certificates
