@@ -31,7 +31,31 @@ extension GuestService {
         settings.listeners.usesActivation = false
         return try GuestService(
             settings, files: try GuestFiles(settings.files), attester: simulation.attester, version: version,
-            actions: SimulatedActions(), notice: simulation.notice, clock: clock)
+            actions: SimulatedActions(), notice: simulation.notice, clock: clock
+        ) { await refreshCollateral(of: simulation, clock) }
+    }
+
+    private static let log = Log("guest.evidence")
+
+    /// A simulator that runs for weeks must not end up with evidence that nobody can verify any more.
+    private static func refreshCollateral(of simulation: SimulationDirectory, _ clock: any WallClock) async {
+        while (try? await Task.sleep(for: .seconds(12 * 3_600))) != nil {
+            do {
+                if try simulation.refreshCollateral(at: clock.unixSeconds) { log.info("collateral made anew") }
+            } catch {
+                log.warn("collateral cannot be made anew", ["error": "\(error)"])
+            }
+        }
+    }
+
+    /// Whether evidence can be had, and whether its log will explain it, is better known at start than from a verifier.
+    /// Calls are answered meanwhile: what fails, fails with its own reason.
+    private static func examine(_ attester: TDXAttester) async {
+        do {
+            for notice in try await attester.examine() { log.warn("evidence", ["notice": notice]) }
+        } catch {
+            log.error("no evidence", ["error": "\(error)"])
+        }
     }
 
     /// An agent of a machine, or of upstream's simulator where the settings say so.
@@ -45,9 +69,12 @@ extension GuestService {
     ) throws -> GuestService {
         let files = try GuestFiles(settings.files)
         guard let simulator = settings.simulator else {
+            let attester = try attester(files, settings, paths)
             return try GuestService(
-                settings, files: files, attester: try attester(files, settings, paths), version: version,
-                actions: SystemActions(files), notice: nil, clock: clock)
+                settings, files: files, attester: attester, version: version, actions: SystemActions(files),
+                notice: nil,
+                clock: clock
+            ) { await examine(attester) }
         }
         let attester = try simulator.attester()
         return try GuestService(
@@ -58,7 +85,7 @@ extension GuestService {
     /// The machine's own source of evidence.
     private static func attester(
         _ files: GuestFiles, _ settings: GuestSettings, _ paths: TDXPlatformPaths
-    ) throws -> any Attester {
+    ) throws -> TDXAttester {
         // The entry in configfs is made with the first quote; its parent is there with the driver.
         let parent = paths.quoteEntry.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
         guard access(parent, F_OK) == 0 || access(paths.device, F_OK) == 0 else {
@@ -75,7 +102,7 @@ extension GuestService {
 
     private init(
         _ settings: GuestSettings, files: GuestFiles, attester: any Attester, version: GuestVersion,
-        actions: any GuestActions, notice: String?, clock: any WallClock
+        actions: any GuestActions, notice: String?, clock: any WallClock, upkeep: (@Sendable () async -> Void)? = nil
     ) throws(GuestError) {
         // A machine without containers has an agent all the same; where none are found, the pages say so.
         let endpoint = try ContainerEngineEndpoint.fromEnvironment()
@@ -83,6 +110,6 @@ extension GuestService {
             dataDisks: settings.dataDisks, endpoint: endpoint, scope: settings.scope(files))
         let agent = GuestAgent(
             settings, files: files, attester: attester, version: version, host: host, actions: actions, clock: clock)
-        try self.init(agent, dashboard: agent.dashboard(endpoint), notice: notice)
+        try self.init(agent, dashboard: agent.dashboard(endpoint), notice: notice, upkeep: upkeep)
     }
 }

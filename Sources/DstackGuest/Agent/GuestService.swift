@@ -14,14 +14,20 @@ package struct GuestService: Sendable {
     /// What a person should know before relying on it; nil if there is nothing.
     package let notice: String?
     private let dashboard: Dashboard?
+    private let upkeep: (@Sendable () async -> Void)?
 
+    /// - Parameters:
+    ///   - notice: what a person should know.
+    ///   - upkeep: runs beside the service and is cancelled with it.
     package init(
         _ agent: GuestAgent, dashboard: Dashboard? = nil, notice: String? = nil,
+        upkeep: (@Sendable () async -> Void)? = nil,
         inherited: [Int32] = SocketActivation.descriptors()
     ) throws(GuestError) {
         self.agent = agent
         self.notice = notice
         self.dashboard = dashboard
+        self.upkeep = upkeep
         server = try GuestServer(agent, pages: dashboard, inherited: inherited)
     }
 
@@ -43,7 +49,9 @@ package struct GuestService: Sendable {
         notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
         let life = Task { [self] in await keepAlive(notifier, probing: watchdog) }
         let history = Task { [dashboard] in await dashboard?.recordHistory() }
+        let upkeep = Task { [upkeep] in await upkeep?() }
         defer {
+            upkeep.cancel()
             life.cancel()
             history.cancel()
         }
