@@ -155,6 +155,9 @@ package final class GuestAgent: Sendable {
 
     // MARK: Info
 
+    /// What the agent knows of the instance: from a cache, except right after measured events.
+    package func snapshot() async throws -> GuestSnapshot { try await evidence.value().snapshot }
+
     /// The answers of Info, where they are at hand.
     var currentInfo: InfoReplies? { evidence.current.map(replies) }
 
@@ -164,10 +167,6 @@ package final class GuestAgent: Sendable {
     private func replies(for evidence: GuestEvidence) -> InfoReplies {
         infoReplies.replies(for: evidence, certificate: demoCertificate?.current ?? .init())
     }
-}
-
-extension GuestAgent: GuestSnapshotSource {
-    package func snapshot() async throws -> GuestSnapshot { try await evidence.value().snapshot }
 }
 
 /// What Version answers.

@@ -80,8 +80,3 @@ package struct GuestVisibility: Sendable, Hashable {
         self.showsTCBInfo = showsTCBInfo
     }
 }
-
-/// Where a page gets the snapshot from; the agent is one. From a cache, except after measured events.
-package protocol GuestSnapshotSource: Sendable {
-    func snapshot() async throws -> GuestSnapshot
-}

@@ -55,7 +55,11 @@ package struct GuestService: Sendable {
             life.cancel()
             history.cancel()
         }
-        for await signal in signals where signal != .hangup { break }
+        for await signal in signals {
+            guard signal == .hangup else { break }
+            // Keys and compose file are those of the boot; other ones come with another boot.
+            Self.log.info("nothing is read again: start the agent anew for other settings")
+        }
         notifier.stopping()
         Self.log.info("draining")
         await server.stop(within: .seconds(10))
