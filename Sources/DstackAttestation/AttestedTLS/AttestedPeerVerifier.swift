@@ -209,12 +209,26 @@ public final class AttestedPeerVerifier: Sendable {
 
 /// A peer that was accepted, and by what.
 public struct AttestedPeer: Sendable {
+    /// Thousands of bytes of fields, which would be copied one by one wherever a peer is passed on.
+    private final class Judgement: Sendable {
+        let report: VerificationReport
+
+        init(_ report: VerificationReport) { self.report = report }
+    }
+
+    private let judgement: Judgement
     /// How the evidence was judged: accepted.
-    public let report: VerificationReport
+    public var report: VerificationReport { judgement.report }
     /// What the evidence is tied to.
     public let binding: EvidenceBinding
     /// What the peer presented, leaf first, DER.
     public let certificates: [[UInt8]]
+
+    init(report: VerificationReport, binding: EvidenceBinding, certificates: [[UInt8]]) {
+        judgement = Judgement(report)
+        self.binding = binding
+        self.certificates = certificates
+    }
 }
 
 extension RATLSCertificate {

@@ -47,9 +47,22 @@ public struct AttestedTLSError: Error, Sendable {
     /// What is wrong, lower-case.
     public let reason: String
     /// How the evidence was judged; nil where it did not come to that.
-    public let report: VerificationReport?
+    public var report: VerificationReport? { judgement?.report }
     /// Whose collateral is missing, or may be outdated.
-    let quote: Quote?
+    var quote: Quote? { judgement?.quote }
+    private let judgement: Judgement?
+
+    /// Reports and quotes are thousands of bytes of fields. Behind a reference a typed error stays small: by value they are
+    /// copied field by field at every `try`, and an optimizing build takes a quarter of an hour.
+    private final class Judgement: Sendable {
+        let report: VerificationReport?
+        let quote: Quote?
+
+        init(_ report: VerificationReport?, _ quote: Quote?) {
+            self.report = report
+            self.quote = quote
+        }
+    }
 
     /// An error with its facts.
     public init(_ code: Code, check: String, reason: String, report: VerificationReport? = nil) {
@@ -60,8 +73,7 @@ public struct AttestedTLSError: Error, Sendable {
         self.code = code
         self.check = check
         self.reason = reason
-        self.report = report
-        self.quote = quote
+        judgement = report == nil && quote == nil ? nil : Judgement(report, quote)
     }
 }
 
