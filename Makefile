@@ -52,7 +52,7 @@ fuzz: setup-test commit
 
 bench: setup-test commit
 	@Scripts/setup bench
-	Benchmarks/verification
+	PATH="$(CURDIR)/.venv/bin:$$PATH" Benchmarks/verification
 	Benchmarks/agent
 
 clean:

@@ -249,6 +249,21 @@ struct HTTPRequestParserTests {
         #expect(Self.read("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", requiresHost: false) == [.refused(400)])
     }
 
+    @Test("a head that comes again is read the same, and one that differs is read for itself", arguments: [1, 7, .max])
+    func repeated(piece: Int) {
+        let known = Self.post + "Content-Length: 2\r\n\r\nab"
+        let longer = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        let stream = known + known + Self.get + "\r\n" + known + longer + known + Self.get + "\r\n"
+        let post = Reading.request("POST /", body: "ab")
+        let get = Reading.request("GET /", body: "")
+        #expect(
+            Self.read(stream, piece: piece) == [
+                post, post, get, post, .request("POST /", body: "abc"), post, get,
+            ])
+        // What broke a rule once breaks it again, and a known head does not vouch for what comes after it.
+        #expect(Self.read(known + known + "\n", piece: piece) == [post, post, .refused(400)])
+    }
+
     @Test("mutations of proper requests never trap, and are read the same in any pieces")
     func mutations() {
         var random = SplitMix(seed: 0x6874_7470)
@@ -268,6 +283,9 @@ struct HTTPRequestParserTests {
             let whole = Self.read(bytes)
             #expect(Self.read(bytes, piece: 1) == whole, "seeded round \(round)")
             #expect(Self.read(bytes, piece: 5) == whole, "seeded round \(round)")
+            // What was read before, the unchanged request with its known head, changes nothing.
+            let before = Array(stream.text.utf8)
+            #expect(Self.read(before + bytes) == stream.expected + whole, "seeded round \(round)")
         }
     }
 

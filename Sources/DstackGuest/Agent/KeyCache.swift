@@ -1,6 +1,8 @@
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import DstackRPC
+import DstackRPCServer
 import Synchronization
 
 /// A derived key as it is answered. The key itself lies in memory that is wiped when the last holder lets go of it.
@@ -8,6 +10,8 @@ final class KeyAnswer: Sendable {
     let secret: SecretBytes
     let publicKey: [UInt8]
     let signatureChain: [[UInt8]]
+    /// ``response`` as JSON, ready to be sent.
+    private let json: SecretBytes
     /// By what logs know the path: the beginning of its hash.
     let pathLabel: String
 
@@ -16,6 +20,23 @@ final class KeyAnswer: Sendable {
         signatureChain = key.signatureChain
         secret = key.withUnsafeBytes { SecretBytes(copying: $0.bytes) }
         pathLabel = Self.label(path)
+        var json = Self.response(secret, signatureChain).json
+        self.json = SecretBytes(absorbing: &json)
+    }
+
+    /// The answer of GetKey, in memory that nothing wipes, as what is sent is.
+    var response: AgentRPC.GetKeyResponse { Self.response(secret, signatureChain) }
+
+    /// The same, in the form of a call.
+    func reply(to call: RPCCall) -> RPCReply<AgentRPC.GetKeyResponse> {
+        call.encoding == .json ? RPCReply(encoded: json.copiedToUnprotectedMemory()) : RPCReply(response)
+    }
+
+    private static func response(_ secret: borrowing SecretBytes, _ chain: [[UInt8]]) -> AgentRPC.GetKeyResponse {
+        var response = AgentRPC.GetKeyResponse()
+        response.key = secret.copiedToUnprotectedMemory()
+        response.signatureChain = chain
+        return response
     }
 
     /// Paths name what an application keeps under them, so that logs have their hash alone.

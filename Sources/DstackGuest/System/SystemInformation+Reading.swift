@@ -98,7 +98,8 @@ extension SystemInformation {
         }
         var disks: [Disk] = []
         for mountPoint in Set(mountPoints).sorted() {
-            guard let device = devices[mountPoint] else {
+            // The root is always there, but in a changed root the table does not have it.
+            guard let device = devices[mountPoint] ?? (mountPoint == "/" ? "rootfs" : nil) else {
                 throw .unexpected(path, "nothing is mounted at the data disk's place \(mountPoint)")
             }
             var status = statvfs()

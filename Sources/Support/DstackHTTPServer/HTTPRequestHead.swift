@@ -14,20 +14,56 @@ package struct HTTPRequestHead: Sendable {
         case chunked
     }
 
-    package let method: HTTPMethod
+    package var method: HTTPMethod { parts.method }
     /// The target's path as sent, percent-encoding and all; `*` for `OPTIONS *`.
-    package let path: String
+    package var path: String { parts.path }
     /// What followed the first `?`, as sent.
-    package let query: String?
-    package let version: Version
-    package let headers: HTTPHeaders
+    package var query: String? { parts.query }
+    package var version: Version { parts.version }
+    package var headers: HTTPHeaders { parts.headers }
+    /// The first `Content-Type`, which says how to read the body.
+    package var contentType: String? { parts.contentType }
     /// From the absolute target or the Host header; nil if there was neither.
-    package let host: String?
-    package let framing: Framing
+    package var host: String? { parts.host }
+    package var framing: Framing { parts.framing }
     /// Whether the client wants to send another request on this connection.
-    package let keepsAlive: Bool
+    package var keepsAlive: Bool { parts.keepsAlive }
     /// Whether the client waits for `100 Continue` before it sends the body.
-    package let expectsContinue: Bool
+    package var expectsContinue: Bool { parts.expectsContinue }
+
+    /// In one place, because a head goes through many hands.
+    private let parts: Parts
+
+    init(_ parts: Parts) { self.parts = parts }
+
+    final class Parts: Sendable {
+        let method: HTTPMethod
+        let path: String
+        let query: String?
+        let version: Version
+        let headers: HTTPHeaders
+        let contentType: String?
+        let host: String?
+        let framing: Framing
+        let keepsAlive: Bool
+        let expectsContinue: Bool
+
+        init(
+            method: HTTPMethod, path: String, query: String?, version: Version, headers: HTTPHeaders, host: String?,
+            framing: Framing, keepsAlive: Bool, expectsContinue: Bool
+        ) {
+            self.method = method
+            self.path = path
+            self.query = query
+            self.version = version
+            self.headers = headers
+            contentType = headers["Content-Type"]
+            self.host = host
+            self.framing = framing
+            self.keepsAlive = keepsAlive
+            self.expectsContinue = expectsContinue
+        }
+    }
 }
 
 /// Why a message is not accepted: the status to answer with before closing, and a reason for the log and the peer.

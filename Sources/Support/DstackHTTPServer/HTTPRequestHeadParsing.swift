@@ -16,15 +16,13 @@ extension HTTPRequestHead {
         {
             throw HTTPRefusal(400, "the Host header contradicts the request target")
         }
-        method = request.method
-        path = request.path
-        query = request.query
-        version = request.version
-        headers = HTTPHeaders(ReceivedFields(bytes.withUnsafeBufferPointer { Array($0) }, fields.places))
-        host = request.authority ?? fields.host
-        framing = try fields.framing(request.version, limits)
-        keepsAlive = isCurrent ? !fields.saysClose : fields.saysKeepAlive && !fields.saysClose
-        expectsContinue = isCurrent && fields.expectsContinue
+        self.init(
+            Parts(
+                method: request.method, path: request.path, query: request.query, version: request.version,
+                headers: HTTPHeaders(ReceivedFields(bytes.withUnsafeBufferPointer { Array($0) }, fields.places)),
+                host: request.authority ?? fields.host, framing: try fields.framing(request.version, limits),
+                keepsAlive: isCurrent ? !fields.saysClose : fields.saysKeepAlive && !fields.saysClose,
+                expectsContinue: isCurrent && fields.expectsContinue))
     }
 }
 

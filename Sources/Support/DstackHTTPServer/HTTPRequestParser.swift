@@ -1,4 +1,5 @@
 import DstackHTTP
+import Glibc
 
 /// Cuts a byte stream into HTTP/1.1 requests. Pure: bytes in, events out.
 ///
@@ -42,6 +43,10 @@ package struct HTTPRequestParser: ~Copyable {
     private let limits: Limits
     private let requiresHost: Bool
     private var state = State.head(HeadScan())
+    /// The head before, with its bytes. Most clients send the very same again, and what the same bytes mean is known.
+    private var known: (bytes: [UInt8], head: HTTPRequestHead)?
+    /// A longer head is not worth its memory on each connection.
+    private static let maximumKnownBytes = 1 << 10
 
     /// - Parameter requiresHost: whether an HTTP/1.1 request without Host is refused, as the RFC has it. On a Unix
     ///   socket, where there is one host only, clients in use leave it out.
@@ -95,22 +100,30 @@ package struct HTTPRequestParser: ~Copyable {
     private mutating func advanceHead(
         _ scan: inout HeadScan, _ input: Span<UInt8>
     ) -> (consumed: Int, event: Event) {
+        if scan.isFresh, let known, input.begins(with: known.bytes) {
+            return begin(known.head, known.bytes.count)
+        }
         do throws(HTTPRefusal) {
             guard let found = try scan.findEnd(input, limits.headerBytes) else {
                 state = .head(scan)
                 return (0, .needsMore)
             }
-            let head = try HTTPRequestHead(
-                parsing: input.extracting(found.start..<found.end), limits, requiresHost: requiresHost)
-            switch head.framing {
-            case .none: state = .complete
-            case .length(let length): state = .fixed(remaining: length)
-            case .chunked: state = .chunked(ChunkedBody())
-            }
-            return (found.end, .head(head))
+            let bytes = input.extracting(found.start..<found.end)
+            let head = try HTTPRequestHead(parsing: bytes, limits, requiresHost: requiresHost)
+            known = bytes.count <= Self.maximumKnownBytes ? (bytes.withUnsafeBufferPointer { Array($0) }, head) : nil
+            return begin(head, found.end)
         } catch {
             return refuse(error)
         }
+    }
+
+    private mutating func begin(_ head: HTTPRequestHead, _ consumed: Int) -> (consumed: Int, event: Event) {
+        switch head.framing {
+        case .none: state = .complete
+        case .length(let length): state = .fixed(remaining: length)
+        case .chunked: state = .chunked(ChunkedBody())
+        }
+        return (consumed, .head(head))
     }
 }
 
@@ -120,6 +133,9 @@ struct HeadScan {
     private var position = 0
     private var lineStart = 0
     private var start = 0
+
+    /// Whether nothing was looked at yet.
+    var isFresh: Bool { position == 0 }
 
     /// Where a complete head stands, its last empty line included; nil if it is not complete.
     ///
@@ -152,5 +168,17 @@ struct HeadScan {
             }
         }
         return nil
+    }
+}
+
+extension Span<UInt8> {
+    fileprivate func begins(with known: [UInt8]) -> Bool {
+        guard count >= known.count else { return false }
+        return withUnsafeBufferPointer { bytes in
+            known.withUnsafeBufferPointer { known in
+                guard let left = bytes.baseAddress, let right = known.baseAddress else { return known.isEmpty }
+                return memcmp(left, right, known.count) == 0
+            }
+        }
     }
 }

@@ -56,11 +56,15 @@ package struct RPCReply<Message: RPCMessage>: Sendable {
     private enum Content {
         case message(Message)
         case encoded(json: [UInt8], protobuf: [UInt8])
+        case bytes([UInt8])
     }
 
     private let content: Content
 
     package init(_ message: Message) { content = .message(message) }
+
+    /// - Parameter bytes: a message in the form of the call.
+    package init(encoded bytes: [UInt8]) { content = .bytes(bytes) }
 
     /// Encodes a message that many calls will be answered with.
     package static func prepared(_ message: Message) -> RPCReply {
@@ -72,6 +76,7 @@ package struct RPCReply<Message: RPCMessage>: Sendable {
     func encoded(as encoding: RPCEncoding) -> [UInt8] {
         switch (content, encoding) {
         case (.message(let message), _): message.encoded(as: encoding)
+        case (.bytes(let bytes), _): bytes
         case (.encoded(let json, _), .json): json
         case (.encoded(_, let protobuf), .protobuf): protobuf
         }

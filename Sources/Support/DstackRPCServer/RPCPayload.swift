@@ -16,7 +16,7 @@ struct RPCPayload: Sendable {
     }
 
     private static func isJSON(_ request: HTTPServerRequest) -> Bool {
-        if let type = request.headers["Content-Type"] {
+        if let type = request.head.contentType {
             if HTTPSyntax.equalIgnoringCase(type, RPCEncoding.json.contentType) { return true }
             let media = type.utf8.prefix {
                 $0 != UInt8(ascii: ";") && $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t")
@@ -29,6 +29,8 @@ struct RPCPayload: Sendable {
     }
 
     var isPost: Bool { request.method == .post }
+    /// Of a POST.
+    var body: [UInt8]? { isPost ? request.body : nil }
     var byteCount: Int { isPost ? request.body.count : request.query?.utf8.count ?? 0 }
 
     func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {

@@ -34,7 +34,8 @@ package struct RPCService: Sendable {
     ///
     /// - Parameters:
     ///   - immediately: asked first, on the server's own thread, for what is at hand (a cache); nil leaves the call to
-    ///     `handler`. It must neither wait nor compute.
+    ///     `handler`. It must neither wait nor compute. What such requests say is kept for a while, so they must not
+    ///     hold secrets.
     ///   - handler: answers everything else, in a task.
     package mutating func on<Request: RPCMessage, Response: RPCMessage>(
         _ method: RPCMethod<Request, Response>, limits: RPCMethodLimits = .init(),
@@ -43,8 +44,9 @@ package struct RPCService: Sendable {
     ) {
         var immediate: RPCMethodHandler.Immediate?
         if let immediately {
+            let decoded = DecodedRequests<Request>()
             immediate = { (payload, call) throws -> [UInt8]? in
-                let request: Request = try payload.message(limits.decoding)
+                let request = try decoded.message(payload, limits.decoding)
                 return try immediately(request, call)?.encoded(as: call.encoding)
             }
         }

@@ -4,7 +4,15 @@ import Testing
 
 /// Another implementation of quote verification, `dcap-qvl` for Python, where it is installed.
 enum PeerVerifier {
-    static let absence: Testing.Comment = "needs another verifier: pip install dcap-qvl==0.7.0"
+    static let absence: Testing.Comment =
+        "needs another verifier: pip install dcap-qvl==0.7.0, into .venv (Scripts/setup test does) or for python3"
+
+    /// The project's own Python where it is set up, else the system's.
+    private static let python: String = {
+        let root = URL(fileURLWithPath: #filePath).pathComponents.dropLast(4).joined(separator: "/").dropFirst()
+        let own = "\(root)/.venv/bin/python3"
+        return FileManager.default.isExecutableFile(atPath: own) ? own : "python3"
+    }()
 
     static let isAvailable: Bool = (try? run("import dcap_qvl", [])) != nil
 
@@ -42,7 +50,7 @@ enum PeerVerifier {
     private static func run(_ script: String, _ arguments: [String]) throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["python3", "-c", script] + arguments
+        process.arguments = [python, "-c", script] + arguments
         let output = Pipe()
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice

@@ -30,7 +30,8 @@ extension GuestAgent {
         typealias Methods = AgentRPC.DstackGuest
         service.on(Methods.getTLSKey) { [self] request, _ in try await tlsKey(request) }
         service.on(
-            Methods.getKey, immediately: { [self] in try cachedKey($0, $1).map { RPCReply($0.response) } },
+            Methods.getKey,
+            immediately: { [self] request, call in try cachedKey(request, call)?.reply(to: call) },
             handler: { [self] in try key($0, $1).response })
         service.on(Methods.getQuote) { [self] request, _ in try await quote(request) }
         service.on(Methods.attest) { [self] request, _ in

@@ -156,13 +156,3 @@ extension GuestAgent {
         }
     }
 }
-
-extension KeyAnswer {
-    /// The key as the wire has it, in memory that nothing wipes.
-    var response: AgentRPC.GetKeyResponse {
-        .with {
-            $0.key = secret.copiedToUnprotectedMemory()
-            $0.signatureChain = signatureChain
-        }
-    }
-}
