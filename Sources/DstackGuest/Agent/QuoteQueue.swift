@@ -8,6 +8,9 @@ import Synchronization
 /// their clients have given up: at most so many wait, each so long, and who would wait longer than that is told at once.
 package final class QuoteQueue: Sendable {
     private struct State {
+        /// Calls that were let in and are not done with: the one whose turn it is, and those that wait. Also those whose
+        /// callers have given up, since they hold their turn as long as the platform does.
+        var admitted = 0
         var isBusy = false
         var waiting: [CheckedContinuation<Void, Never>] = []
         /// Of a quote, smoothed; nil before the first.
@@ -32,7 +35,7 @@ package final class QuoteQueue: Sendable {
     package func run<Value: Sendable>(
         _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
-        if let refusal { throw refusal }
+        try admit()
         let late = RPCError(
             "no quote within \(Self.text(timeout)): the platform is busy or does not answer; try again", status: 503)
         return try await RPCDeadline.run(within: timeout, orThrow: late) { [self] in
@@ -54,18 +57,22 @@ package final class QuoteQueue: Sendable {
         }
     }
 
-    /// Why a call that came now would wait in vain.
-    private var refusal: RPCError? {
-        state.withLock { state in
-            let ahead = state.waiting.count + (state.isBusy ? 1 : 0)
-            if state.isBusy, state.waiting.count >= capacity {
+    /// Lets a call in, or says why it would wait in vain. One step, so that calls that come at once cannot all find room.
+    private func admit() throws(RPCError) {
+        let refusal: RPCError? = state.withLock { state in
+            let ahead = state.admitted
+            if ahead > capacity {
                 return RPCError("\(ahead) calls are waiting for quotes, which is the limit; try again", status: 503)
             }
-            guard let usual = state.usual, usual * (ahead + 1) > timeout, ahead > 0 else { return nil }
-            return RPCError(
-                "\(ahead) calls are waiting for quotes, each of which takes \(Self.text(usual)), so that this one would "
-                    + "not be answered within \(Self.text(timeout)); try again", status: 503)
+            if ahead > 0, let usual = state.usual, usual * (ahead + 1) > timeout {
+                return RPCError(
+                    "\(ahead) calls are waiting for quotes, each of which takes \(Self.text(usual)), so that this one "
+                        + "would not be answered within \(Self.text(timeout)); try again", status: 503)
+            }
+            state.admitted += 1
+            return nil
         }
+        if let refusal { throw refusal }
     }
 
     private func turn() async {
@@ -84,6 +91,7 @@ package final class QuoteQueue: Sendable {
 
     private func done(after duration: Duration?) {
         let next: CheckedContinuation<Void, Never>? = state.withLock { state in
+            state.admitted -= 1
             if let duration { state.usual = state.usual.map { ($0 * 3 + duration) / 4 } ?? duration }
             guard !state.waiting.isEmpty else {
                 state.isBusy = false

@@ -92,7 +92,7 @@ struct SystemTests {
             ("proc/meminfo", "MemTotal: 5 kB\n"), ("proc/meminfo", "MemTotal: 18446744073709551615 kB\n"),
             ("proc/uptime", ""), ("proc/uptime", "-4 1\n"), ("proc/uptime", "1e300 1\n"), ("proc/loadavg", "a b c\n"),
             ("proc/loadavg", "1 2\n"), ("proc/loadavg", "inf 1 1\n"), ("proc/sys/kernel/osrelease", nil),
-            ("etc/os-release", nil), ("proc/self/mounts", ""),
+            ("etc/os-release", nil), ("proc/self/mounts", nil),
         ] as [(String, String?)])
     func failures(file: String, text: String?) throws {
         let root = try Root()
@@ -102,6 +102,15 @@ struct SystemTests {
         }
         #expect(error?.code == .systemUnavailable)
         #expect(error?.subject == "/" + file)
+    }
+
+    @Test("the root is a disk also where the table of mounts does not have it, as in a changed root")
+    func changedRoot() throws {
+        let root = try Root()
+        try root.write("proc/self/mounts", "")
+        let system = try SystemInformation.current(dataDisks: ["/"], from: root.source)
+        #expect(system.disks.map(\.name) == ["rootfs"])
+        #expect(system.disks.allSatisfy { $0.total > 0 })
     }
 
     @Test("a data disk that is not mounted is an error")
