@@ -178,9 +178,9 @@ package struct DevelopmentSystem: Sendable {
 
     // MARK: Status and down
 
-    /// The components that run, by name, and those that were started and run no more.
+    /// The components that run, in the order of their starts, and those that were started and run no more.
     package var status: (running: [RunningComponent], ended: [String]) {
-        let records = directory.records.values.sorted { $0.process.startTime < $1.process.startTime }
+        let records = directory.records.values.sorted { $0.process.startedBefore($1.process) }
         return (
             records.filter { $0.process.isRunning }.map(Self.running),
             records.filter { !$0.process.isRunning }.map(\.name)
@@ -201,7 +201,7 @@ package struct DevelopmentSystem: Sendable {
 
     /// The last that was started ends first, because it uses those before it.
     private func stopAll() async throws {
-        for record in directory.records.values.sorted(by: { $0.process.startTime > $1.process.startTime }) {
+        for record in directory.records.values.sorted(by: { $1.process.startedBefore($0.process) }) {
             try await stop(record)
         }
     }

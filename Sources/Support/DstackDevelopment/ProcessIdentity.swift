@@ -27,6 +27,11 @@ struct ProcessIdentity: Sendable, Hashable {
         return entry.startTime == startTime && !entry.hasEnded
     }
 
+    /// The order of starts. Within a clock tick (10 ms) numbers tell, which the kernel counts upwards.
+    func startedBefore(_ other: ProcessIdentity) -> Bool {
+        (startTime, processID) < (other.startTime, other.processID)
+    }
+
     private static let currentBoot: String? = {
         guard let text = try? File.readText("/proc/sys/kernel/random/boot_id", limit: 128) else { return nil }
         return String(text.prefix { $0 != "\n" })
