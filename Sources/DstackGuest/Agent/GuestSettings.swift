@@ -34,7 +34,7 @@ package struct GuestSettings: Sendable {
         /// How long a call waits for a quote, its turn included. Clients give up after three seconds.
         package var timeout = Duration.milliseconds(2_500)
         /// How many calls may wait for a quote.
-        package var maximumWaiting = 64
+        package var maximumWaiting = 512
         /// How old what Info says may get before it is looked up again, behind the caller's back.
         package var maximumAge = Duration.seconds(60)
         /// How many quotes a minute strangers on the public port may cause.
