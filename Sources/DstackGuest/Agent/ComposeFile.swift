@@ -1,6 +1,5 @@
 import DstackAttestation
 import DstackEncoding
-import DstackSystem
 
 /// What the agent itself takes from the application's compose file; the rest of it is other programs' business.
 struct ComposeFile: Sendable {
@@ -24,23 +23,13 @@ struct ComposeFile: Sendable {
 
     /// - Throws: ``GuestError/Code/invalidFile`` naming the member that is missing or not of its type.
     init(contentsOf path: String) throws(GuestError) {
-        let bytes: [UInt8]
-        do {
-            bytes = try File.read(path, limit: Self.maximumByteCount)
-        } catch {
-            throw GuestError(
-                .invalidFile, subject: "compose file", reason: "\(error)",
-                hint: "core.compose_file says where it is looked for")
-        }
-        do {
-            try self.init(parsing: bytes)
-        } catch {
-            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
-        }
+        self = try GuestFileReading.read(
+            path, limit: Self.maximumByteCount, what: "compose file", setting: "core.compose_file"
+        ) { (bytes) throws(DecodingFailure) in try ComposeFile(parsing: bytes) }
     }
 
-    /// Reads the text as upstream does: the members that it knows by their types, unknown ones ignored but for
-    /// `requirements`, where an unknown one is a demand that is not understood.
+    /// Reads the text as upstream does: the members that it knows by their types. Unknown ones are ignored; whether demands
+    /// under `requirements` can be met, the boot has judged before.
     init(parsing bytes: [UInt8]) throws(DecodingFailure) {
         let document = try JSONDocument(parsing: bytes, subject: "app-compose.json", maximumValues: 1 << 18)
         let root = document.root

@@ -1,5 +1,4 @@
 import DstackEncoding
-import DstackSystem
 
 /// What the host told this instance (`.sys-config.json`). Nobody signed it: addresses in it are where to ask, never whom
 /// to believe.
@@ -16,19 +15,9 @@ struct SystemConfiguration: Sendable {
 
     /// - Throws: ``GuestError/Code/invalidFile`` naming the member that is missing or not of its type.
     init(contentsOf path: String) throws(GuestError) {
-        let bytes: [UInt8]
-        do {
-            bytes = try File.read(path, limit: Self.maximumByteCount)
-        } catch {
-            throw GuestError(
-                .invalidFile, subject: "system configuration", reason: "\(error)",
-                hint: "core.sys_config_file says where it is looked for")
-        }
-        do {
-            try self.init(parsing: bytes)
-        } catch {
-            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
-        }
+        self = try GuestFileReading.read(
+            path, limit: Self.maximumByteCount, what: "system configuration", setting: "core.sys_config_file"
+        ) { (bytes) throws(DecodingFailure) in try SystemConfiguration(parsing: bytes) }
     }
 
     init(parsing bytes: [UInt8]) throws(DecodingFailure) {
