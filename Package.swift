@@ -74,7 +74,7 @@ let package = Package(
         // Support
         support("DstackEncoding"),
         support("DstackCrypto", ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
-        support("DstackSystem", ["DstackEncoding"]),
+        support("DstackSystem", ["CSpawn", "DstackEncoding"]),
         support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
         support("DstackCommandLine", ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
         support("DstackHTTP"),

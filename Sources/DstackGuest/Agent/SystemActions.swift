@@ -1,7 +1,6 @@
 import DstackHTTPClient
 import DstackRPC
 import DstackSystem
-import Glibc
 
 /// Turns the machine off for real: tells the host, then asks systemd.
 package struct SystemActions: GuestActions {
@@ -25,14 +24,10 @@ package struct SystemActions: GuestActions {
                 log.warn("the host could not be told", ["error": "\(error)"])
             }
         }
-        let arguments = ["systemctl", "poweroff"]
-        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) }
-        words.append(nil)
-        defer { for word in words { free(word) } }
-        var process = pid_t()
-        let code = posix_spawnp(&process, "systemctl", nil, nil, words, environ)
-        if code != 0 {
-            log.error("cannot run systemctl", ["error": "\(SystemError("run", "systemctl", code: code))"])
+        do {
+            _ = try await ProgramOutput.of("systemctl", ["poweroff"], limit: 64 << 10, patience: .seconds(30))
+        } catch {
+            log.error("the machine does not power off", ["error": "\(error)"])
         }
     }
 

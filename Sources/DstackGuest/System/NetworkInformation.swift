@@ -1,4 +1,5 @@
 package import DstackRPC
+import DstackSystem
 import Glibc
 
 /// How this machine is connected.
@@ -78,7 +79,8 @@ package struct NetworkInformation: Sendable, Hashable {
 
     private static func wireGuardState() async -> String {
         do {
-            return try await ProgramOutput.run("wg", limit: 1 << 20, patience: .seconds(5))
+            let written = try await ProgramOutput.of("wg", limit: 1 << 20, patience: .seconds(5))
+            return String(decoding: written.output, as: UTF8.self)
         } catch {
             return "\(error)"
         }

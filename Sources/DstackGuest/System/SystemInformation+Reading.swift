@@ -1,3 +1,4 @@
+import DstackSystem
 import Glibc
 
 /// How each part is read.
@@ -133,14 +134,5 @@ extension SystemInformation {
             }
         }
         return String(decoding: result, as: UTF8.self)
-    }
-}
-
-extension StringProtocol {
-    /// Without white space at both ends.
-    var trimmed: String {
-        let start = drop { $0.isWhitespace }
-        guard let end = start.lastIndex(where: { !$0.isWhitespace }) else { return "" }
-        return String(start[...end])
     }
 }

@@ -1,4 +1,5 @@
 package import DstackRPC
+import DstackSystem
 
 /// What machine this is and how busy it is.
 ///

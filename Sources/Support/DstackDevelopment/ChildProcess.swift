@@ -12,7 +12,7 @@ enum ChildProcess {
         var processID: pid_t = 0
         let code = withCStrings([component.executable] + component.arguments) { arguments in
             withCStrings(environment(component)) { environment in
-                dstack_spawn(&processID, component.executable, arguments, environment, log)
+                dstack_spawn_logging(&processID, component.executable, arguments, environment, log)
             }
         }
         guard code == 0 else { throw SystemError("start", component.executable, code: code) }

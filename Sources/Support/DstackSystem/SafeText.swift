@@ -109,3 +109,12 @@ package enum SafeText {
         return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
     }
 }
+
+extension StringProtocol {
+    /// Without white space at both ends.
+    package var trimmed: String {
+        let start = drop { $0.isWhitespace }
+        guard let end = start.lastIndex(where: { !$0.isWhitespace }) else { return "" }
+        return String(start[...end])
+    }
+}

@@ -1,0 +1,247 @@
+import CSpawn
+import Glibc
+import Synchronization
+
+/// A program that runs beside this process, with nothing to read, and what it writes.
+///
+/// ```swift
+/// let program = try RunningProgram("nerdctl", ["logs", "--follow", id])
+/// while true {
+///     let piece = try await program.read(within: .seconds(60))
+///     …
+///     if piece.isEmpty || piece.ending != nil { break }
+/// }
+/// ```
+///
+/// Nothing is read ahead: who does not read holds the program up, at the system's 64 KiB a pipe. Letting go of it ends the
+/// program and whatever it started in its process group. A thread of its own waits for output, because Swift's tasks share
+/// few threads, which must not.
+package final class RunningProgram: Sendable {
+    /// What was there to read, of both pipes.
+    package struct Piece: Sendable {
+        package var output: [UInt8] = []
+        package var errors: [UInt8] = []
+        /// How the program ended, with the last that it wrote; nil as long as it may write more.
+        package var ending: Ending?
+
+        /// Whether the time was over, or reading was stopped, before anything came.
+        package var isEmpty: Bool { output.isEmpty && errors.isEmpty && ending == nil }
+    }
+
+    package enum Ending: Sendable, Hashable {
+        case exit(code: Int32)
+        case signal(Int32)
+
+        package static let success = Ending.exit(code: 0)
+    }
+
+    private let process: Process
+    private let worker = BlockingWorker(capacity: 2)
+
+    /// Starts a program.
+    ///
+    /// - Parameters:
+    ///   - program: a path, or a name to be found by `PATH`.
+    ///   - environment: nil for this process's own.
+    package init(_ program: String, _ arguments: [String] = [], environment: [String]? = nil) throws(SystemError) {
+        process = try Process(program, arguments, environment)
+    }
+
+    deinit {
+        process.wake()
+        // The worker's thread may still be reading: the end waits for its turn there, and keeps both alive until then.
+        Task.detached { [process, worker] in
+            _ = await worker.run(within: .seconds(3_600), onceStarted: .waitFor) { process.end() }
+        }
+    }
+
+    /// Waits for output, or for the end. One reader at a time.
+    ///
+    /// What the program wrote to one pipe before it wrote to the other is in the same piece or an earlier one, as long as
+    /// a piece holds less than ``Piece/output``'s and ``Piece/errors``' most, 64 KiB each.
+    ///
+    /// - Parameter time: after it the piece is empty.
+    /// - Throws: if the task is cancelled (`ECANCELED`; nothing can be read any more), or the system fails.
+    package func read(within time: Duration) async throws(SystemError) -> Piece {
+        let process = self.process
+        let result = await withTaskCancellationHandler {
+            await worker.run(within: time + .seconds(60), onceStarted: .waitFor) { process.read(within: time) }
+        } onCancel: {
+            process.wake()
+        }
+        guard !Task.isCancelled else { throw SystemError("read from", process.name, code: ECANCELED) }
+        switch result {
+        case .success(let outcome): return try outcome.get()
+        case .failure: throw SystemError("read from", process.name, code: EAGAIN, reason: "no thread to read it")
+        }
+    }
+}
+
+/// The process and its pipes. Reading and ending happen on the worker's thread alone, waking anywhere.
+private final class Process: Sendable {
+    let name: String
+    private let id: pid_t
+    private let state: Mutex<State>
+    /// Something to read here means: stop waiting.
+    private let wakeOutlet: FileDescriptor
+    private let wakeInlet: FileDescriptor
+
+    private struct State: ~Copyable {
+        var output: FileDescriptor?
+        var errors: FileDescriptor?
+        /// Once the system has been asked for it, and its number is free for another process.
+        var ending: RunningProgram.Ending?
+    }
+
+    /// What one piece holds of each pipe at most: as much as a pipe does.
+    private static let pieceBytes = 64 << 10
+
+    init(_ program: String, _ arguments: [String], _ environment: [String]?) throws(SystemError) {
+        guard !program.isEmpty, ([program] + arguments + (environment ?? [])).allSatisfy({ !$0.utf8.contains(0) })
+        else {
+            throw SystemError("run", program, code: EINVAL)
+        }
+        var ends: [Int32] = [-1, -1]
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw .last("run", program) }
+        wakeOutlet = FileDescriptor(owning: ends[0], name: "wake-up")
+        wakeInlet = FileDescriptor(owning: ends[1], name: "wake-up")
+
+        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
+        var variables: [UnsafeMutablePointer<CChar>?] = (environment ?? []).map { strdup($0) } + [nil]
+        defer {
+            for word in words { free(word) }
+            for variable in variables { free(variable) }
+        }
+        var (process, output, errors): (pid_t, Int32, Int32) = (0, -1, -1)
+        let code =
+            environment == nil
+            ? dstack_spawn_piped(&process, program, &words, environ, &output, &errors)
+            : dstack_spawn_piped(&process, program, &words, &variables, &output, &errors)
+        guard code == 0 else {
+            throw SystemError("run", program, code: code, reason: code == ENOENT ? "there is no such program" : nil)
+        }
+        name = program
+        id = process
+        state = Mutex(
+            State(
+                output: FileDescriptor(owning: output, name: program),
+                errors: FileDescriptor(owning: errors, name: program), ending: nil))
+    }
+
+    /// Makes whoever waits stop waiting, now and from now on.
+    func wake() {
+        var byte: UInt8 = 0
+        _ = write(wakeInlet.number, &byte, 1)
+    }
+
+    func read(within time: Duration) -> Result<RunningProgram.Piece, SystemError> {
+        state.withLock { state in
+            Result { () throws(SystemError) in try read(&state, until: .now + time) }
+        }
+    }
+
+    private func read(
+        _ state: inout State, until deadline: ContinuousClock.Instant
+    ) throws(SystemError) -> RunningProgram.Piece {
+        var piece = RunningProgram.Piece()
+        while true {
+            if try wait(state, until: deadline) == .stopped { return piece }
+            // Output first: what was written to the other pipe before is there then, and read next.
+            piece.output = try take(&state.output)
+            piece.errors = try take(&state.errors)
+            if state.output == nil, state.errors == nil {
+                piece.ending = reap(&state, patience: .seconds(5))
+                return piece
+            }
+            if !piece.isEmpty { return piece }
+        }
+    }
+
+    private enum Wait {
+        case ready
+        /// The time is over, or somebody wants it to be.
+        case stopped
+    }
+
+    /// Waits until there is something to read or one of the pipes has ended.
+    private func wait(_ state: borrowing State, until deadline: ContinuousClock.Instant) throws(SystemError) -> Wait {
+        let (output, errors) = (Self.number(state.output), Self.number(state.errors))
+        guard output >= 0 || errors >= 0 else { return .ready }
+        while true {
+            let left = ContinuousClock.now.duration(to: deadline)
+            guard left > .zero else { return .stopped }
+            var ready = [output, errors, wakeOutlet.number].map {
+                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+            }
+            let parts = left.components
+            let milliseconds = parts.seconds >= 86_400 ? 86_400_000 : parts.seconds * 1_000 + 1
+            let count = poll(&ready, nfds_t(ready.count), Int32(milliseconds))
+            if count < 0, errno != EINTR { throw .last("wait for", name) }
+            guard count > 0 else { continue }
+            return ready[2].revents == 0 ? .ready : .stopped
+        }
+    }
+
+    /// Negative for a pipe that has ended; the system passes over such numbers.
+    private static func number(_ pipe: borrowing FileDescriptor?) -> Int32 {
+        switch pipe {
+        case .some(let descriptor): descriptor.number
+        case nil: -1
+        }
+    }
+
+    /// What a pipe has, up to a piece's most; closes a pipe that has ended.
+    private func take(_ pipe: inout FileDescriptor?) throws(SystemError) -> [UInt8] {
+        let number = Self.number(pipe)
+        guard number >= 0 else { return [] }
+        var bytes = [UInt8]()
+        var chunk = [UInt8](repeating: 0, count: 16 << 10)
+        while bytes.count < Self.pieceBytes {
+            let count = retryingInterrupts { Glibc.read(number, &chunk, chunk.count) }
+            if count < 0, errno == EAGAIN { break }
+            guard count >= 0 else { throw .last("read from", name) }
+            guard count > 0 else {
+                pipe = nil
+                break
+            }
+            bytes += chunk[..<count]
+        }
+        return bytes
+    }
+
+    // MARK: End
+
+    /// Ends the program, unless it has.
+    func end() {
+        state.withLock { state in
+            // Those that clean up behind themselves may.
+            if state.ending == nil, !hasEnded { kill(-id, SIGTERM) }
+            _ = reap(&state, patience: .milliseconds(500))
+            state.output = nil
+            state.errors = nil
+        }
+    }
+
+    /// Waits for the end of the process, and makes one after a while; of its group nothing is left.
+    private func reap(_ state: inout State, patience: Duration) -> RunningProgram.Ending {
+        if let ending = state.ending { return ending }
+        let deadline = ContinuousClock.now + patience
+        while !hasEnded, ContinuousClock.now < deadline { usleep(2_000) }
+        // Before its number is given back: until then no other process or group can have it.
+        kill(-id, SIGKILL)
+        var status: Int32 = 0
+        _ = retryingInterrupts { waitpid(id, &status, 0) }
+        let signal = status & 0x7F
+        let ending: RunningProgram.Ending = signal == 0 ? .exit(code: status >> 8 & 0xFF) : .signal(signal)
+        state.ending = ending
+        return ending
+    }
+
+    private var hasEnded: Bool {
+        var information = siginfo_t()
+        guard waitid(P_PID, id_t(id), &information, WEXITED | WNOHANG | WNOWAIT) == 0 else { return true }
+        // Zero unless there was a change to tell of.
+        return information.si_signo != 0
+    }
+}
