@@ -19,7 +19,7 @@ package final class GuestAgent: Sendable {
     package let settings: GuestSettings
     package let version: GuestVersion
     let files: GuestFiles
-    let machine: GuestMachine
+    let gpus: GPUEvidence
     let host: (any GuestHost)?
     let actions: any GuestActions
     let clock: any WallClock
@@ -49,7 +49,7 @@ package final class GuestAgent: Sendable {
         self.version = version
         self.host = host
         self.actions = actions
-        self.machine = machine
+        gpus = GPUEvidence(of: machine)
         self.clock = clock
         let quotes = QuoteQueue(
             timeout: settings.evidence.timeout, capacity: settings.evidence.maximumWaiting)

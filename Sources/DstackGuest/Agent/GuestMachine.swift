@@ -1,5 +1,3 @@
-import DstackEncoding
-import DstackRPC
 import DstackSystem
 import Glibc
 
@@ -11,6 +9,12 @@ package struct GuestMachine: Sendable {
     package var gpuAttestationFile = "/run/nvidia-gpu-attestation/attestation.out"
     /// There only where the driver has a GPU.
     package var gpuDriverDirectory = "/proc/driver/nvidia/gpus"
+    /// NVIDIA's tool that asks the GPUs for evidence.
+    package var gpuTool = "/usr/bin/nvattest"
+    /// How long one run of it may take: as upstream's agent has it.
+    package var gpuToolPatience = Duration.seconds(300)
+    /// How many calls may wait for the tool while it runs for another.
+    package var maximumWaitingForGPUs = 16
 
     package init() {}
 
@@ -23,8 +27,8 @@ package struct GuestMachine: Sendable {
         return String(text.drop(while: isSpace).reversed().drop(while: isSpace).reversed())
     }
 
-    /// The text of the boot's GPU attestation, exactly as it was written: its hash was measured. Empty where there is none.
-    var gpuAttestation: String { (try? File.readText(gpuAttestationFile, limit: 16 << 20)) ?? "" }
+    /// What the boot wrote about the GPUs' attestation, byte for byte: its hash was measured. Empty where there is nothing.
+    var gpuAttestation: [UInt8] { (try? File.read(gpuAttestationFile, limit: 16 << 20)) ?? [] }
 
     var hasGPU: Bool {
         guard let directory = opendir(gpuDriverDirectory) else { return false }
@@ -34,32 +38,5 @@ package struct GuestMachine: Sendable {
             if entry.pointee.d_name.0 != CChar(bitPattern: UInt8(ascii: ".")) { return true }
         }
         return false
-    }
-}
-
-/// Evidence about GPUs, as the newer interface has it.
-enum GPUEvidence {
-    /// What the boot left behind, for whoever asks for it with an attestation.
-    static func atBoot(_ machine: GuestMachine) -> [AgentRPCv1.GpuEvidence] {
-        let text = machine.gpuAttestation
-        guard !text.isEmpty else { return [] }
-        return [
-            .with {
-                $0.vendor = "nvidia"
-                $0.format = "nvidia-nvattest-boottime-json-v1"
-                $0.evidence = Array(text.utf8)
-            }
-        ]
-    }
-
-    /// Fresh evidence over a nonce.
-    ///
-    /// - Throws: always: it takes NVIDIA's tool and a GPU in confidential mode, and this agent drives neither.
-    static func onDemand(_ machine: GuestMachine, nonce: [UInt8]) throws(RPCError) -> [AgentRPCv1.GpuEvidence] {
-        guard nonce.count == 32 else { throw RPCError("nonce: 32 bytes are needed, not \(nonce.count)") }
-        guard machine.hasGPU else { throw RPCError("there is no GPU in this machine that could be attested") }
-        throw RPCError(
-            "GPUs are attested at boot only; Attest with include_boottime_gpu_evidence has what was found then",
-            status: 501)
     }
 }

@@ -2,7 +2,7 @@ import DstackRPC
 import DstackRPCServer
 import Synchronization
 
-/// Lets one quote be made at a time, and callers know soon where that takes too long.
+/// Lets one quote, or other piece of evidence, be made at a time, and callers know soon where that takes too long.
 ///
 /// The hardware makes one quote after another anyway. What matters is that the others neither pile up nor find out after
 /// their clients have given up: at most so many wait, each so long, and who would wait longer than that is told at once.
@@ -20,13 +20,25 @@ package final class QuoteQueue: Sendable {
     private let state = Mutex(State())
     private let timeout: Duration
     private let capacity: Int
+    private let subject: Subject
+
+    /// What is waited for, as messages name it.
+    package struct Subject: Sendable {
+        var one: String
+        var several: String
+        var maker: String
+
+        static let quotes = Subject(one: "quote", several: "quotes", maker: "the platform")
+        static let gpuEvidence = Subject(one: "GPU evidence", several: "GPU evidence", maker: "the GPU")
+    }
 
     /// - Parameters:
     ///   - timeout: how long a call may take, its turn included.
     ///   - capacity: how many calls may wait.
-    package init(timeout: Duration, capacity: Int) {
+    package init(timeout: Duration, capacity: Int, for subject: Subject = .quotes) {
         self.timeout = timeout
         self.capacity = capacity
+        self.subject = subject
     }
 
     /// Runs the body when it is its turn.
@@ -37,7 +49,8 @@ package final class QuoteQueue: Sendable {
     ) async throws -> Value {
         try admit()
         let late = RPCError(
-            "no quote within \(Self.text(timeout)): the platform is busy or does not answer; try again", status: 503)
+            "no \(subject.one) within \(Self.text(timeout)): \(subject.maker) is busy or does not answer; try again",
+            status: 503)
         return try await RPCDeadline.run(within: timeout, orThrow: late) { [self] in
             await turn()
             // Nobody waits any more for a call whose time was over before its turn came.
@@ -62,12 +75,13 @@ package final class QuoteQueue: Sendable {
         let refusal: RPCError? = state.withLock { state in
             let ahead = state.admitted
             if ahead > capacity {
-                return RPCError("\(ahead) calls are waiting for quotes, which is the limit; try again", status: 503)
+                return RPCError(
+                    "\(ahead) calls are waiting for \(subject.several), which is the limit; try again", status: 503)
             }
             if ahead > 0, let usual = state.usual, usual * (ahead + 1) > timeout {
                 return RPCError(
-                    "\(ahead) calls are waiting for quotes, each of which takes \(Self.text(usual)), so that this one "
-                        + "would not be answered within \(Self.text(timeout)); try again", status: 503)
+                    "\(ahead) calls are waiting for \(subject.several), each of which takes \(Self.text(usual)), so that "
+                        + "this one would not be answered within \(Self.text(timeout)); try again", status: 503)
             }
             state.admitted += 1
             return nil

@@ -43,7 +43,7 @@ extension GuestAgent {
             Methods.info, immediately: { [self] _, _ in currentInfo?.full },
             replying: { [self] _, _ in try await info().full })
         service.on(Methods.gpuInfo) { [self] _, _ in
-            let text = machine.gpuAttestation
+            let text = gpus.textOfBoot
             return .with { $0.attestation = text }
         }
         service.on(Methods.sign) { [self] request, _ in try sign(request) }
@@ -71,11 +71,12 @@ extension GuestAgent {
             let bytes = try await attest(request.reportData)
             return .with {
                 $0.attestation = bytes
-                if request.includesBootTimeGPUEvidence { $0.bootTimeGPUEvidence = GPUEvidence.atBoot(machine) }
+                if request.includesBootTimeGPUEvidence { $0.bootTimeGPUEvidence = gpus.evidenceOfBoot }
             }
         }
-        service.on(Methods.attestGPU) { [self] request, _ in
-            let bundles = try GPUEvidence.onDemand(machine, nonce: request.nonce)
+        // The queue of the GPUs has a limit of its own, which is longer.
+        service.on(Methods.attestGPU, limits: .init(timeout: nil)) { [self] request, _ in
+            let bundles = try await gpus.evidence(over: request.nonce)
             return .with { $0.bundles = bundles }
         }
         service.on(
