@@ -7,7 +7,7 @@ import Synchronization
 
 /// Certificates from the KMS that gave the application its keys (`SignCert`).
 ///
-/// The KMS is known by its root CA, which came with the keys; the guest introduces itself with a certificate that carries
+/// The KMS is known by its root CA, which came with the keys, and by its certificate's usage; the guest introduces itself with a certificate that carries
 /// evidence about its key. Addresses are tried one after the other: any KMS under that root will do.
 final class KMSCertificates: Sendable {
     private let files: GuestFiles
@@ -80,6 +80,10 @@ final class KMSCertificates: Sendable {
                     failures.append("\(urls[index]): a chain of \(answer.certificateChain.count) certificates")
                     continue
                 }
+                guard Self.isCertificate(answer.certificateChain[0], for: request.request.publicKey) else {
+                    failures.append("\(urls[index]): a certificate for another key than the one it was asked for")
+                    continue
+                }
                 state.withLock { $0.preferred = index }
                 return answer.certificateChain
             } catch {
@@ -94,6 +98,26 @@ final class KMSCertificates: Sendable {
             "Failed to sign the CSR: no KMS issued the certificate: \(failures.joined(separator: "; "))", status: 503)
     }
 
+    private static func isCertificate(_ pem: String, for publicKey: [UInt8]) -> Bool {
+        guard let der = try? CertificatePEM.decode(Array(pem.utf8), subject: "certificate").first,
+            let certificate = try? RATLSCertificate(parsing: der)
+        else { return false }
+        return certificate.publicKey == publicKey
+    }
+
+    /// The root also stands above the certificates of applications, which choose their names themselves. What tells the KMS
+    /// from these is the usage, which it gives to nobody else.
+    private static func verdict(_ peer: ServerTrust.Peer) -> ServerTrust.Verdict {
+        do {
+            let usage = try RATLSCertificate(parsing: peer.certificates.first ?? []).usage
+            guard usage != .kmsRPC else { return .accepted }
+            let found = usage.map { "\"\(SafeText.line($0.rawValue, limit: 40))\"" } ?? "none"
+            return .refused("it is no KMS: its certificate is for the usage kms:rpc where it is one, found \(found)")
+        } catch {
+            return .refused("its certificate cannot be read: \(error)")
+        }
+    }
+
     /// A client that introduces itself; made when it is first needed, so that an agent starts without its KMS.
     private func client() async throws -> HTTPClient {
         if let http = state.withLock({ $0.http }), http.madeAt.duration(to: .now) < Self.identityLifetime {
@@ -106,7 +130,8 @@ final class KMSCertificates: Sendable {
         let pem = Array(chain.map { CertificatePEM.encode($0) }.joined().utf8)
         var configuration = HTTPClientConfiguration(
             trust: .chain(
-                to: .pem(Array(files.keys.caCertificates.map { CertificatePEM.encode($0) }.joined().utf8))))
+                to: .pem(Array(files.keys.caCertificates.map { CertificatePEM.encode($0) }.joined().utf8)),
+                and: Self.verdict))
         configuration.clientIdentity = HTTPClientIdentity(
             certificateChain: pem, privateKey: attested.key.withUnsafePEM { [UInt8]($0) })
         // A guest reaches its KMS directly; what a proxy variable of some container image says is not meant for it.

@@ -195,4 +195,21 @@ struct AgentKMSTests {
         #expect(answer.status == 503)
         #expect(impostor.calls.withLock { $0.isEmpty })
     }
+
+    @Test("an application under the same KMS that has a certificate for its name is not taken for it")
+    func application() async throws {
+        let impostor = try await TestKMS(isApplication: true)
+        let bench = try await BenchAgent(Self.settings, files: { try impostor.files($0) })
+        let answer = try await bench.post("dstack", "/GetTlsKey")
+        #expect(answer.status == 503 && answer.error?.contains("kms:rpc") == true, "\(answer.text)")
+        #expect(impostor.calls.withLock { $0.isEmpty })
+    }
+
+    @Test("a certificate for another key than the one asked for is not passed on")
+    func substituted() async throws {
+        let kms = try await TestKMS(.substituting)
+        let bench = try await BenchAgent(Self.settings, files: { try kms.files($0) })
+        let answer = try await bench.post("dstack", "/GetTlsKey")
+        #expect(answer.status == 503 && answer.error?.contains("another key") == true, "\(answer.text)")
+    }
 }

@@ -18,6 +18,8 @@ final class TestKMS: Sendable {
         case issuing
         case refusing
         case hanging
+        /// It issues for a key of its own in place of the one that was asked for.
+        case substituting
     }
 
     struct Call: Sendable {
@@ -38,15 +40,25 @@ final class TestKMS: Sendable {
     static let now = Int64(Date().timeIntervalSince1970)
     let appID = AppID(FixedBytes())
 
-    init(_ mode: Mode = .issuing) async throws {
+    /// - Parameter isApplication: whether the server is an application of this KMS, which had its certificate issued for the
+    ///   KMS's name, and not the KMS.
+    init(_ mode: Mode = .issuing, isApplication: Bool = false) async throws {
         self.mode = Mutex(mode)
         root = try CertificateAuthority(selfSigned: .kmsRoot(now: Self.now), key: P256.PrivateKey())
         temporary = try CertificateAuthority(
             selfSigned: .temporaryClientCA(now: Self.now), key: P256.PrivateKey())
         application = try root.authority(.appCA(appID, now: Self.now), key: P256.PrivateKey())
         let key = TLSKey()
-        let chain = try root.issue(
-            .kmsServer(domain: "127.0.0.1", evidence: [], now: Self.now), for: key.key.publicKey)
+        let chain: [[UInt8]]
+        if isApplication {
+            let wanted = CertificateConfiguration(
+                commonName: "127.0.0.1", alternativeNames: ["127.0.0.1"], isForServers: true)
+            chain = try application.issue(
+                .leaf(wanted, claims: CertificateClaims(appID: appID), now: Self.now), for: key.key.publicKey)
+        } else {
+            chain = try root.issue(
+                .kmsServer(domain: "127.0.0.1", evidence: [], now: Self.now), for: key.key.publicKey)
+        }
         var service = RPCService(KMSRPC.KMS.name)
         service.on(KMSRPC.KMS.signCert, limits: .init(timeout: nil)) { [unowned self] request, call in
             try await issue(request, call)
@@ -77,7 +89,7 @@ final class TestKMS: Sendable {
         switch mode.withLock({ $0 }) {
         case .refusing: throw RPCError("the operator says no")
         case .hanging: try await Task.sleep(for: .seconds(600))
-        case .issuing: break
+        case .issuing, .substituting: break
         }
         let request = try SigningRequest(decoding: message.csr, version: .v2).verified(signature: message.signature)
         let evidence = try request.attestation()
@@ -88,7 +100,9 @@ final class TestKMS: Sendable {
         let claims = CertificateClaims(
             appID: appID, evidence: try EvidenceEncoding.standard.extensions(for: evidence))
         let template = try CertificateTemplate.leaf(request.request.configuration, claims: claims, now: Self.now)
-        let chain = try application.issue(template, for: P256.PublicKey(spki: request.request.publicKey))
+        var publicKey = try P256.PublicKey(spki: request.request.publicKey)
+        if mode.withLock({ $0 == .substituting }) { publicKey = P256.PrivateKey().publicKey }
+        let chain = try application.issue(template, for: publicKey)
         return .with { $0.certificateChain = chain.map { CertificatePEM.encode($0) } }
     }
 
