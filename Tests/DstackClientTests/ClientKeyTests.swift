@@ -117,6 +117,43 @@ struct ClientKeyTests {
         #expect(error?.code == .invalidRequest && agent.paths.isEmpty)
     }
 
+    @Test("a purpose that is built like the newer interface's claim proves no key for a domain")
+    func forgedDomain() throws {
+        let kms = Secp256k1.PrivateKey()
+        let app = Secp256k1.PrivateKey()
+        let root = kms.publicKey.compressed.bytes
+        let issuance = try kms.signature(
+            on: .issuedAppKey(appID: FakeAgent.appID.bytes, key: app.publicKey.compressed))
+        func verify(_ proof: KeyProof) throws(DstackClientError) {
+            try proof.verify(appID: FakeAgent.appID, kmsKey: root)
+        }
+        func frame(_ part: String) -> [UInt8] { [0, 0, 0, UInt8(part.utf8.count)] + Array(part.utf8) }
+        for (algorithm, key) in [
+            (KeyAlgorithm.ed25519, [UInt8](repeating: 7, count: 32)),
+            (.secp256k1, Secp256k1.PrivateKey().publicKey.compressed.bytes),
+        ] {
+            // The purpose is any text that a container likes, and the agent signs it with ":" and the key's digits.
+            let rest = 1 + 2 * key.count
+            let text = frame("dstack-guest-v1-key-claim") + frame(algorithm.rawValue) + frame("victim")
+            let purpose = String(decoding: text + [0, 0, 0, UInt8(rest)], as: UTF8.self)
+            let statement = KeyStatement.derivedKey(purpose: purpose, publicKey: key)
+            let chain = [try app.signature(on: statement).bytes.bytes, issuance.bytes.bytes]
+            try verify(
+                KeyProof(
+                    algorithm: algorithm, publicKey: key, claim: .purpose(purpose), signatureChain: chain))
+            let forged = KeyProof(
+                algorithm: algorithm, publicKey: Array(":\(Hex.encode(key))".utf8), claim: .domain("victim"),
+                signatureChain: chain)
+            let error = #expect(throws: DstackClientError.self) { try verify(forged) }
+            #expect(error?.code == .notAuthentic)
+            // Nor is a key of one kind one of the other.
+            let other = KeyProof(
+                algorithm: algorithm == .ed25519 ? .secp256k1 : .ed25519, publicKey: key, claim: .purpose(purpose),
+                signatureChain: chain)
+            #expect(throws: DstackClientError.self) { try verify(other) }
+        }
+    }
+
     // MARK: Environments
 
     /// A key that passed the check, with its secret half.

@@ -53,12 +53,25 @@ public struct KeyProof: Sendable, Hashable {
         } catch {
             throw DstackClientError(.invalidRequest, "KMS key", error)
         }
+        // Keys of other lengths would let one claim's text be read as another's: a purpose is any text, and may be built like
+        // the beginning of a claim for a domain whose "key" then takes in the rest.
+        guard hasKeyOfItsAlgorithm else {
+            throw DstackClientError(
+                .notAuthentic, subject: "key", reason: "\(publicKey.count) bytes that are no \(algorithm.rawValue) key")
+        }
         do throws(CryptoFailure) {
             let chain = try KeySignatureChain(links: signatureChain)
             return try chain.verified(for: statement, appID: appID.bytes, root: root).appKey.compressed
         } catch {
             // A chain that cannot be read leads nowhere either.
             throw DstackClientError(.notAuthentic, subject: "key", reason: error.description)
+        }
+    }
+
+    private var hasKeyOfItsAlgorithm: Bool {
+        switch algorithm {
+        case .ed25519: publicKey.count == 32
+        case .secp256k1: publicKey.count == 33 && (try? Secp256k1.PublicKey(sec1: publicKey)) != nil
         }
     }
 
