@@ -104,6 +104,25 @@ struct KeyBoundTests {
         #expect(failure.found != failure.expected)
     }
 
+    @Test("an image of an attacker's own that logs the expected application is refused, in both forms of evidence")
+    func otherSystem() async throws {
+        let simulation = try Simulation.shared()
+        let attested = try await AttestedKey { try simulation.impostor.attestation($0) }
+        let identity = try attested.key.identity([try attested.selfSigned(Simulation.configuration, at: Simulation.now)]
+        )
+        let error = try await refused(identity)
+        #expect(error.code == .evidenceRejected && error.check == CheckID.expectedMeasurements.name)
+        let witness: @Sendable (SessionBinding) async throws -> [UInt8] = {
+            try simulation.impostor.attestation($0.reportData).encoded.bytes
+        }
+        let seen = Record()
+        try await withServer(identity, attestSession: witness, seen: seen) { address in
+            let error = try await failure(simulation.client(.sessionBound), address.url)
+            #expect(error.code == .evidenceRejected && error.check == CheckID.expectedMeasurements.name)
+        }
+        #expect(seen.count == 0)
+    }
+
     @Test("evidence about another key is refused")
     func otherKey() async throws {
         let simulation = try Simulation.shared()
@@ -188,7 +207,7 @@ struct KeyBoundTests {
         }
     }
 
-    @Test("a policy must say which code it expects, and must not say which report data")
+    @Test("a policy must say which code it expects and on which system, and must not say which report data")
     func policies() throws {
         let simulation = try Simulation.shared()
         let error = #expect(throws: AttestationError.self) { try simulation.peerVerifier(.standard) }
@@ -196,6 +215,28 @@ struct KeyBoundTests {
         var named = VerificationPolicy.standard
         named.expected.appID = simulation.app.appID.bytes
         #expect(throws: AttestationError.self) { try simulation.peerVerifier(named) }
+        // An application on any system is whatever the system says that it is.
+        var systemless = VerificationPolicy.standard
+        systemless.expected.composeHash = Simulation.policy.expected.composeHash
+        for change in [
+            { $0.rtMr3 = FixedBytes() }, { $0.mrConfigId = FixedBytes() }, { $0.mrTd = FixedBytes() },
+            { ($0.rtMr1, $0.rtMr2) = (FixedBytes(), FixedBytes()) }, { _ in },
+        ] as [(inout ExpectedValues) -> Void] {
+            var policy = systemless
+            change(&policy.expected)
+            let error = #expect(throws: AttestationError.self) { try simulation.peerVerifier(policy) }
+            #expect(error?.code == .invalidPolicy && error?.reason.contains("operating system") == true)
+        }
+        for change in [
+            { $0.osImageHash = FixedBytes() }, { $0.mrSystem = FixedBytes() }, { $0.mrAggregated = FixedBytes() },
+            { $0.mrEnclave = FixedBytes() },
+            { ($0.mrTd, $0.rtMr1, $0.rtMr2) = (FixedBytes(), FixedBytes(), FixedBytes()) },
+        ] as [(inout ExpectedValues) -> Void] {
+            var policy = systemless
+            change(&policy.expected)
+            _ = try simulation.peerVerifier(policy)
+        }
+        _ = try AttestedPeerVerifier(policy: systemless, collateral: simulation.ready(), acceptsAnySystem: true)
         var bound = Simulation.policy
         bound.expected.reportData = FixedBytes()
         #expect(throws: AttestationError.self) { try simulation.peerVerifier(bound) }

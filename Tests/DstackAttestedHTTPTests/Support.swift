@@ -20,6 +20,8 @@ struct Simulation: Sendable {
     let platform: MockPlatform
     let app: MockBoot
     let otherApp: MockBoot
+    /// Our application's name and log on a system that somebody made for the purpose.
+    let impostor: Impostor
     let collateral: QuoteCollateral
     let verifier: QuoteVerifier
 
@@ -27,15 +29,21 @@ struct Simulation: Sendable {
         platform = try MockPlatform(seed: FixedBytes(repeating: 0x42))
         app = try MockBoot(platform, appCompose: Array("{\"name\":\"ours\"}".utf8))
         otherApp = try MockBoot(platform, appCompose: Array("{\"name\":\"other\"}".utf8))
+        impostor = try Impostor(of: app, on: platform)
         collateral = try platform.collateral(for: .tdx, at: Self.now)
         verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: platform.rootCertificate))
     }
 
-    static var policy: VerificationPolicy {
+    static let policy: VerificationPolicy = {
         var policy = VerificationPolicy.standard
         policy.expected.composeHash = ComposeHash(ofFile: Array("{\"name\":\"ours\"}".utf8)).bytes
+        let image = try? MockImage()
+        let registers = try? image?.bootLog.replay().registers
+        policy.expected.mrTd = image?.mrTd
+        policy.expected.rtMr1 = registers?.rtmr1
+        policy.expected.rtMr2 = registers?.rtmr2
         return policy
-    }
+    }()
 
     func ready() throws -> ReadyCollateral { ReadyCollateral(try OfflineCollateral([collateral]), verifier: verifier) }
 
@@ -50,6 +58,27 @@ struct Simulation: Sendable {
         _ configuration: AttestedHTTPClient.Configuration = .init()
     ) throws -> AttestedHTTPClient {
         AttestedHTTPClient(verifier: try peerVerifier(clock: clock), binding: binding, configuration: configuration)
+    }
+
+    /// A genuine trust domain of an attacker's own image. What the application's instances log is public, and an image can
+    /// extend RTMR3 with the very same events.
+    struct Impostor: Sendable {
+        private let domain: MockTrustDomain
+        private let eventLog: EventLog
+
+        init(of app: MockBoot, on platform: MockPlatform) throws {
+            var domain = MockTrustDomain(on: platform)
+            domain.mrConfigId = app.domain.mrConfigId
+            let events = app.eventLog.events.filter { $0.register == .rtmr3 }
+            for event in events { try domain.extend(3, with: #require(event.digest ?? event.runtimeEvent?.digest)) }
+            domain.mrTd = FixedBytes(repeating: 0xEE)
+            self.domain = domain
+            eventLog = EventLog(events)
+        }
+
+        func attestation(_ reportData: ReportData) throws -> Attestation {
+            try Attestation(quote: domain.quote(reportData: reportData.bytes.bytes), eventLog: eventLog)
+        }
     }
 
     static func attestation(_ boot: MockBoot, _ reportData: ReportData) throws -> Attestation {

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import DstackMockTEE
 import Foundation
 import Testing
 
@@ -86,6 +87,7 @@ struct ApplicationTests {
         func client(_ binding: EvidenceBinding, compose: [UInt8]) throws -> AttestedHTTPClient {
             var policy = VerificationPolicy.standard
             policy.expected.composeHash = ComposeHash(ofFile: compose).bytes
+            policy.expected.osImageHash = try MockImage().osImageHash
             let verifier = try AttestedPeerVerifier(
                 policy: policy,
                 collateral: ReadyCollateral(

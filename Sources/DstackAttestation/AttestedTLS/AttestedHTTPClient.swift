@@ -7,6 +7,7 @@ import DstackSystem
 /// ```swift
 /// var policy = VerificationPolicy.standard
 /// policy.expected.composeHash = ComposeHash(ofFile: myOwnCopyOfTheComposeFile).bytes
+/// policy.expected.osImageHash = FixedBytes(hex: "the image that I trust")
 /// let client = try AttestedHTTPClient(policy: policy, collateral: collateral, binding: .sessionBound)
 /// let response = try await client.get("https://app.example:8443/")
 /// print(response.peer.report.text())
@@ -70,7 +71,7 @@ public final class AttestedHTTPClient: Sendable {
 
     /// A client with a policy.
     ///
-    /// - Throws: as ``AttestedPeerVerifier/init(policy:collateral:acceptsAnyApplication:)``.
+    /// - Throws: as ``AttestedPeerVerifier/init(policy:collateral:acceptsAnyApplication:acceptsAnySystem:)``.
     public convenience init(
         policy: VerificationPolicy, collateral: ReadyCollateral, binding: EvidenceBinding = .keyBound,
         configuration: Configuration = Configuration()

@@ -7,6 +7,7 @@ package import DstackSystem
 /// ```swift
 /// var policy = VerificationPolicy.standard
 /// policy.expected.composeHash = ComposeHash(ofFile: myOwnCopyOfTheComposeFile).bytes
+/// policy.expected.osImageHash = FixedBytes(hex: "the image that I trust")
 /// let verifier = try AttestedPeerVerifier(policy: policy, collateral: collateral)
 /// switch verifier.verify(certificates, as: .server) { … }
 /// ```
@@ -35,19 +36,23 @@ public final class AttestedPeerVerifier: Sendable {
     ///   - collateral: what evidence is verified with, and under which root.
     ///   - acceptsAnyApplication: whether a policy need not say which code is expected. It then accepts every genuine trust
     ///     domain, whatever it runs: also one that an attacker rents.
-    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that does not say which code is expected although it
-    ///   must, or that expects report data, which here follow from key and connection.
+    ///   - acceptsAnySystem: whether a policy that says which code is expected need not say on which operating system. It
+    ///     then believes whatever image there is what it says of the application: also one that an attacker made, which logs
+    ///     the expected compose hash and runs something else. For development.
+    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that does not say which code or which system is expected
+    ///   although it must, or that expects report data, which here follow from key and connection.
     public convenience init(
-        policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false
+        policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false,
+        acceptsAnySystem: Bool = false
     ) throws(AttestationError) {
         try self.init(
             policy: policy, collateral: collateral, acceptsAnyApplication: acceptsAnyApplication,
-            clock: SystemWallClock())
+            acceptsAnySystem: acceptsAnySystem, clock: SystemWallClock())
     }
 
     package init(
         policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false,
-        clock: any WallClock
+        acceptsAnySystem: Bool = false, clock: any WallClock
     ) throws(AttestationError) {
         guard policy.expected.reportData == nil else {
             throw AttestationError(
@@ -60,6 +65,14 @@ public final class AttestedPeerVerifier: Sendable {
                 reason:
                     "it does not say which code is expected, so that a genuine trust domain would pass whatever it runs",
                 hint: "expect a compose hash; an application id beside it if wanted")
+        }
+        guard acceptsAnyApplication || acceptsAnySystem || policy.expected.namesSystem else {
+            throw AttestationError(
+                .invalidPolicy, subject: "policy",
+                reason:
+                    "it does not say which operating system is expected, and one made for the purpose claims any "
+                    + "application",
+                hint: "expect an OS image hash; or mr_td, rt_mr1 and rt_mr2 together; or mr_system")
         }
         self.policy = policy
         self.collateral = collateral
@@ -248,13 +261,5 @@ extension RATLSCertificate {
                     + "authentication")
         }
         return nil
-    }
-}
-
-extension ExpectedValues {
-    /// Whether something is expected that says which code runs. Firmware, kernel and platform do not; and an application or
-    /// instance id alone is what whoever starts a machine says that it is.
-    fileprivate var namesCode: Bool {
-        composeHash != nil || mrAggregated != nil || rtMr3 != nil || mrConfigId != nil || mrEnclave != nil
     }
 }

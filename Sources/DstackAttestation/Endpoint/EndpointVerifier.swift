@@ -146,8 +146,5 @@ public struct EndpointVerifier: Sendable {
     ///
     /// An application id alone does not: whoever starts a virtual machine chooses it, and only a key management service
     /// that hands out keys by it makes it mean something.
-    var identifiesCode: Bool {
-        appCompose != nil || policy.expected.composeHash != nil || policy.expected.mrAggregated != nil
-            || policy.expected.rtMr3 != nil || policy.expected.mrConfigId != nil || policy.expected.mrEnclave != nil
-    }
+    var identifiesCode: Bool { appCompose != nil || policy.expected.namesCode }
 }

@@ -130,6 +130,19 @@ public struct ExpectedValues: Hashable, Sendable {
     /// Nothing is expected.
     public init() {}
 
+    /// Whether something is expected that says which code runs. Firmware, kernel and platform do not; and an application or
+    /// instance id alone is what whoever starts a machine says that it is.
+    var namesCode: Bool {
+        composeHash != nil || mrAggregated != nil || rtMr3 != nil || mrConfigId != nil || mrEnclave != nil
+    }
+
+    /// Whether something is expected that says which operating system, or enclave, runs. Without it nothing in RTMR3 and
+    /// MRCONFIGID is worth anything: an image made for the purpose records any event, and the host sets the other.
+    var namesSystem: Bool {
+        osImageHash != nil || mrSystem != nil || mrAggregated != nil || mrEnclave != nil
+            || (mrTd != nil && rtMr1 != nil && rtMr2 != nil)
+    }
+
     /// Whether something is expected that only an event log can show.
     var needsEventLog: Bool {
         composeHash != nil || appID != nil || instanceID != nil || mrAggregated != nil || mrSystem != nil
