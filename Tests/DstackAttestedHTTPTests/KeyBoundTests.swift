@@ -286,6 +286,47 @@ struct KeyBoundTests {
         await server.stop(within: .zero)
     }
 
+    @Test("evidence that expires while its connection is kept is not relied on any more")
+    func expiry() async throws {
+        let simulation = try Simulation.shared()
+        let clock = TestClock()
+        let seen = Record()
+        try await withServer(Simulation.identity(simulation.app), seen: seen) { address in
+            let client = try simulation.client(.keyBound, clock: clock)
+            for number in 1...2 { _ = try await client.fetch("\(address.url)/\(number)") }
+            clock.move(to: Simulation.now + 400 * 86_400)
+            for _ in 0..<2 {
+                let error = try await failure(client, "\(address.url)/late")
+                #expect(error.code == .evidenceRejected && error.report?.failure?.code == .expired)
+            }
+            clock.move(to: Simulation.now)
+            _ = try await client.fetch("\(address.url)/3")
+        }
+        #expect(seen.all == ["GET /1", "GET /2", "GET /3"])
+    }
+
+    @Test(
+        "a certificate that expires while its connection is kept is not relied on any more",
+        arguments: EvidenceBinding.allCases)
+    func certificateExpiry(binding: EvidenceBinding) async throws {
+        let simulation = try Simulation.shared()
+        let clock = TestClock()
+        let seen = Record()
+        var configuration = Simulation.configuration
+        configuration.notAfter = UInt64(Simulation.now + 60)
+        let identity = try await Simulation.identity(simulation.app, configuration)
+        try await withServer(identity, attestSession: Simulation.witness(simulation.app), seen: seen) { address in
+            let client = try simulation.client(binding, clock: clock)
+            _ = try await client.fetch("\(address.url)/1")
+            clock.move(to: Simulation.now + 60)
+            _ = try await client.fetch("\(address.url)/2")
+            clock.move(to: Simulation.now + 61)
+            let error = try await failure(client, "\(address.url)/late")
+            #expect(error.code == .certificateRules && error.check == RATLSProfile.Rule.validity.rawValue)
+        }
+        #expect(seen.all == ["GET /1", "GET /2"])
+    }
+
     // MARK: Collateral
 
     /// Gives what it has, and counts.

@@ -109,18 +109,28 @@ public final class AttestedHTTPClient: Sendable {
         case .keyBound:
             var request = request
             request.limits = try configuration.limits(until: deadline)
-            let response: HTTPResponse
-            do throws(HTTPClientError) {
-                response = try await client.send(request)
-            } catch {
-                throw AttestedTLSError(error)
-            }
+            let response = try await sendKeyBound(request)
             guard case .success(let peer)? = response.connection?.verdict else {
                 throw AttestedTLSError(
                     .transport, check: "connection", reason: "the answer came over a connection without TLS")
             }
             return AttestedHTTPResponse(response, peer)
         case .sessionBound: return try await sessions.send(request, origin, deadline)
+        }
+    }
+
+    /// Where a kept connection's evidence has expired in the meantime, nothing was sent, and a new connection is made.
+    private func sendKeyBound(_ request: HTTPRequest) async throws(AttestedTLSError) -> HTTPResponse {
+        do throws(HTTPClientError) {
+            do throws(HTTPClientError) {
+                return try await client.send(request)
+            } catch  where error.code == .connectionChanged {
+                var request = request
+                request.mayBeRepeated = false
+                return try await client.send(request)
+            }
+        } catch {
+            throw AttestedTLSError(error)
         }
     }
 
@@ -178,12 +188,18 @@ public final class AttestedHTTPClient: Sendable {
     private static func trust(
         _ verifier: AttestedPeerVerifier, _ binding: EvidenceBinding, _ configuration: Configuration
     ) -> ServerTrust {
-        .only(checksHost: configuration.checksHostName) { peer in
+        var trust = ServerTrust.only(checksHost: configuration.checksHostName) { peer in
             let verdict = verifier.verdict(of: peer, binding)
             peer.connection.attachment = verdict
             if case .failure(let error)? = verdict { return .refused(error.description) }
             return .accepted
         }
+        guard binding == .keyBound else { return trust }
+        trust.stillAccepts = { connection in
+            guard case .success(let peer)? = connection.verdict else { return false }
+            return verifier.stillHolds(peer)
+        }
+        return trust
     }
 }
 

@@ -99,7 +99,7 @@ public final class AttestedPeerVerifier: Sendable {
                 try ready.verify(certificate, policy: policy, at: clock.unixSeconds)
             }
             try Self.require(report, quote)
-            return AttestedPeer(report: report, binding: .keyBound, certificates: certificates)
+            return AttestedPeer(report, .keyBound, certificates, certificate)
         }
     }
 
@@ -133,14 +133,12 @@ public final class AttestedPeerVerifier: Sendable {
                 throw Self.mismatch(report, binding, told: response.publicKey)
             }
             try Self.require(report, quote)
-            return AttestedPeer(report: report, binding: .sessionBound, certificates: certificates)
+            return AttestedPeer(report, .sessionBound, certificates, certificate)
         }
     }
 
-    /// Whether an accepted report is still within the validity of everything that it rests on.
-    func stillHolds(_ report: VerificationReport) -> Bool {
-        report.validUntil.map { clock.unixSeconds <= $0 } ?? false
-    }
+    /// Whether an accepted peer is still within the validity of everything that this rests on.
+    func stillHolds(_ peer: AttestedPeer) -> Bool { clock.unixSeconds <= peer.lastValidSecond }
 
     /// Checks the certificate's own rules, for a connection whose evidence comes later.
     func checkCertificate(_ certificates: [[UInt8]], as role: Role) throws(AttestedTLSError) {
@@ -236,11 +234,16 @@ public struct AttestedPeer: Sendable {
     public let binding: EvidenceBinding
     /// What the peer presented, leaf first, DER.
     public let certificates: [[UInt8]]
+    /// Of evidence, collateral and certificate together, Unix seconds.
+    let lastValidSecond: Int64
 
-    init(report: VerificationReport, binding: EvidenceBinding, certificates: [[UInt8]]) {
+    init(
+        _ report: VerificationReport, _ binding: EvidenceBinding, _ certificates: [[UInt8]], _ leaf: RATLSCertificate
+    ) {
         judgement = Judgement(report)
         self.binding = binding
         self.certificates = certificates
+        lastValidSecond = min(report.validUntil ?? .min, leaf.notAfter)
     }
 }
 

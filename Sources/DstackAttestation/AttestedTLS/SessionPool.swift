@@ -51,8 +51,11 @@ final class SessionPool: Sendable {
             throw AttestedTLSError(.cancelled, check: "connection", reason: "the task was cancelled")
         }
         defer { station.gate.leave() }
+        let kept = station.idle.withLock { $0.popLast() }
+        // What has expired is not verified again on the same connection: the server may have another certificate by now.
         let lane =
-            station.idle.withLock { $0.popLast() } ?? SessionLane(makeClient(), origin, verifier, configuration)
+            kept.flatMap { $0.session == nil ? nil : $0 }
+            ?? SessionLane(makeClient(), origin, verifier, configuration)
         // A lane on which something went wrong goes, with its connection.
         let response = try await lane.send(request, deadline)
         station.idle.withLock { $0.append(lane) }
@@ -62,7 +65,7 @@ final class SessionPool: Sendable {
 
 /// One connection at a time, one request at a time. Its user sees to the latter.
 final class SessionLane: Sendable {
-    private struct Session {
+    fileprivate struct Session {
         let connection: HTTPClientConnection
         let peer: AttestedPeer
         let verifiedAt: ContinuousClock.Instant
@@ -110,13 +113,17 @@ final class SessionLane: Sendable {
             reason: "\(origin): the server closes its connections after the evidence, so that no request can follow it")
     }
 
-    private func session(_ deadline: ContinuousClock.Instant) async throws(AttestedTLSError) -> Session {
-        if let session = current.withLock({ $0 }),
+    /// The connection whose evidence still holds.
+    fileprivate var session: Session? {
+        guard let session = current.withLock({ $0 }),
             ContinuousClock.now - session.verifiedAt < configuration.maximumConnectionAge,
-            verifier.stillHolds(session.peer.report)
-        {
-            return session
-        }
+            verifier.stillHolds(session.peer)
+        else { return nil }
+        return session
+    }
+
+    private func session(_ deadline: ContinuousClock.Instant) async throws(AttestedTLSError) -> Session {
+        if let session { return session }
         let session = try await establish(deadline)
         current.withLock { $0 = session }
         return session

@@ -108,6 +108,10 @@ package struct ServerTrust: Sendable {
     /// Whether the leaf must be for the URL's host.
     package private(set) var checksHost: Bool
     package private(set) var verifier: Verifier?
+    /// Asked before each request, on the client's own thread, whether what a connection was accepted by still holds, for what
+    /// expires sooner than connections do. Where it does not, the connection closes, and the request fails with
+    /// ``HTTPClientError/Code/connectionChanged`` before a byte of it is sent. Nil where nothing expires.
+    package var stillAccepts: (@Sendable (HTTPClientConnection) -> Bool)?
     /// Called with each new connection's `SSL_CTX` (OpenSSL's own pointer) after all other settings; false fails the
     /// request. The pointer is valid during the call.
     package var configureTLS: (@Sendable (OpaquePointer) -> Bool)?

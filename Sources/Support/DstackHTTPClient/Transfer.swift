@@ -9,6 +9,7 @@ final class Transfer {
     private let url: RequestURL
     private let subject: String
     private let verification: TLSVerification
+    private let stillAccepts: (@Sendable (HTTPClientConnection) -> Bool)?
     private let hook: UnsafeMutablePointer<dstack_curl_tls_hook>
     private let vsock: UnsafeMutablePointer<dstack_curl_vsock>
     private let admission: UnsafeMutablePointer<dstack_curl_admission>
@@ -52,6 +53,7 @@ final class Transfer {
         self.url = url
         self.subject = subject
         verification = TLSVerification(configuration.trust, host: url.host)
+        stillAccepts = configuration.trust.stillAccepts
         hook = .allocate(capacity: 1)
         hook.initialize(to: verification.makeHook())
         vsock = .allocate(capacity: 1)
@@ -248,6 +250,10 @@ final class Transfer {
                 wasSent && !request.mayBeRepeated
                 ? (.connectionLost, "the connection was closed while the request was under way")
                 : (.connectionChanged, "the connection that the request must go over was closed")
+            return false
+        }
+        if let stillAccepts, let chosen, !stillAccepts(chosen) {
+            admissionProblem = (.connectionChanged, "what the connection was accepted by has expired")
             return false
         }
         if let label = request.exporterLabel {
