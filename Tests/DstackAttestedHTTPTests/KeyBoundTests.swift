@@ -376,4 +376,26 @@ struct KeyBoundTests {
             #expect(error.reason.contains("nothing here"))
         }
     }
+
+    @Test("strangers with invented platforms do not push out those of peers that were accepted")
+    func crowd() async throws {
+        let simulation = try Simulation.shared()
+        let ready = ReadyCollateral(Provider(simulation.collateral), verifier: simulation.verifier)
+        let verifier = try AttestedPeerVerifier(policy: Simulation.policy, collateral: ready, clock: TestClock())
+        let honest = try await Simulation.identity(simulation.app).certificateChain
+        let bytes = try simulation.app.quote(reportData: [UInt8](repeating: 0, count: 64))
+        #expect(throws: AttestedTLSError(.collateralUnavailable, check: "", reason: "")) {
+            try verifier.verify(honest, as: .server).get()
+        }
+        try await ready.prepare(for: Quote(parsing: bytes))
+        #expect(try verifier.verify(honest, as: .server).get().report.verdict == .accepted)
+        let chain = try #require(bytes.firstRange(of: Array("-----BEGIN CERTIFICATE-----\n".utf8))).upperBound
+        for number in 0..<600 {
+            var invented = bytes
+            invented[chain + 40] = UInt8(ascii: "A") + UInt8(number % 26)
+            invented[chain + 41] = UInt8(ascii: "A") + UInt8(number / 26)
+            try await ready.prepare(for: Quote(parsing: invented))
+        }
+        #expect(try verifier.verify(honest, as: .server).get().report.verdict == .accepted)
+    }
 }

@@ -11,6 +11,16 @@ struct OpenSSLPeerTests {
         let server: OpaquePointer
         private let contexts: [OpaquePointer]
 
+        /// Another connection of the same two contexts, for which the client itself sets a session.
+        init(resuming session: OpaquePointer, of earlier: Pair) throws {
+            contexts = earlier.contexts
+            contexts.forEach { SSL_CTX_up_ref($0) }
+            client = try #require(SSL_new(contexts[0]))
+            server = try #require(SSL_new(contexts[1]))
+            #expect(SSL_set_session(client, session) == 1)
+            connect()
+        }
+
         init(
             server identity: TLSIdentity, client clientIdentity: TLSIdentity? = nil,
             servers: AttestedPeerVerifier?, clients: AttestedPeerVerifier? = nil, version: Int32 = TLS1_3_VERSION
@@ -25,6 +35,10 @@ struct OpenSSLPeerTests {
             SSL_CTX_ctrl(clientContext, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(version), nil)
             client = try #require(SSL_new(clientContext))
             server = try #require(SSL_new(serverContext))
+            connect()
+        }
+
+        private func connect() {
             var (left, right): (OpaquePointer?, OpaquePointer?)
             #expect(BIO_new_bio_pair(&left, 0, &right, 0) == 1)
             SSL_set_bio(client, left, left)
@@ -131,5 +145,34 @@ struct OpenSSLPeerTests {
         try simulation.peerVerifier().install(in: context, verifyingPeersAs: .server)
         #expect(seen == nil)
         SSL_CTX_free(context)
+    }
+
+    @Test("a session that the program resumes by itself has no verdict: nobody was verified")
+    func resumed() async throws {
+        let simulation = try Simulation.shared()
+        let mine = try await Simulation.identity(simulation.app)
+        let first = try Pair(server: mine, servers: simulation.peerVerifier())
+        #expect(first.shakeHands())
+        // Tickets come after the handshake.
+        var byte: UInt8 = 0
+        #expect(SSL_write(first.server, &byte, 1) == 1 && SSL_read(first.client, &byte, 1) == 1)
+        let session = try #require(SSL_get1_session(first.client))
+        defer { SSL_SESSION_free(session) }
+        let second = try Pair(resuming: session, of: first)
+        #expect(second.shakeHands() && SSL_session_reused(second.client) == 1)
+        #expect(AttestedPeerVerifier.verdict(of: second.client) == nil)
+
+        // A server with a verifier gives out nothing that could be resumed.
+        let asking = try await Pair(
+            server: mine, client: Simulation.identity(simulation.app), servers: simulation.peerVerifier(),
+            clients: simulation.peerVerifier())
+        #expect(asking.shakeHands())
+        #expect(SSL_write(asking.server, &byte, 1) == 1 && SSL_read(asking.client, &byte, 1) == 1)
+        let useless = try #require(SSL_get1_session(asking.client))
+        defer { SSL_SESSION_free(useless) }
+        #expect(SSL_SESSION_is_resumable(useless) == 0)
+        let again = try Pair(resuming: useless, of: asking)
+        #expect(again.shakeHands() && SSL_session_reused(again.client) == 0)
+        #expect(try #require(AttestedPeerVerifier.verdict(of: again.server)).get().report.verdict == .accepted)
     }
 }

@@ -99,6 +99,7 @@ public final class AttestedPeerVerifier: Sendable {
                 try ready.verify(certificate, policy: policy, at: clock.unixSeconds)
             }
             try Self.require(report, quote)
+            collateral.noteAccepted(quote)
             return AttestedPeer(report, .keyBound, certificates, certificate)
         }
     }
@@ -133,6 +134,7 @@ public final class AttestedPeerVerifier: Sendable {
                 throw Self.mismatch(report, binding, told: response.publicKey)
             }
             try Self.require(report, quote)
+            collateral.noteAccepted(quote)
             return AttestedPeer(report, .sessionBound, certificates, certificate)
         }
     }

@@ -7,8 +7,9 @@ import Synchronization
 extension AttestedPeerVerifier {
     /// Makes an OpenSSL context verify its peers by their evidence, in place of any chain of authorities.
     ///
-    /// From then on every handshake of the context needs a peer certificate that this verifier accepts. Sessions are not
-    /// resumed, since a resumed one would skip the verification. The verifier lives as long as the context. Not to be
+    /// From then on every full handshake of the context needs a peer certificate that this verifier accepts. Sessions are not
+    /// resumed, since a resumed one would skip the verification, unless the program itself sets one (`SSL_set_session`):
+    /// OpenSSL asks nobody then. A connection without a ``verdict(of:)`` was not verified. The verifier lives as long as the context. Not to be
     /// called while another thread makes connections of the context.
     ///
     /// - Parameters:
@@ -39,7 +40,8 @@ extension AttestedPeerVerifier {
         SSL_CTX_set_options(context, 1 << 14 | 1 << 30)
     }
 
-    /// How the peer of a connection was judged; nil before the handshake came to it.
+    /// How the peer of a connection was judged; nil before the handshake came to it, and for a session that the program
+    /// resumed by itself, whose peer nobody judged.
     ///
     /// - Parameter connection: an `SSL *` of a context with a verifier.
     public static func verdict(of connection: OpaquePointer) -> Result<AttestedPeer, AttestedTLSError>? {

@@ -24,6 +24,8 @@ public final class ReadyCollateral: Sendable {
         let prepared: PreparedCollateral
         /// One of the platform's, to ask with again. Unverified, like the collateral.
         let quote: Quote
+        /// Whether evidence of the platform was accepted, so that it is one and not a stranger's invention.
+        var isProven = false
     }
 
     private struct State {
@@ -103,10 +105,27 @@ public final class ReadyCollateral: Sendable {
         return state.withLock { state in
             state.wanted[key] = nil
             let isNew = state.entries[key].map { $0.prepared !== prepared } ?? true
-            if state.entries[key] == nil, state.entries.count >= Self.capacity { state.entries.removeAll() }
-            state.entries[key] = Entry(prepared: prepared, quote: quote)
+            let isProven = state.entries[key]?.isProven ?? false
+            if state.entries[key] == nil, state.entries.count >= Self.capacity { Self.makeRoom(&state) }
+            state.entries[key] = Entry(prepared: prepared, quote: quote, isProven: isProven)
             return isNew
         }
+    }
+
+    /// Chains that lead nowhere can be made by the thousand; they must not push out the platforms of honest peers, who would
+    /// be refused until theirs is fetched again.
+    private static func makeRoom(_ state: inout State) {
+        if let index = state.entries.firstIndex(where: { !$0.value.isProven }) {
+            state.entries.remove(at: index)
+        } else {
+            state.entries.removeAll()
+        }
+    }
+
+    /// Remembers that evidence of a quote's platform was accepted.
+    func noteAccepted(_ quote: Quote) {
+        guard case .provider = source, let key = try? Self.key(of: quote) else { return }
+        state.withLock { $0.entries[key]?.isProven = true }
     }
 
     /// Fetches for all platforms that were seen. What cannot be fetched stays as it is.
