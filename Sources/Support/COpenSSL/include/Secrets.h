@@ -4,8 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Memory for secrets: pages of its own, so that locking one secret never unlocks a neighbour (locks do not nest), kept
-// out of swap and core dumps where the system allows it. OpenSSL's secure heap is not used: once it exists, OpenSSL
+// Memory for secrets: pages that hold nothing else, so that letting one go never unlocks a neighbour (locks do not nest),
+// kept out of swap and core dumps where the system allows it. OpenSSL's secure heap is not used: once it exists, OpenSSL
 // takes every private number from it and fails when it is full.
 
 /// At least `size` zero bytes, or NULL. Locking is best effort (RLIMIT_MEMLOCK).
