@@ -32,25 +32,29 @@ static int answer(int result) {
     return result;
 }
 
-// A key with this private scalar (checked) and its public point, or NULL; *valid says whether the scalar was in range.
-static EC_KEY *private_key(const EC_GROUP *group, const uint8_t *scalar, size_t size, int *valid) {
-    EC_KEY *key = EC_KEY_new();
+// The number of a private scalar, or NULL; *valid says whether it is in range.
+static BIGNUM *private_number(const EC_GROUP *group, const uint8_t *scalar, size_t size, int *valid) {
     BIGNUM *number = BN_secure_new();
-    EC_POINT *point = group ? EC_POINT_new(group) : NULL;
-    int ok = 0;
-    *valid = 0;
-    if (key && number && point && BN_bin2bn(scalar, (int)size, number)) {
+    *valid = -1;
+    if (number && BN_bin2bn(scalar, (int)size, number)) {
         BN_set_flags(number, BN_FLG_CONSTTIME);
         *valid = !BN_is_zero(number) && BN_cmp(number, EC_GROUP_get0_order(group)) < 0;
-        ok = *valid && EC_KEY_set_group(key, group) && EC_KEY_set_private_key(key, number) &&
-             EC_POINT_mul(group, point, number, NULL, NULL, NULL) && EC_KEY_set_public_key(key, point);
-    } else {
-        *valid = -1;
     }
+    if (*valid == 1) return number;
     BN_clear_free(number);
-    EC_POINT_free(point);
+    return NULL;
+}
+
+// A key with this private scalar (checked) and no public point, or NULL. Signing and key agreement do not look at the
+// point, and to compute it costs as much as a signature.
+static EC_KEY *private_key(const EC_GROUP *group, const uint8_t *scalar, size_t size) {
+    int valid;
+    BIGNUM *number = private_number(group, scalar, size, &valid);
+    EC_KEY *key = number ? EC_KEY_new() : NULL;
+    int ok = key && EC_KEY_set_group(key, group) && EC_KEY_set_private_key(key, number);
+    BN_clear_free(number);
     if (ok) return key;
-    EC_KEY_free(key);
+    EC_KEY_free(key);  // clears the scalar
     return NULL;
 }
 
@@ -58,15 +62,17 @@ static int write_point(const EC_GROUP *group, const EC_POINT *point, size_t size
     return EC_POINT_point2oct(group, point, POINT_CONVERSION_UNCOMPRESSED, encoded, 1 + 2 * size, NULL) == 1 + 2 * size;
 }
 
-int dstack_ec_public_point(int curve, const uint8_t *scalar, uint8_t *point) {
+int dstack_ec_public_point(int curve, const uint8_t *scalar, uint8_t *encoded) {
     const EC_GROUP *group = group_of(curve);
     size_t size = (size_t)curve / 8;
     int valid;
     if (!group) return -1;
-    EC_KEY *key = private_key(group, scalar, size, &valid);
-    if (!key) return answer(valid == 0 ? 0 : -1);
-    int ok = write_point(group, EC_KEY_get0_public_key(key), size, point);
-    EC_KEY_free(key);
+    BIGNUM *number = private_number(group, scalar, size, &valid);
+    if (!number) return answer(valid == 0 ? 0 : -1);
+    EC_POINT *point = EC_POINT_new(group);
+    int ok = point && EC_POINT_mul(group, point, number, NULL, NULL, NULL) && write_point(group, point, size, encoded);
+    BN_clear_free(number);
+    EC_POINT_free(point);
     return answer(ok ? 1 : -1);
 }
 
@@ -101,9 +107,8 @@ int dstack_ec_read_point(int curve, const uint8_t *encoded, size_t length, uint8
 int dstack_ec_sign(int curve, const uint8_t *scalar, const uint8_t *digest, size_t length, uint8_t *signature) {
     const EC_GROUP *group = group_of(curve);
     size_t size = (size_t)curve / 8;
-    int valid;
     if (!group || length > 64) return -1;
-    EC_KEY *key = private_key(group, scalar, size, &valid);
+    EC_KEY *key = private_key(group, scalar, size);
     if (!key) return answer(-1);
     ECDSA_SIG *made = ECDSA_do_sign(digest, (int)length, key);
     int ok = made && BN_bn2binpad(ECDSA_SIG_get0_r(made), signature, (int)size) == (int)size &&
@@ -151,9 +156,8 @@ int dstack_ec_verify(
 int dstack_ec_agree(int curve, const uint8_t *scalar, const uint8_t *point, uint8_t *shared) {
     const EC_GROUP *group = group_of(curve);
     size_t size = (size_t)curve / 8;
-    int valid;
     if (!group) return -1;
-    EC_KEY *mine = private_key(group, scalar, size, &valid), *theirs = public_key(group, point, size);
+    EC_KEY *mine = private_key(group, scalar, size), *theirs = public_key(group, point, size);
     int ok = mine && theirs &&
              ECDH_compute_key(shared, size, EC_KEY_get0_public_key(theirs), mine, NULL) == (int)size;
     EC_KEY_free(mine);

@@ -1,11 +1,14 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "Symmetric.h"
 
+#include "Digests.h"
+
 #include <limits.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 static int answer(int result) {
@@ -24,37 +27,77 @@ static const EVP_MD *sha2(int bits) {
     return bits == 256 ? EVP_sha256() : bits == 384 ? EVP_sha384() : bits == 512 ? EVP_sha512() : NULL;
 }
 
+// HMAC-SHA256 (RFC 2104) from the bare hash: `HMAC` of OpenSSL 3.0 looks the algorithm up by name at every call, which
+// costs several times the hashing. Both states are as good as the key; `hmac_end` and `hmac_wipe` wipe them.
+struct hmac {
+    SHA256_CTX inner, outer;
+};
+
+static void hmac_begin(struct hmac *hmac, const uint8_t *key, size_t key_length) {
+    uint8_t block[SHA256_CBLOCK] = {0}, pad[SHA256_CBLOCK];
+    if (key_length > sizeof block) {
+        dstack_sha256(key, key_length, block);
+    } else if (key_length > 0) {
+        memcpy(block, key, key_length);
+    }
+    for (size_t i = 0; i < sizeof block; i++) pad[i] = block[i] ^ 0x36;
+    SHA256_Init(&hmac->inner);
+    SHA256_Update(&hmac->inner, pad, sizeof pad);
+    for (size_t i = 0; i < sizeof block; i++) pad[i] = block[i] ^ 0x5c;
+    SHA256_Init(&hmac->outer);
+    SHA256_Update(&hmac->outer, pad, sizeof pad);
+    OPENSSL_cleanse(block, sizeof block);
+    OPENSSL_cleanse(pad, sizeof pad);
+}
+
+static void hmac_wipe(struct hmac *hmac) { OPENSSL_cleanse(hmac, sizeof *hmac); }
+
+static void hmac_end(struct hmac *hmac, uint8_t code[SHA256_DIGEST_LENGTH]) {
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256_Final(digest, &hmac->inner);
+    SHA256_Update(&hmac->outer, digest, sizeof digest);
+    SHA256_Final(code, &hmac->outer);
+    OPENSSL_cleanse(digest, sizeof digest);
+    hmac_wipe(hmac);
+}
+
 int dstack_hmac(
     int bits, const uint8_t *key, size_t key_length, const uint8_t *data, size_t length, uint8_t *code) {
     const EVP_MD *algorithm = sha2(bits);
     if (!algorithm || key_length > INT_MAX) return -1;
+    if (bits == 256) {
+        struct hmac hmac;
+        hmac_begin(&hmac, key, key_length);
+        if (length > 0) SHA256_Update(&hmac.inner, data, length);
+        hmac_end(&hmac, code);
+        return 1;
+    }
     // A null key means "the one of before" to OpenSSL, not the empty one.
     static const uint8_t empty = 0;
     return answer(HMAC(algorithm, key ? key : &empty, (int)key_length, data, length, code, NULL) ? 1 : -1);
 }
 
-int dstack_hkdf_expand(
-    int bits, const uint8_t *key, size_t key_length, const uint8_t *info, size_t info_length, uint8_t *okm,
-    size_t count) {
-    const EVP_MD *algorithm = sha2(bits);
-    size_t size = (size_t)bits / 8;
-    if (!algorithm || !key || key_length > INT_MAX || count > 255 * size) return -1;
-    HMAC_CTX *context = HMAC_CTX_new();
-    uint8_t block[64];
-    int ok = context && HMAC_Init_ex(context, key, (int)key_length, algorithm, NULL);
-    for (uint8_t number = 1; ok && count > 0; number++) {
-        // T(n) = HMAC(key, T(n-1) | info | n); the initialisation with no key starts over with the same one.
-        ok = (number == 1 || (HMAC_Init_ex(context, NULL, 0, NULL, NULL) && HMAC_Update(context, block, size))) &&
-             HMAC_Update(context, info, info_length) && HMAC_Update(context, &number, 1) &&
-             HMAC_Final(context, block, NULL);
-        size_t part = count < size ? count : size;
-        if (ok) memcpy(okm, block, part);
+int dstack_hkdf_expand_sha256(
+    const uint8_t *key, size_t key_length, const uint8_t *info, size_t info_length, uint8_t *okm, size_t count) {
+    if (!key || count > 255 * SHA256_DIGEST_LENGTH) return -1;
+    struct hmac keyed, hmac;
+    uint8_t block[SHA256_DIGEST_LENGTH];
+    hmac_begin(&keyed, key, key_length);
+    for (uint8_t number = 1; count > 0; number++) {
+        // T(n) = HMAC(key, T(n-1) | info | n)
+        hmac = keyed;
+        if (number > 1) SHA256_Update(&hmac.inner, block, sizeof block);
+        if (info_length > 0) SHA256_Update(&hmac.inner, info, info_length);
+        SHA256_Update(&hmac.inner, &number, 1);
+        hmac_end(&hmac, block);
+        size_t part = count < sizeof block ? count : sizeof block;
+        memcpy(okm, block, part);
         okm += part;
         count -= part;
     }
     OPENSSL_cleanse(block, sizeof block);
-    HMAC_CTX_free(context);
-    return answer(ok ? 1 : -1);
+    hmac_wipe(&keyed);
+    return 1;
 }
 
 static const EVP_CIPHER *cipher_of(int cipher) {

@@ -14,11 +14,10 @@ int dstack_sha3(int bits, const uint8_t *data, size_t length, uint8_t *digest);
 int dstack_hmac(
     int bits, const uint8_t *key, size_t key_length, const uint8_t *data, size_t length, uint8_t *code);
 
-/// HKDF-Expand (RFC 5869 section 2.3). `count` is at most 255 · bits/8. OpenSSL's own HKDF takes no more than 1024 bytes
-/// of info, and paths of derived keys may be longer.
-int dstack_hkdf_expand(
-    int bits, const uint8_t *key, size_t key_length, const uint8_t *info, size_t info_length, uint8_t *okm,
-    size_t count);
+/// HKDF-Expand (RFC 5869 section 2.3) with SHA-256. `count` is at most 255 · 32. OpenSSL's own HKDF takes no more than
+/// 1024 bytes of info, and paths of derived keys may be longer.
+int dstack_hkdf_expand_sha256(
+    const uint8_t *key, size_t key_length, const uint8_t *info, size_t info_length, uint8_t *okm, size_t count);
 
 enum { dstack_aes_256_gcm = 1, dstack_chacha20_poly1305 = 2 };
 

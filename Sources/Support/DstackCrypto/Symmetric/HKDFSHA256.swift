@@ -45,8 +45,8 @@ package enum HKDFSHA256 {
         }
         return try SecretBytes(count: count) { (output: UnsafeMutableRawBufferPointer) throws(CryptoFailure) in
             let status = key.withUnsafeBytes { key in
-                dstack_hkdf_expand(
-                    256, key.baseAddress?.assumingMemoryBound(to: UInt8.self), key.count, info, info.count,
+                dstack_hkdf_expand_sha256(
+                    key.baseAddress?.assumingMemoryBound(to: UInt8.self), key.count, info, info.count,
                     output.baseAddress?.assumingMemoryBound(to: UInt8.self), output.count)
             }
             guard status == 1 else { throw .library("HKDF-SHA256") }
