@@ -14,12 +14,11 @@ package enum RPCDeadline {
         let work = Task {
             do { race.end(.success(try await body())) } catch { race.end(.failure(error)) }
         }
-        let timer = Task {
-            try await Task.sleep(for: limit)
+        let timer = DeadlineTimer.shared.add(after: limit) {
             race.end(.failure(error ?? RPCError("the call took longer than \(limit)", status: 504)))
             work.cancel()
         }
-        defer { timer.cancel() }
+        defer { DeadlineTimer.shared.remove(timer) }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { race.wait($0) }
         } onCancel: {

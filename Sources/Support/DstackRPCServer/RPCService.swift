@@ -10,6 +10,10 @@ package struct RPCMethodLimits: Sendable, Hashable {
 
     package init() {}
 
+    /// For handlers that compute for a moment and wait for nothing. Such a handler is not interrupted by its deadline, and
+    /// to be ready for it costs a task.
+    package static let withoutWaiting = RPCMethodLimits(timeout: nil)
+
     package init(maximumBodyBytes: Int = 10 << 20, timeout: Duration? = .seconds(30)) {
         self.maximumBodyBytes = maximumBodyBytes
         self.timeout = timeout
