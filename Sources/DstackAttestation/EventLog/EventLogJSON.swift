@@ -63,13 +63,19 @@ extension LoggedEvent {
     }
 
     fileprivate func appendJSON(to writer: inout ByteWriter) {
-        writer.append(
-            "{\"imr\":\(register.rawValue),\"event_type\":\(type.rawValue),\"digest\":\"\(digest?.hex ?? "")\"".utf8)
-        writer.append(",\"event\":".utf8)
+        writer.append("{\"imr\":\(register.rawValue),\"event_type\":\(type.rawValue),\"digest\":\"".utf8)
+        writer.hex(digest?.bytes ?? [])
+        writer.append("\",\"event\":".utf8)
         CanonicalJSON.append(name, to: &writer)
-        writer.append(",\"event_payload\":\"\(Hex.encode(payload))\"".utf8)
+        writer.append(",\"event_payload\":\"".utf8)
+        writer.hex(payload)
+        writer.u8(UInt8(ascii: "\""))
         if version != .v1 { writer.append(",\"version\":\(version.rawValue)".utf8) }
-        if let preimage { writer.append(",\"preimage\":\"\(Hex.encode(preimage))\"".utf8) }
+        if let preimage {
+            writer.append(",\"preimage\":\"".utf8)
+            writer.hex(preimage)
+            writer.u8(UInt8(ascii: "\""))
+        }
         writer.u8(UInt8(ascii: "}"))
     }
 }

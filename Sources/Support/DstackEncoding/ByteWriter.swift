@@ -19,11 +19,32 @@ package struct ByteWriter {
 
     package mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
+    // What is written most, without the detour through generic code.
+    package mutating func append(_ more: [UInt8]) { bytes.append(contentsOf: more) }
+    package mutating func append(_ more: String.UTF8View) { bytes.append(contentsOf: more) }
+
     package mutating func fixed<let count: Int>(_ value: FixedBytes<count>) {
-        for index in 0..<count { bytes.append(value[index]) }
+        value.withUnsafeBytes { bytes.append(contentsOf: $0) }
+    }
+
+    /// Lower-case hexadecimal digits.
+    package mutating func hex(_ content: [UInt8]) {
+        bytes.append(hex: content)
     }
 
     package mutating func zeros(_ count: Int) {
         bytes.append(contentsOf: repeatElement(0, count: count))
+    }
+}
+
+extension [UInt8] {
+    /// Appends lower-case hexadecimal digits.
+    package mutating func append(hex content: [UInt8]) {
+        // Not by making room first: an array grows by a factor when it is appended to, but exactly as asked when told to.
+        let start = count
+        append(contentsOf: repeatElement(0, count: 2 * content.count))
+        withUnsafeMutableBytes { bytes in
+            content.withUnsafeBytes { Hex.encode($0, into: UnsafeMutableRawBufferPointer(rebasing: bytes[start...])) }
+        }
     }
 }

@@ -11,6 +11,23 @@ package enum Hex {
         encode(bytes, digits: "0123456789ABCDEF")
     }
 
+    /// Lower-case digits, into memory with room for two a byte at least. Neither looks up nor branches on what it encodes,
+    /// so that it may be a secret.
+    package static func encode(_ bytes: UnsafeRawBufferPointer, into digits: UnsafeMutableRawBufferPointer) {
+        precondition(digits.count / 2 >= bytes.count, "no room for the digits")
+        for index in 0..<bytes.count {
+            let byte = bytes[index]
+            digits[2 * index] = digit(byte >> 4)
+            digits[2 * index + 1] = digit(byte & 15)
+        }
+    }
+
+    /// The digit for 0 ..< 16: beyond 9 the difference is negative, and its sign selects the way to the letters.
+    @inline(__always)
+    private static func digit(_ value: UInt8) -> UInt8 {
+        value &+ 48 &+ (((9 &- value) >> 7) &* 39)
+    }
+
     private static func encode(_ bytes: some Collection<UInt8>, digits: StaticString) -> String {
         digits.withUTF8Buffer { digits in
             String(unsafeUninitializedCapacity: bytes.count * 2) { buffer in

@@ -1,3 +1,5 @@
+import DstackEncoding
+
 /// Pieces of JSON text, in ASCII only.
 ///
 /// Everything above ASCII is escaped because a client in use counts the UTF-16 units of a response until they reach
@@ -65,10 +67,7 @@ enum JSONText {
     /// Lower-case hexadecimal digits with quotes.
     static func appendHex(_ bytes: [UInt8], to json: inout [UInt8]) {
         json.append(UInt8(ascii: "\""))
-        for byte in bytes {
-            json.append(digit(byte >> 4))
-            json.append(digit(byte & 15))
-        }
+        json.append(hex: bytes)
         json.append(UInt8(ascii: "\""))
     }
 
