@@ -34,6 +34,10 @@ public struct MockPlatform: Sendable {
     package let processorCACertificate: [UInt8]
     package let pckCertificate: [UInt8]
     package let tcbSigningCertificate: [UInt8]
+    /// ``pckChain`` as PEM, as nearly every quote carries it.
+    let pckChainPEM: [UInt8]
+    /// What vouches for the attestation key. A real quoting enclave's report is signed once too, when its key is certified.
+    let qeReportSignature = MockSignatureOfQEReport()
 
     /// Common name of the root.
     package static let rootCommonName = "Simulated TEE Root CA (not Intel)"
@@ -82,6 +86,8 @@ public struct MockPlatform: Sendable {
         processorCACertificate = issued.processorCA
         pckCertificate = issued.pck
         tcbSigningCertificate = issued.tcbSigner
+        let authority = configuration.authority == .platform ? issued.platformCA : issued.processorCA
+        pckChainPEM = Array(Self.pem([issued.pck, authority, issued.root]).utf8)
     }
 
     /// The same platform with other certificates: `edit` changes what is to be issued, then all five are signed anew.

@@ -1,6 +1,7 @@
 public import DstackAttestation
 import DstackCrypto
 package import DstackEncoding
+import Synchronization
 
 /// A quote before it is signed.
 package struct MockQuote {
@@ -15,6 +16,8 @@ package struct MockQuote {
     package var qeReport: EnclaveReport
     package var qeReportData: FixedBytes<64>?
     package var qeReportSigner: MockKey
+    /// Where the signature of the report before lies.
+    var signatureOfQEReport: MockSignatureOfQEReport
     package var outerType: UInt16?
     package var certificationData: CertificationData
     /// Changes to header or body after the quote was signed, to signatures and to what is left over.
@@ -35,13 +38,32 @@ package struct MockQuote {
             header: header, body: body,
             signature: QuoteSignature(
                 isvSignature: FixedBytes(), attestationKey: point, outerType: outerType, qeReport: report,
-                qeReportSignature: try qeReportSigner.sign(report.encoded), qeAuthData: qeAuthData,
+                qeReportSignature: try signatureOfQEReport.value(report.encoded, by: qeReportSigner),
+                qeAuthData: qeAuthData,
                 certificationData: certificationData))
         quote.signature.isvSignature = try attestationKey.sign(quote.signedBytes)
         tampering?(&quote)
         var bytes = quote.encoded
         tamperingBytes?(&bytes)
         return bytes
+    }
+}
+
+/// The last signature of a quoting enclave's report, for as long as it is the same report.
+final class MockSignatureOfQEReport: Sendable {
+    private struct Last {
+        let report: [UInt8]
+        let signer: MockKey
+        let signature: FixedBytes<64>
+    }
+
+    private let last = Mutex<Last?>(nil)
+
+    func value(_ report: [UInt8], by signer: MockKey) throws(MockTEEError) -> FixedBytes<64> {
+        if let last = last.withLock({ $0 }), last.signer === signer, last.report == report { return last.signature }
+        let signature = try signer.sign(report)
+        last.withLock { $0 = Last(report: report, signer: signer, signature: signature) }
+        return signature
     }
 }
 
@@ -83,7 +105,7 @@ extension MockPlatform {
                 version: version, teeType: tee,
                 userData: FixedBytes(identifier + [0, 0, 0, 0]) ?? FixedBytes()),
             body: body, attestationKey: keys.attestation, qeAuthData: Array(0..<32), qeReport: qeReport(for: tee),
-            qeReportSigner: keys.pck, outerType: version == 3 ? nil : 6,
+            qeReportSigner: keys.pck, signatureOfQEReport: qeReportSignature, outerType: version == 3 ? nil : 6,
             certificationData: certificationData(certification))
         edit(&draft)
         return try draft.issued()
@@ -126,7 +148,7 @@ extension MockPlatform {
     private func certificationData(_ certification: MockCertification) -> CertificationData {
         let (type, count): (UInt16, Int)
         switch certification {
-        case .chain: return CertificationData(type: 5, data: Array(Self.pem(pckChain).utf8))
+        case .chain: return CertificationData(type: 5, data: pckChainPEM)
         case .encryptedPPIDRSA2048: (type, count) = (2, 256)
         case .encryptedPPIDRSA3072: (type, count) = (3, 384)
         }
