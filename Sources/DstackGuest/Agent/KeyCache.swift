@@ -20,8 +20,7 @@ final class KeyAnswer: Sendable {
         signatureChain = key.signatureChain
         secret = key.withUnsafeBytes { SecretBytes(copying: $0.bytes) }
         pathLabel = Self.label(path)
-        var json = Self.response(secret, signatureChain).json
-        self.json = SecretBytes(absorbing: &json)
+        json = Self.json(secret, signatureChain)
     }
 
     /// The answer of GetKey, in memory that nothing wipes, as what is sent is.
@@ -30,6 +29,17 @@ final class KeyAnswer: Sendable {
     /// The same, in the form of a call.
     func reply(to call: RPCCall) -> RPCReply<AgentRPC.GetKeyResponse> {
         call.encoding == .json ? RPCReply(encoded: json.copiedToUnprotectedMemory()) : RPCReply(response)
+    }
+
+    /// The JSON that ``response`` has, put together where it is wiped: arrays leave unwiped pieces behind as they grow. What
+    /// is not secret is encoded as always, with zeros in the place of the key.
+    private static func json(_ secret: borrowing SecretBytes, _ chain: [[UInt8]]) -> SecretBytes {
+        let text = response(SecretBytes(copying: [UInt8](repeating: 0, count: secret.count)), chain).json
+        let digits = "{\"key\":\"".utf8.count
+        return SecretBytes(count: text.count) { (buffer: UnsafeMutableRawBufferPointer) in
+            buffer.copyBytes(from: text)
+            secret.withUnsafeBytes { Hex.encode($0, into: UnsafeMutableRawBufferPointer(rebasing: buffer[digits...])) }
+        }
     }
 
     private static func response(_ secret: borrowing SecretBytes, _ chain: [[UInt8]]) -> AgentRPC.GetKeyResponse {

@@ -18,7 +18,7 @@ extension GuestAgent {
         addGuestMethods(to: &service)
         service.on(Methods.deriveKey) { [self] in try await derivedTLSKey($0, $1) }
         service.on(
-            Methods.deriveK256Key,
+            Methods.deriveK256Key, limits: .withoutWaiting,
             immediately: { [self] in try cachedKey($0, $1).map { RPCReply($0.k256Response) } },
             handler: { [self] in try key($0, $1).k256Response })
         service.on(Methods.tdxQuote) { [self] request, _ in try await tdxQuote(request) }
@@ -30,9 +30,9 @@ extension GuestAgent {
         typealias Methods = AgentRPC.DstackGuest
         service.on(Methods.getTLSKey) { [self] request, _ in try await tlsKey(request) }
         service.on(
-            Methods.getKey,
+            Methods.getKey, limits: .withoutWaiting,
             immediately: { [self] request, call in try cachedKey(request, call)?.reply(to: call) },
-            handler: { [self] in try key($0, $1).response })
+            replying: { [self] in try key($0, $1).reply(to: $1) })
         service.on(Methods.getQuote) { [self] request, _ in try await quote(request) }
         service.on(Methods.attest) { [self] request, _ in
             let bytes = try await attest(request.reportData)
@@ -46,8 +46,8 @@ extension GuestAgent {
             let text = gpus.textOfBoot
             return .with { $0.attestation = text }
         }
-        service.on(Methods.sign) { [self] request, _ in try sign(request) }
-        service.on(Methods.verify) { [self] request, _ in try verify(request) }
+        service.on(Methods.sign, limits: .withoutWaiting) { [self] request, _ in try sign(request) }
+        service.on(Methods.verify, limits: .withoutWaiting) { [self] request, _ in try verify(request) }
         service.on(Methods.emitEvent) { [self] request, _ in try await emitEvent(request) }
         addVersion(Methods.version, to: &service)
     }
@@ -65,7 +65,8 @@ extension GuestAgent {
         var service = RPCService(Methods.name)
         service.on(Methods.issueCert) { [self] request, _ in try await tlsKey(request) }
         service.on(
-            Methods.getKey, immediately: { [self] in try cachedKey($0, $1).map { RPCReply($0.responseV1) } },
+            Methods.getKey, limits: .withoutWaiting,
+            immediately: { [self] in try cachedKey($0, $1).map { RPCReply($0.responseV1) } },
             handler: { [self] in try key($0, $1).responseV1 })
         service.on(Methods.attest) { [self] request, _ in
             let bytes = try await attest(request.reportData)

@@ -22,24 +22,7 @@ package enum Secp256k1 {
 
         /// The key with this scalar. Zero and numbers not below the order are refused, never reduced.
         package init(scalar: consuming SecretBytes) throws(CryptoFailure) {
-            guard scalar.count == 32 else {
-                throw CryptoFailure(
-                    .malformed, "secp256k1 private key", "\(scalar.count) bytes where a scalar has 32")
-            }
-            var status: CInt = -1
-            let point = FixedBytes<65> { point in
-                status = scalar.withUnsafeBytes {
-                    dstack_k256_public($0.baseAddress?.assumingMemoryBound(to: UInt8.self), point)
-                }
-            }
-            switch status {
-            case 1: break
-            case 0:
-                throw CryptoFailure(
-                    .outOfRange, "secp256k1 private key", "the scalar is zero or not below the order of the curve")
-            default: throw Secp256k1.libraryFailure
-            }
-            publicKey = PublicKey(checked: point)
+            publicKey = try PublicKey(of: scalar)
             self.scalar = scalar
         }
 
@@ -65,6 +48,27 @@ package enum Secp256k1 {
         package let uncompressed: FixedBytes<65>
 
         init(checked point: FixedBytes<65>) { uncompressed = point }
+
+        /// The public key of a scalar. Zero and numbers not below the order are refused, never reduced.
+        init(of scalar: borrowing SecretBytes) throws(CryptoFailure) {
+            guard scalar.count == 32 else {
+                throw CryptoFailure(
+                    .malformed, "secp256k1 private key", "\(scalar.count) bytes where a scalar has 32")
+            }
+            var status: CInt = -1
+            let point = FixedBytes<65> { point in
+                status = scalar.withUnsafeBytes {
+                    dstack_k256_public($0.baseAddress?.assumingMemoryBound(to: UInt8.self), point)
+                }
+            }
+            switch status {
+            case 1: uncompressed = point
+            case 0:
+                throw CryptoFailure(
+                    .outOfRange, "secp256k1 private key", "the scalar is zero or not below the order of the curve")
+            default: throw Secp256k1.libraryFailure
+            }
+        }
 
         /// Reads a SEC 1 point, compressed or uncompressed. The hybrid form and infinity are refused.
         package init(sec1 encoded: [UInt8]) throws(CryptoFailure) {

@@ -20,8 +20,7 @@ public enum KeyAlgorithm: String, Sendable, Hashable, CaseIterable {
     /// - Throws: ``CryptoFailure`` for bytes that are no private key of the algorithm.
     package func publicKey(of privateKey: borrowing SecretBytes) throws(CryptoFailure) -> [UInt8] {
         switch self {
-        case .secp256k1:
-            try Secp256k1.PrivateKey(scalar: privateKey.duplicate()).publicKey.compressed.bytes
+        case .secp256k1: try Secp256k1.PublicKey(of: privateKey).compressed.bytes
         case .ed25519: try Ed25519.PrivateKey(seed: privateKey.duplicate()).publicKey.bytes.bytes
         }
     }
