@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import Foundation
 import Testing
 
 @Suite("Attestation envelopes")
@@ -139,6 +140,34 @@ struct AttestationTests {
             #expect(error?.code == .notRepresentable)
             #expect(attestation.encoded.form == .v1)
             #expect(try Attestation(decoding: attestation.encoded.bytes) == attestation)
+        }
+    }
+
+    @Test("a preimage is hexadecimal text in version 1, unlike digests and payloads; bytes are understood too")
+    func preimages() throws {
+        let runtimeEvent = RuntimeEvent(name: "x", payload: [0xAB], version: .v2)
+        var attestation = Self.everyPlatform[0]
+        attestation.platform = .tdx(
+            .init(quote: [], eventLog: EventLog(runtimeEvents: [runtimeEvent]).withPreimages()))
+        let bytes = try attestation.encoded(as: .v1)
+        let text = #"{"name":"x","payload":"ab","type":134217729}"#
+        #expect(runtimeEvent.preimage == Array(text.utf8))
+        // "preimage" and a text of 88 characters.
+        let member = "a8" + Hex.encode(Array("preimage".utf8))
+        let asText = member + "d958" + Hex.encode(Array(Hex.encode(Array(text.utf8)).utf8))
+        #expect(Hex.encode(bytes).contains(asText))
+        #expect(try Attestation(decoding: bytes) == attestation)
+        for (other, isSame) in [
+            (member + "c42c" + Hex.encode(Array(text.utf8)), true), (member + "c0", false), (member + "a0", false),
+        ] {
+            let changed = try Hex.decode(
+                Hex.encode(bytes).replacingOccurrences(of: asText, with: other), subject: "attestation")
+            #expect((try Attestation(decoding: changed) == attestation) == isSame)
+        }
+        for wrong in ["a17b", "a27a7a", "05"] {
+            let changed = try Hex.decode(
+                Hex.encode(bytes).replacingOccurrences(of: asText, with: member + wrong), subject: "attestation")
+            #expect(throws: AttestationError.self, "\(wrong)") { try Attestation(decoding: changed) }
         }
     }
 

@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackCrypto
 import DstackEncoding
 import Foundation
 import Testing
@@ -215,6 +216,18 @@ struct EventLogTests {
         #expect(runtimeOnly.events.allSatisfy { $0.register == .rtmr3 })
         #expect(try runtimeOnly.replay().registers.rtmr3 == registers.rtmr3)
         #expect(try !runtimeOnly.replay().hasBootEvents)
+    }
+
+    @Test("the hashed bytes stand beside the digests of version 2, and nowhere else")
+    func preimages() throws {
+        let log = Self.sample().withPreimages()
+        for event in log.events {
+            #expect((event.preimage != nil) == (event.type == .runtime && event.version == .v2))
+            if let preimage = event.preimage { #expect(SHA384.hash(preimage) == event.digest) }
+        }
+        #expect(log.events.contains { $0.preimage != nil })
+        #expect(try log.replay().registers == Self.sample().replay().registers)
+        #expect(log.stripped().withPreimages() == log.stripped())
     }
 
     // MARK: JSON

@@ -145,13 +145,24 @@ public struct Attestation: Sendable, Hashable {
 
     /// The same attestation with a smaller event log.
     public func stripped(_ stripping: EventLog.Stripping = .upstream) -> Attestation {
+        withEventLog { $0.stripped(stripping) }
+    }
+
+    /// The same attestation with an event log that has the hashed bytes of runtime events of version 2
+    /// (``EventLog/withPreimages()``).
+    public func withPreimages() -> Attestation {
+        withEventLog { $0.withPreimages() }
+    }
+
+    /// Unchanged on platforms without an event log.
+    private func withEventLog(_ change: (EventLog) -> EventLog) -> Attestation {
         var result = self
         switch platform {
         case .tdx(var evidence):
-            evidence.eventLog = evidence.eventLog.stripped(stripping)
+            evidence.eventLog = change(evidence.eventLog)
             result.platform = .tdx(evidence)
         case .gcpTDX(var evidence, let tpmQuote):
-            evidence.eventLog = evidence.eventLog.stripped(stripping)
+            evidence.eventLog = change(evidence.eventLog)
             result.platform = .gcpTDX(evidence, tpmQuote: tpmQuote)
         case .nitroEnclave, .sevSNP, .awsNitroTPM: break
         }

@@ -95,7 +95,7 @@ extension LoggedEvent {
             case 3: event.name = try reader.string("event name")
             case 4: event.payload = try reader.bytes("event payload")
             case 5: event.version = try reader.eventVersion()
-            default: event.preimage = try reader.skipNull() ? nil : try reader.bytes("event preimage")
+            default: event.preimage = try Self.preimage(&reader)
             }
         }
         self = event
@@ -119,7 +119,15 @@ extension LoggedEvent {
         }
         if let preimage {
             writer.string("preimage")
-            writer.binary(preimage)
+            writer.string(Hex.encode(preimage))
         }
+    }
+
+    /// Hexadecimal text here too, unlike all other bytes of the envelope: upstream keeps preimages as text in memory. Bytes
+    /// are read all the same.
+    private static func preimage(_ reader: inout MessagePackReader) throws(DecodingFailure) -> [UInt8]? {
+        if try reader.skipNull() { return nil }
+        guard reader.isAtString else { return try reader.bytes("event preimage") }
+        return try Hex.decode(try reader.string("event preimage"), subject: "event preimage")
     }
 }

@@ -80,6 +80,16 @@ public struct EventLog: Sendable, Hashable {
         }
     }
 
+    /// The same log with the hashed bytes beside the digest of each runtime event of version 2. Verifiers of upstream refuse
+    /// such events without them.
+    public func withPreimages() -> EventLog {
+        var log = self
+        for index in events.indices where events[index].version == .v2 && events[index].digest != nil {
+            log.events[index].preimage = events[index].runtimeEvent?.preimage
+        }
+        return log
+    }
+
     // MARK: Stripping
 
     /// What a smaller log leaves out. All of it is either recomputed in replay or not needed for it.

@@ -63,6 +63,11 @@ package struct MessagePackReader: ~Escapable {
         return true
     }
 
+    /// Whether the next value is a text.
+    package var isAtString: Bool {
+        reader.peek.map { (0xA0...0xBF).contains($0) || (0xD9...0xDB).contains($0) } ?? false
+    }
+
     /// The head of the next value. What follows it must be read next.
     package mutating func head(_ subject: StaticString) throws(DecodingFailure) -> MessagePackHead {
         let start = offset
