@@ -11,8 +11,8 @@ public struct MockBoot: Sendable {
     public private(set) var eventLog: EventLog
     /// The application.
     public let appID: AppID
-    /// This instance.
-    public let instanceID: InstanceID
+    /// This instance; nil where the application's instances are all the same.
+    public let instanceID: InstanceID?
     /// What the host states of the VM, JSON: a verifier finds the registers of this boot with it.
     public let vmConfig: String
     /// How runtime events are hashed.
@@ -24,18 +24,18 @@ public struct MockBoot: Sendable {
     ///   - platform: the machine.
     ///   - appCompose: the bytes of app-compose.json; their hash is measured.
     ///   - appID: nil for the default, the first 20 bytes of the compose hash.
-    ///   - seed: what the instance identifier is made from.
+    ///   - seed: what the instance identifier is made from; nil for none (`no_instance_id` of a compose file).
     ///   - keyProvider: who gave the application its keys.
     ///   - eventVersion: how runtime events are hashed.
     public init(
-        _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20> = FixedBytes(),
+        _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20>? = FixedBytes(),
         keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []), eventVersion: RuntimeEvent.Version = .v1
     ) throws(MockTEEError) {
         let composeHash = ComposeHash(ofFile: appCompose)
         let appID = appID ?? AppID(defaultFor: composeHash)
         let image = try MockImage()
         self.appID = appID
-        instanceID = InstanceID(seed: seed, appID: appID)
+        instanceID = seed.map { InstanceID(seed: $0, appID: appID) }
         vmConfig = image.vmConfig
         self.eventVersion = eventVersion
         domain = MockTrustDomain(on: platform)
@@ -46,7 +46,7 @@ public struct MockBoot: Sendable {
         try emit("system-preparing", [])
         try emit("app-id", appID.bytes.bytes)
         try emit("compose-hash", composeHash.bytes.bytes)
-        try emit("instance-id", instanceID.bytes.bytes)
+        try emit("instance-id", instanceID?.bytes.bytes ?? [])
         try emit("boot-mr-done", [])
         try emit("key-provider", keyProvider.payload)
         try emit("storage-fs", Array("ext4".utf8))

@@ -79,10 +79,11 @@ enum SimulationSet {
 
     static func create(in directory: String, appCompose: [UInt8], at now: Int64) async throws(GuestError) {
         do {
-            let eventVersion = try eventVersion(of: appCompose)
+            let (eventVersion, hasInstanceID) = try choices(of: appCompose)
             let platform = try MockPlatform.loadOrCreate(in: directory)
             let boot = try MockBoot(
-                platform, appCompose: appCompose, seed: SystemRandom().fixed(), eventVersion: eventVersion)
+                platform, appCompose: appCompose, seed: hasInstanceID ? SystemRandom().fixed() : nil,
+                eventVersion: eventVersion)
             let kms = KMSRootKeys()
             let keys = try await appKeys(boot, kms, at: now).encoded
             let attestation = try boot.attestation(reportData: ReportData(padding: []))
@@ -110,15 +111,19 @@ enum SimulationSet {
         }
     }
 
-    private static func eventVersion(of appCompose: [UInt8]) throws(GuestError) -> RuntimeEvent.Version {
+    /// What of a compose file shows in the measured events.
+    private static func choices(
+        of appCompose: [UInt8]
+    ) throws(GuestError) -> (eventVersion: RuntimeEvent.Version, hasInstanceID: Bool) {
         do {
             _ = try AppCompose(parsing: appCompose)
             let root = try JSONDocument(parsing: appCompose, subject: "app-compose.json").root
-            guard let member = try root.optionalMember("event_log_version") else { return .v1 }
+            let hasInstanceID = try root.optionalMember("no_instance_id")?.bool() != true
+            guard let member = try root.optionalMember("event_log_version") else { return (.v1, hasInstanceID) }
             guard let version = RuntimeEvent.Version(rawValue: try member.integer()) else {
                 throw member.failure("runtime events have version 1 or 2", .unsupported)
             }
-            return version
+            return (version, hasInstanceID)
         } catch {
             throw GuestError(.invalidFile, subject: "app-compose.json", reason: "\(error)")
         }
@@ -160,7 +165,7 @@ enum SimulationSet {
         writer.object { object in
             object.member("purpose", "a simulated guest for development; its evidence and keys prove nothing")
             object.member("app_id", boot.appID.description)
-            object.member("instance_id", boot.instanceID.description)
+            object.member("instance_id", boot.instanceID?.description ?? "")
             object.member("kms_public_key", kmsKey)
         }
         return writer.bytes + [UInt8(ascii: "\n")]

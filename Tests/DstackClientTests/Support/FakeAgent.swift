@@ -199,7 +199,7 @@ struct FakeService: Sendable {
         let measurements = try ApplicationMeasurements(report, try #require(evidence.eventLog).replay())
         return .with {
             $0.appID = boot.appID.bytes.bytes
-            $0.instanceID = boot.instanceID.bytes.bytes
+            $0.instanceID = boot.instanceID?.bytes.bytes ?? []
             $0.tcbInfo = text
             $0.appName = "client-test"
             $0.deviceID = DeviceID(ppid: []).bytes.bytes
