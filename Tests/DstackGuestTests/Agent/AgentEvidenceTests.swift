@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackCrypto
 import DstackEncoding
 import DstackGuest
 import DstackRPC
@@ -131,6 +132,52 @@ struct AgentEvidenceTests {
         let answer = try await bench.post("dstack", "/EmitEvent", #"{"event":"a","payload":""}"#)
         #expect(answer.status == 400)
         #expect(try #require(answer.error).contains("core.evidence.accept_events"))
+    }
+
+    @Test("beside a quote of hardware boot events have no data, in an attestation they have all of it")
+    func hardware() async throws {
+        let bench = try await BenchAgent(Self.withoutCertificate, prepare: { $0.set { $0.passesForReal = true } })
+        let whole = try #require(try await bench.attester.attestation(reportData: ReportData(padding: [])).eventLog)
+        #expect(whole.events.contains { $0.type != .runtime && !$0.payload.isEmpty && !$0.isACPIData })
+        let quote = try await bench.post("dstack", "/GetQuote").json
+        #expect(quote["attestation"] == nil)
+        let log = try EventLog(json: quote.text("event_log"))
+        #expect(log == whole.stripped(.init(keepsRuntimeDigests: true)))
+        #expect(log.events.allSatisfy { $0.digest != nil })
+        #expect(try await bench.post("tappd", "/prpc/TdxQuote").json.text("event_log") == quote.text("event_log"))
+        for path in ["/Attest", "/v1/Attest"] {
+            let bytes = try await bench.post("dstack", path).json.text("attestation")
+            let attestation = try Attestation(decoding: Hex.decode(bytes, subject: "attestation"))
+            #expect(attestation.eventLog == whole)
+        }
+        let tcb = try await bench.post("dstack", "/Info").json.text("tcb_info")
+        let shown = try JSONDictionary(JSONSerialization.jsonObject(with: Data(tcb.utf8)))["event_log"] as? [Any]
+        #expect(shown?.count == whole.events.count)
+    }
+
+    @Test("events of version 2 come with the bytes that were hashed, which upstream's verifiers insist on")
+    func preimages() async throws {
+        let compose =
+            #"{"manifest_version":2,"name":"a","runner":"docker-compose","event_log_version":2,"no_instance_id":true}"#
+        let agent = try await AgentFixture(compose: compose, Self.withoutCertificate)
+        #expect(try await agent.post("dstack", "/EmitEvent", #"{"event":"mine","payload":"01"}"#).text == "null")
+        let quote = try await agent.post("dstack", "/GetQuote").json.text("event_log")
+        let older = try await agent.post("tappd", "/prpc/TdxQuote").json.text("event_log")
+        let bytes = try await agent.post("dstack", "/Attest").json.text("attestation")
+        let attestation = try Attestation(decoding: Hex.decode(bytes, subject: "attestation"))
+        for log in [try EventLog(json: quote), try EventLog(json: older), try #require(attestation.eventLog)] {
+            let events = log.events.filter { $0.type == .runtime }
+            #expect(events.last?.name == "mine" && events.count > 5)
+            for event in events {
+                let preimage = try #require(event.preimage, "\(event.name)")
+                #expect(event.version == .v2 && SHA384.hash(preimage) == event.digest)
+            }
+        }
+        // What is shown of the instance does without, as upstream.
+        let info = try await agent.post("dstack", "/Info").json
+        #expect(try !info.text("tcb_info").contains("preimage"))
+        #expect(try info.text("instance_id") == "")
+        #expect(try await agent.post("dstack", "/v1/Info").json.text("instance_id") == "")
     }
 
     @Test("session-bound evidence has the binding's report data, which nothing else can get")

@@ -13,6 +13,8 @@ final class TestAttester: Attester {
         var delay = Duration.zero
         var hangs = false
         var failure: AttestationError?
+        /// Whether the agent takes it for real hardware.
+        var passesForReal = false
     }
 
     let base: any Attester
@@ -20,7 +22,7 @@ final class TestAttester: Attester {
 
     init(_ base: any Attester) { self.base = base }
 
-    var isSimulated: Bool { base.isSimulated }
+    var isSimulated: Bool { !state.withLock { $0.passesForReal } && base.isSimulated }
     var eventVersion: RuntimeEvent.Version { base.eventVersion }
     var quotes: Int { state.withLock { $0.quotes } }
 

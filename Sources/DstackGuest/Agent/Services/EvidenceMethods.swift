@@ -8,8 +8,12 @@ extension GuestAgent {
     /// Digests stay, because clients replay with them. Simulated logs are short enough to be shown whole.
     private var stripping: EventLog.Stripping? { isSimulated ? nil : EventLog.Stripping() }
 
+    private func stripped(_ log: EventLog) -> EventLog {
+        (stripping.map { log.stripped($0) } ?? log).withPreimages()
+    }
+
     private func stripped(_ attestation: Attestation) -> Attestation {
-        stripping.map { attestation.stripped($0) } ?? attestation
+        (stripping.map { attestation.stripped($0) } ?? attestation).withPreimages()
     }
 
     func quote(_ request: AgentRPC.RawQuoteArgs) async throws -> AgentRPC.GetQuoteResponse {
@@ -20,18 +24,16 @@ extension GuestAgent {
         let evidence = attestation.tdxEvidence
         return .with {
             $0.quote = evidence?.quote ?? []
-            $0.eventLog =
-                evidence.map { evidence in
-                    (stripping.map { evidence.eventLog.stripped($0) } ?? evidence.eventLog).json
-                } ?? ""
+            $0.eventLog = evidence.map { stripped($0.eventLog).json } ?? ""
             $0.reportData = attestation.reportData.bytes.bytes
             $0.vmConfig = files.system.vmConfig
             if evidence == nil || isSimulated { $0.attestation = encoded(stripped(attestation)) }
         }
     }
 
+    /// The whole evidence, with the data of boot events: who inspects what firmware and loader measured asks for this.
     func attest(_ reportData: [UInt8]) async throws -> [UInt8] {
-        encoded(stripped(try await attestation(chosen: reportData)))
+        encoded(try await attestation(chosen: reportData).withPreimages())
     }
 
     /// Evidence that is bound to one TLS connection, which the caller ends.
