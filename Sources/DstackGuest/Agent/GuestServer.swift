@@ -153,7 +153,7 @@ struct GuestRouters: Sendable {
         unix = Self.router(headers, observer) { Self.mountUnix(agent, on: &$0) }
         external = Self.router(externalHeaders, observer) { router in
             router.mount(agent.workerService, at: "/prpc")
-            router.mount(agent.workerService, at: "/prpc/v0")
+            router.mount(agent.workerService, at: "/prpc/v0", unknownMethodStatus: 404)
             router.mount(agent.workerServiceV1, at: "/prpc/v1", unknownMethodStatus: 404)
         }
         guestAPI = Self.router(headers, observer) { $0.mount(agent.guestAPIService, at: "/api") }
@@ -181,7 +181,7 @@ struct GuestRouters: Sendable {
         router.mount(older, at: "/prpc", on: tappd, admission: admission)
         router.mount(older, at: "/", on: tappd, admission: admission)
         router.mount(guest, at: "/prpc", on: tappd, admission: admission)
-        router.mount(guest, at: "/v0", on: main, admission: admission)
+        router.mount(guest, at: "/v0", on: main, unknownMethodStatus: 404, admission: admission)
         router.mount(newer, at: "/v1", on: main, unknownMethodStatus: 404, admission: admission)
     }
 

@@ -63,11 +63,12 @@ struct AgentMountTests {
         for (socket, path, status, error) in [
             ("dstack", "/Nope", 400, "Service not found: Nope"),
             ("dstack", "/getkey", 400, "Service not found: getkey"),
-            ("dstack", "/v0/Nope", 400, "Service not found: Nope"),
+            ("dstack", "/v0/Nope", 404, "Service not found: Nope"),
             ("dstack", "/v1/Nope", 404, "Service not found: Nope"),
             ("dstack", "/v1/Sign", 404, "Service not found: Sign"), ("dstack", "/a/b", 404, nil),
             ("dstack", "/v2/Info", 404, nil), ("tappd", "/prpc/Tappd.Nope", 400, "Service not found: Nope"),
             ("tappd", "/prpc/a/b", 404, nil), ("external", "/prpc/Worker.Nope", 400, "Service not found: Nope"),
+            ("external", "/prpc/v0/Nope", 404, "Service not found: Nope"),
             ("external", "/prpc/v1/Nope", 404, "Service not found: Nope"), ("external", "/prpc/", 404, nil),
             ("guest", "/api/Nope", 400, "Service not found: Nope"), ("guest", "/Info", 404, nil),
         ] as [(String, String, Int, String?)] {
