@@ -98,11 +98,10 @@ extension SystemInformation {
             if words.count >= 2 { devices[unescaped(words[1])] = unescaped(words[0]) }
         }
         var disks: [Disk] = []
-        for mountPoint in Set(mountPoints).sorted() {
-            // The root is always there, but in a changed root the table does not have it.
-            guard let device = devices[mountPoint] ?? (mountPoint == "/" ? "rootfs" : nil) else {
-                throw .unexpected(path, "nothing is mounted at the data disk's place \(mountPoint)")
-            }
+        for mountPoint in Set(mountPoints.map(withoutFinalSlashes)).sorted() {
+            // The root is always there, but in a changed root the table does not have it. A place where nothing is mounted
+            // has no disk, and keeps nobody from knowing about the rest of the machine.
+            guard let device = devices[mountPoint] ?? (mountPoint == "/" ? "rootfs" : nil) else { continue }
             var status = statvfs()
             guard statvfs(source.path(mountPoint), &status) == 0 else {
                 throw .unexpected(mountPoint, String(cString: strerror(errno)))
@@ -114,6 +113,13 @@ extension SystemInformation {
             disks.append(Disk(name: device, mountPoint: mountPoint, total: total, free: free))
         }
         return disks
+    }
+
+    /// `/data/` is `/data`, as the table of mounts has it.
+    private static func withoutFinalSlashes(_ path: String) -> String {
+        var path = Substring(path)
+        while path.utf8.count > 1, path.hasSuffix("/") { path = path.dropLast() }
+        return String(path)
     }
 
     /// Space, tab, line feed and backslash are `\` and three octal digits in the kernel's table of mounts (proc(5)).

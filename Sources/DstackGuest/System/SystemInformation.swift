@@ -70,7 +70,7 @@ package struct SystemInformation: Sendable, Hashable {
 
     /// Reads everything now. It takes well under a millisecond and waits for nothing but the kernel.
     ///
-    /// - Parameter dataDisks: mount points of the disks to tell of. Each must be mounted.
+    /// - Parameter dataDisks: mount points of the disks to tell of. Where nothing is mounted, there is no disk.
     /// - Throws: ``GuestError`` with ``GuestError/Code/systemUnavailable``, naming the file.
     package static func current(
         dataDisks: [String] = ["/"], from source: SystemSource = SystemSource()
