@@ -1,3 +1,4 @@
+import DstackCrypto
 import DstackEncoding
 import DstackGuest
 import DstackHTTPServer
@@ -166,6 +167,38 @@ struct AgentProgramTests {
         for name in ["dstack", "tappd", "external", "guest"] {
             #expect(!FileManager.default.fileExists(atPath: "\(folder.path)/sim/\(name).sock"))
         }
+    }
+
+    @Test("who is refused a key leaves the hash of its path in the log")
+    func refusals() async throws {
+        let folder = try SimulationFolder()
+        let log = folder.url.appendingPathComponent("log")
+        try Data().write(to: log)
+        try folder.write(
+            Array(#"{"default":{"core":{"access":{"rules":[{"paths":["web/"]}]}}}}"#.utf8), to: "agent.json")
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(AgentProgram.path))
+        process.arguments = ["-c", folder.path + "/agent.json", "--simulate", folder.path + "/sim"]
+        process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"]
+        process.standardInput = FileHandle.nullDevice
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = try FileHandle(forWritingTo: log)
+        try process.run()
+        defer { if process.isRunning { process.terminate() } }
+        func said() throws -> String { try String(contentsOf: log, encoding: .utf8) }
+        try await eventually { try said().contains("(guest-api)") || !process.isRunning }
+        let socket = folder.path + "/sim/dstack.sock"
+        for (path, body) in [
+            ("/GetKey", #"{"path":"secret"}"#), ("/v1/GetKey", #"{"domain":"secret","algorithm":"ed25519"}"#),
+            ("/GetKey", #"{"path":"web/a"}"#),
+        ] { _ = try await AgentFixture.post(socket, path, body) }
+        let label = SHA256.hash(Array("secret".utf8)).hex.prefix(16)
+        try await eventually { try said().contains("status=200") }
+        let lines = try said().split(separator: "\n").filter { $0.contains("method=GetKey") }
+        #expect(lines.filter { $0.contains("status=403") && $0.contains("path_hash=\(label)") }.count == 1)
+        #expect(try !said().contains("secret"))
+        process.terminate()
+        try await eventually { !process.isRunning }
     }
 
     @Test("a service manager's sockets are used and outlive restarts; it is told of readiness, life and end")

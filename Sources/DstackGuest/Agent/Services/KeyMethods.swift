@@ -21,7 +21,7 @@ extension GuestAgent {
     }
 
     private func keyRequest(_ request: AgentRPC.GetKeyArgs, _ call: RPCCall) throws(RPCError) -> KeyCache.Request {
-        try settings.access?.check(call, path: request.path)
+        try checkAccess(call, path: request.path)
         guard let algorithm = KeyAlgorithm(label: request.algorithm) else { throw RPCError("Unsupported algorithm") }
         return KeyCache.Request(
             derivation: .path(purpose: request.purpose), name: request.path, algorithm: algorithm)
@@ -39,12 +39,22 @@ extension GuestAgent {
     }
 
     private func keyRequest(_ request: AgentRPCv1.GetKeyArgs, _ call: RPCCall) throws(RPCError) -> KeyCache.Request {
-        try settings.access?.check(call, path: request.domain)
+        try checkAccess(call, path: request.domain)
         // Neither aliases nor a default: the name is part of the derivation.
         guard let algorithm = KeyAlgorithm(rawValue: request.algorithm) else {
             throw RPCError("Unsupported algorithm")
         }
         return KeyCache.Request(derivation: .domain, name: request.domain, algorithm: algorithm)
+    }
+
+    /// Who is refused leaves in the log for what; other calls note their path with the answer, whose label is kept.
+    private func checkAccess(_ call: RPCCall, path: String) throws(RPCError) {
+        do {
+            try settings.access?.check(call, path: path)
+        } catch {
+            call.note(KeyAnswer.label(path))
+            throw error
+        }
     }
 
     private func cachedKey(_ lookup: KeyCache.Request, _ call: RPCCall) -> KeyAnswer? {
