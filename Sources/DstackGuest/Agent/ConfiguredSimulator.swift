@@ -27,6 +27,12 @@ extension GuestSettings.Simulator {
         }
     }
 
+    /// What a person should know of the recorded evidence; nil if it is of the compose file at hand.
+    func notice(_ files: GuestFiles, composePath: String) -> String? {
+        guard let recording = try? Attestation(decoding: recordedBytes()) else { return nil }
+        return SimulationDirectory.notice(recording, files.compose.composeHash, name: composePath)
+    }
+
     private func recordedBytes() throws -> [UInt8] {
         if let attestationFile { return try File.read(attestationFile, limit: Attestation.maximumByteCount) }
         let text = try File.readText(quoteFile ?? "", limit: 1 << 20).filter { !$0.isWhitespace }

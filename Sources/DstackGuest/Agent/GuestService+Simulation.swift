@@ -78,8 +78,8 @@ extension GuestService {
         }
         let attester = try simulator.attester()
         return try GuestService(
-            settings, files: files, attester: attester, version: version, actions: SimulatedActions(), notice: nil,
-            clock: clock)
+            settings, files: files, attester: attester, version: version, actions: SimulatedActions(),
+            notice: simulator.notice(files, composePath: settings.files.compose), clock: clock)
     }
 
     /// The machine's own source of evidence.

@@ -68,7 +68,7 @@ public final class SimulationDirectory: Sendable {
         self.platform = platform
         self.attester = attester
         self.appCompose = appCompose
-        notice = Self.notice(attester.recording, appCompose)
+        notice = Self.notice(attester.recording, ComposeHash(ofFile: appCompose), name: Self.appComposeName)
     }
 
     /// Opens a directory, and fills it first if it is empty or not there.
@@ -142,13 +142,13 @@ public final class SimulationDirectory: Sendable {
         }
     }
 
-    private static func notice(_ recording: Attestation, _ appCompose: [UInt8]) -> String? {
+    /// What does not fit together: nil if the compose file is the one that the recording is of.
+    static func notice(_ recording: Attestation, _ hash: ComposeHash, name: String) -> String? {
         guard let identity = recording.checkIdentity().identity else {
             return "the recorded events do not say which application was measured"
         }
-        let hash = ComposeHash(ofFile: appCompose)
         guard identity.composeHash != hash else { return nil }
-        return "\(appComposeName) is not the compose file that was measured: the evidence is a recording with "
+        return "\(name) is not the compose file that was measured: the evidence is a recording with "
             + "compose_hash \(identity.composeHash), this file has \(hash). Verifying the evidence against this file "
             + "will fail"
     }

@@ -154,6 +154,9 @@ struct AgentSimulatorTests {
         simulator.seed = [UInt8](repeating: 7, count: 32)
         let (first, firstFolder) = try await agent(simulator)
         #expect(first.agent.isSimulated)
+        // The recording is of another compose file than the one that is with it.
+        let notice = try #require(first.notice)
+        #expect(notice.hasPrefix(GuestFixture.directory.path + "/app-compose.json is not the compose file"))
         let quote = try await AgentFixture.post(
             firstFolder.path + "/dstack.sock", "/GetQuote", #"{"report_data":"01"}"#
         ).json
