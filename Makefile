@@ -20,9 +20,10 @@ setup:
 setup-test:
 	@Scripts/setup test
 
-# The commit goes into --version; the file changes only when the commit does.
+# The commit goes into --version, and into the agent's Version in the form that upstream's have; the file changes only when
+# the commit does.
 commit:
-	@new='#define DSTACK_COMMIT "'$$(git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)'"'; \
+	@new='#define DSTACK_COMMIT "'$$(git describe --always --exclude='*' --dirty=-modified --abbrev=20 2>/dev/null || echo unknown)'"'; \
 	file=Sources/Support/CBuildInfo/commit.h; \
 	[ "$$(cat $$file 2>/dev/null)" = "$$new" ] || echo "$$new" > $$file
 
