@@ -1,6 +1,7 @@
 import DstackEncoding
 import DstackGuest
 import DstackHTTP
+import DstackRPC
 import Foundation
 import Testing
 
@@ -191,6 +192,48 @@ struct AgentMountTests {
         #expect(answer.status == 400, "\(method): \(answer.text)")
         let found = try #require(answer.error)
         if let error { #expect(found == error) } else { #expect(found.contains("dstack-session/")) }
+    }
+
+    /// Every way to a method that has report data of the caller's choice quoted.
+    private static let choosing: [(socket: String, path: String)] =
+        ["/", "/prpc/", "/v0/", "/DstackGuest.", "/prpc/DstackGuest.", "/v0/DstackGuest."].flatMap { mount in
+            ["GetQuote", "Attest"].map { ("dstack", mount + $0) }
+        } + ["/v1/Attest", "/v1/DstackGuest.Attest", "/%47etQuote"].map { ("dstack", $0) }
+        + ["/", "/prpc/", "/Tappd.", "/prpc/Tappd."].flatMap { mount in
+            ["GetQuote", "Attest", "RawQuote", "TdxQuote"].map { ("tappd", mount + $0) }
+        } + ["/prpc/DstackGuest.GetQuote", "/prpc/DstackGuest.Attest"].map { ("tappd", $0) }
+
+    @Test("no method signs report data of session-bound evidence that a caller chose, by whichever way it is asked")
+    func reservedEverywhere() async throws {
+        let agent = try await Self.shared.value
+        for (socket, path) in Self.choosing {
+            let algorithm = path.hasSuffix("TdxQuote") ? #","hash_algorithm":"raw""# : ""
+            for digits in [Self.reserved, Self.reserved.uppercased()] {
+                let posted = try await agent.post(socket, path, #"{"report_data":"\#(digits)"\#(algorithm)}"#)
+                let asked = try await agent.get(
+                    socket, "\(path)?report_data=\(digits)" + (algorithm.isEmpty ? "" : "&hash_algorithm=raw"))
+                for answer in [posted, asked] {
+                    let isReason = answer.error?.contains("reserved for AttestSession") == true
+                    #expect(answer.status == 400 && isReason, "\(socket) \(path): \(answer.text.prefix(200))")
+                }
+            }
+            // The way leads to the method: what does not begin so is signed.
+            let other = String(Self.reserved.replacing("2f31", with: "0031"))
+            let signed = try await agent.post(socket, path, #"{"report_data":"\#(other)"\#(algorithm)}"#)
+            #expect(signed.status == 200, "\(socket) \(path): \(signed.text.prefix(200))")
+        }
+        // Nor is it signed for a caller who speaks protobuf.
+        for socket in ["dstack", "tappd"] {
+            var client = agent.client(socket)
+            client.encoding = .protobuf
+            let bytes = try Hex.decode(Self.reserved, subject: "report data")
+            await #expect(throws: RPCClientError.self) {
+                try await client.call(AgentRPC.DstackGuest.getQuote, .with { $0.reportData = bytes })
+            }
+            await #expect(throws: RPCClientError.self) {
+                try await client.call(AgentRPC.DstackGuest.attest, .with { $0.reportData = bytes })
+            }
+        }
     }
 
     /// 64 bytes that begin as those of session-bound evidence do.
