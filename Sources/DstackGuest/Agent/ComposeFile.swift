@@ -17,6 +17,8 @@ struct ComposeFile: Sendable {
     let eventVersion: RuntimeEvent.Version
     /// The Compose project that the application's containers belong to.
     let projectName: String
+    /// What the application's runner runs them with.
+    let engine: GuestSettings.Containers.Engine
 
     /// The largest file that is read. It is in every Info answer.
     static let maximumByteCount = 4 << 20
@@ -28,8 +30,9 @@ struct ComposeFile: Sendable {
         ) { (bytes) throws(DecodingFailure) in try ComposeFile(parsing: bytes) }
     }
 
-    /// Reads the text as upstream does: the members that it knows by their types. Unknown ones are ignored; whether demands
-    /// under `requirements` can be met, the boot has judged before.
+    /// Reads the text as upstream does: the members that it knows by their types. Unknown ones are ignored, but not under
+    /// `requirements`: there a demand that nobody understands is one that nobody meets. Whether those that are known are
+    /// met, the boot has judged before.
     init(parsing bytes: [UInt8]) throws(DecodingFailure) {
         let document = try JSONDocument(parsing: bytes, subject: "app-compose.json", maximumValues: 1 << 18)
         let root = document.root
@@ -38,7 +41,7 @@ struct ComposeFile: Sendable {
         composeHash = ComposeHash(ofFile: bytes)
         try Self.checkVersion(try root.member("manifest_version"))
         name = try root.member("name").string()
-        _ = try root.member("runner").string()
+        engine = try root.member("runner").string() == "nerdctl-compose" ? .nerdctl : .docker
         func flag(_ name: StaticString, _ preset: Bool) throws(DecodingFailure) -> Bool {
             try root.optionalMember(name)?.bool() ?? preset
         }
@@ -52,8 +55,28 @@ struct ComposeFile: Sendable {
         eventVersion = known
         projectName = Self.projectName(try root.optionalMember("docker_compose_file")?.string() ?? "")
         let requirements = try root.optionalMember("requirements")
+        try requirements.map { node throws(DecodingFailure) in try Self.checkRequirements(node) }
         checksHealth = try requirements?.optionalMember("health_check")?.bool() ?? false
         healthStatusFile = try requirements?.optionalMember("health_status_file")?.string()
+    }
+
+    private static func checkRequirements(_ node: JSONNode) throws(DecodingFailure) {
+        try node.expectOnlyMembers([
+            "os_version", "platforms", "tdx_measure_acpi_tables", "launch_token_hash", "gpu_policy", "health_check",
+            "health_status_file",
+        ])
+        _ = try node.optionalMember("os_version")?.string()
+        if let platforms = try node.optionalMember("platforms") {
+            for platform in try platforms.array() { _ = try platform.string() }
+        }
+        _ = try node.optionalMember("tdx_measure_acpi_tables")?.bool()
+        _ = try node.optionalMember("launch_token_hash")?.fixedHex(FixedBytes<32>.self)
+        guard let policy = try node.optionalMember("gpu_policy") else { return }
+        try policy.expectOnlyMembers(["attest_gpu", "rego", "allow_devtools", "allow_debug", "allow_insecure_boot"])
+        _ = try policy.optionalMember("rego")?.string()
+        for name in ["attest_gpu", "allow_devtools", "allow_debug", "allow_insecure_boot"] as [StaticString] {
+            _ = try policy.optionalMember(name)?.bool()
+        }
     }
 
     /// What the Compose file calls its project at the top level; else `dstack`, for the directory where it lies.

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import DstackSystem
 
 extension Dashboard: GuestPages {}
 
@@ -20,12 +21,10 @@ extension GuestAgent: DashboardContent {
     }
 
     /// The pages of the public port.
-    ///
-    /// - Parameter endpoint: where the container engine listens; nil for nowhere.
-    package func dashboard(_ endpoint: ContainerEngineEndpoint?) -> Dashboard {
+    package func dashboard(_ engine: ContainerEngineKind) -> Dashboard {
         let visibility = files.compose.visibility
         return Dashboard(
-            content: self, engine: endpoint.map { ContainerEngine($0, scope: settings.scope(files)) },
+            content: self, engine: engine.engine(settings.scope(files)),
             settings: DashboardSettings(
                 publicLogs: visibility.showsLogs, publicSystemInformation: visibility.showsSystem,
                 publicTCBInformation: visibility.showsTCBInfo, dataDisks: settings.dataDisks))
@@ -35,10 +34,19 @@ extension GuestAgent: DashboardContent {
 extension GuestSettings {
     /// Which containers are the application's.
     func scope(_ files: GuestFiles) -> ContainerScope {
-        switch containerProject {
+        switch containers.project {
         case "*": .engine
         case let name?: .project(name)
         case nil: .project(files.compose.projectName)
+        }
+    }
+
+    /// What runs the application's containers. A machine without any has an agent all the same; where no engine is found,
+    /// the pages say so.
+    func engine(_ files: GuestFiles, environment: Environment = .process) throws(GuestError) -> ContainerEngineKind {
+        switch containers.engine ?? files.compose.engine {
+        case .docker: .docker(try .fromEnvironment(environment))
+        case .nerdctl: .nerdctl(program: NerdctlEngine.standardProgram, namespace: containers.namespace)
         }
     }
 }

@@ -16,9 +16,8 @@ package protocol GuestHost: Sendable {
     /// All containers, also those that are stopped.
     func containers() async throws -> GuestAPIRPC.ListContainersResponse
 
-    /// The containers of the application that declare a health check, with what is wrong with each: an empty text where
-    /// the container runs and is healthy, else its state (`starting`, `unhealthy`, `exited`).
-    func containerHealth() async throws -> [(name: String, problem: String)]
+    /// The containers of the application that declare a health check.
+    func containerHealth() async throws -> [ContainerHealth]
 }
 
 /// The pages of the public port, beside the methods: `/`, `/metrics`, `/logs/<name>`.

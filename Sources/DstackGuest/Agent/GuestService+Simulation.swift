@@ -104,12 +104,10 @@ extension GuestService {
         _ settings: GuestSettings, files: GuestFiles, attester: any Attester, version: GuestVersion,
         actions: any GuestActions, notice: String?, clock: any WallClock, upkeep: (@Sendable () async -> Void)? = nil
     ) throws(GuestError) {
-        // A machine without containers has an agent all the same; where none are found, the pages say so.
-        let endpoint = try ContainerEngineEndpoint.fromEnvironment()
-        let host = MachineHost(
-            dataDisks: settings.dataDisks, endpoint: endpoint, scope: settings.scope(files))
+        let engine = try settings.engine(files)
+        let host = MachineHost(dataDisks: settings.dataDisks, engine: engine, scope: settings.scope(files))
         let agent = GuestAgent(
             settings, files: files, attester: attester, version: version, host: host, actions: actions, clock: clock)
-        try self.init(agent, dashboard: agent.dashboard(endpoint), notice: notice, upkeep: upkeep)
+        try self.init(agent, dashboard: agent.dashboard(engine), notice: notice, upkeep: upkeep)
     }
 }

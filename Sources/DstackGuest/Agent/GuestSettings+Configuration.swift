@@ -56,7 +56,9 @@ extension GuestSettings {
         files.compose = core.value("compose_file", .path, default: files.compose)
         files.system = core.value("sys_config_file", .path, default: files.system)
         if core.has("data_disks") { dataDisks = core.values("data_disks", .nonEmptyString) }
-        containerProject = core.optional("container_project", .nonEmptyString) ?? containerProject
+        containers.engine = core.optional("container_engine", .choice(standIn: .docker)) ?? containers.engine
+        containers.project = core.optional("container_project", .nonEmptyString) ?? containers.project
+        containers.namespace = core.value("container_namespace", .containerNamespace, default: containers.namespace)
         simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
         core.table("evidence") { table in
             evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents
@@ -168,6 +170,13 @@ extension ConfigurationType<UInt32> {
 }
 
 extension ConfigurationType<String> {
+    /// What containerd takes for one: it becomes a program's argument.
+    fileprivate static var containerNamespace: ConfigurationType {
+        .text(expecting: "letters, digits, `-`, `_` and `.`, with a letter or digit first", standIn: "") { text in
+            ContainerName(text)?.text
+        }
+    }
+
     /// What can be sent as a header's value.
     fileprivate static var headerValue: ConfigurationType {
         .text(expecting: "a line of ASCII text", standIn: "") { text in

@@ -5,8 +5,7 @@ package struct GuestSettings: Sendable {
     package var files = Files()
     /// Mount points that system information shows.
     package var dataDisks = ["/"]
-    /// The Compose project whose containers are the application's, `*` for all; nil for that of the compose file.
-    package var containerProject: String?
+    package var containers = Containers()
     package var listeners = Listeners()
     package var evidence = Evidence()
     package var certificates = Certificates()
@@ -24,6 +23,23 @@ package struct GuestSettings: Sendable {
         package var keys = "/dstack/.host-shared/.appkeys.json"
         package var compose = "/dstack/.host-shared/app-compose.json"
         package var system = "/dstack/.host-shared/.sys-config.json"
+
+        package init() {}
+    }
+
+    /// Which containers are the application's, and who runs them.
+    package struct Containers: Sendable, Equatable {
+        package enum Engine: String, Sendable, CaseIterable {
+            case docker
+            case nerdctl
+        }
+
+        /// Nil for the one that the compose file's runner uses.
+        package var engine: Engine?
+        /// The Compose project, `*` for all; nil for that of the compose file.
+        package var project: String?
+        /// Where nerdctl finds them in containerd.
+        package var namespace = NerdctlEngine.standardNamespace
 
         package init() {}
     }

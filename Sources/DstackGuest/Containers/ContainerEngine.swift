@@ -1,69 +1,30 @@
 import DstackEncoding
-import DstackHTTP
-import DstackHTTPClient
-import DstackSystem
-import Synchronization
 
-/// The container engine of this machine, through the Docker Engine API.
+/// What runs the application's containers, for reading: nothing here changes anything.
 ///
-///     let engine = try ContainerEngine(.fromEnvironment(), scope: .project("dstack"))
+///     let engine = ContainerEngineKind.docker(.standard).engine(.project("dstack"))
 ///     for container in try await engine.list() { … }
 ///     let logs = try await engine.logs(of: name, LogQuery(tail: .last(100), follows: true))
 ///     while let frame = try await logs.next() { … }
 ///
-/// Only reads. Of the engine's containers only those in ``scope`` exist here.
-package struct ContainerEngine: Sendable {
-    package let endpoint: ContainerEngineEndpoint
-    package let scope: ContainerScope
-    private let lists: HTTPClient
-    private let streams: HTTPClient
-    private let places: Places
-    private let logPatience: Duration
+/// Of an engine's containers only those in its scope exist here.
+package protocol ContainerEngine: Sendable {
+    /// Whether there is an engine on this machine as far as can be told without asking it.
+    var isPresent: Bool { get }
 
-    /// - Parameters:
-    ///   - maximumStreams: logs read at once; more are refused, because each holds a connection on both sides.
-    ///   - logPatience: after so long without output a log ends, even one that is followed (whole seconds).
-    package init(
-        _ endpoint: ContainerEngineEndpoint, scope: ContainerScope, maximumStreams: Int = 64,
-        logPatience: Duration = .seconds(600)
-    ) {
-        self.endpoint = endpoint
-        self.scope = scope
-        self.logPatience = logPatience
-        places = Places(maximumStreams)
-        var configuration = HTTPClientConfiguration(
-            transport: endpoint.transport,
-            limits: HTTPClientLimits(
-                maximumBodyBytes: 16 << 20, connectTimeout: .seconds(5), totalTimeout: .seconds(20)))
-        // An engine is on this machine or was named by the operator: a proxy for the world is not for it.
-        configuration.proxy = .none
-        lists = HTTPClient(configuration)
-        configuration.maximumConnections = max(1, maximumStreams)
-        streams = HTTPClient(configuration)
-    }
+    /// All containers in scope, also stopped ones, the newest first.
+    func list() async throws(GuestError) -> [Container]
 
-    // MARK: Containers
+    /// Begins to read a container's output.
+    ///
+    /// - Throws: whatever keeps the log from being read; once this returns, the engine has agreed to give it.
+    func logs(of container: Container, _ query: LogQuery) async throws(GuestError) -> ContainerLogs
 
-    /// All containers in scope, also stopped ones, in the engine's order (newest first).
-    package func list() async throws(GuestError) -> [Container] {
-        var path = "/containers/json?all=1"
-        if case .project(let project) = scope {
-            var filter = JSONWriter()
-            filter.object { $0.member("label", ["\(Self.projectLabel)=\(project)"]) }
-            path += "&filters=" + HTTPSyntax.percentEncoded(filter.text)
-        }
-        let response = try await send(path)
-        guard response.status == 200 else { throw refusal(response.status, response.body) }
-        return try decoding { () throws(DecodingFailure) in
-            try JSONDocument(parsing: response.body, subject: "list of containers").root.array().map {
-                node throws(DecodingFailure) in try Container(node)
-            }
-        }
-    }
+    /// The containers in scope that declare a health check.
+    func health() async throws(GuestError) -> [ContainerHealth]
+}
 
-    static let projectLabel = "com.docker.compose.project"
-    static let serviceLabel = "com.docker.compose.service"
-
+extension ContainerEngine {
     /// - Throws: ``GuestError/Code/noSuchContainer`` also for containers out of scope: who may not read one need not know
     ///   that it is there.
     package func container(_ name: ContainerName) async throws(GuestError) -> Container {
@@ -73,120 +34,60 @@ package struct ContainerEngine: Sendable {
         return found
     }
 
-    // MARK: Logs
-
-    /// Begins to read a container's output.
-    ///
-    /// - Throws: whatever keeps the log from being read; once this returns, the engine has agreed to send it.
+    /// The same by name.
     package func logs(of name: ContainerName, _ query: LogQuery) async throws(GuestError) -> ContainerLogs {
-        let container = try await container(name)
-        guard let place = places.take() else {
-            throw GuestError(
-                .engineUnavailable, subject: "logs of \(name.text)", reason: "too many logs are being read at once")
-        }
-        // By id, which a container of the same name that takes its place meanwhile does not have.
-        let hasTerminal = try await hasTerminal(container.id)
-        let request = HTTPRequest(
-            .get, endpoint.url("/containers/\(HTTPSyntax.percentEncoded(container.id))/logs?\(query.text)"),
-            limits: HTTPClientLimits(
-                connectTimeout: .seconds(5), totalTimeout: .seconds(20 * 86_400), stallTimeout: logPatience))
-        let refused: (status: Int, body: [UInt8])
-        do throws(HTTPClientError) {
-            let stream = try await streams.stream(request)
-            if stream.status == 200 { return ContainerLogs(stream, hasTerminal: hasTerminal, place: place) }
-            refused = (stream.status, try await stream.collect(limit: 64 << 10))
-        } catch {
-            throw unreachable(error)
-        }
-        throw refusal(refused.status, refused.body)
-    }
-
-    private func hasTerminal(_ id: String) async throws(GuestError) -> Bool {
-        let response = try await send("/containers/\(HTTPSyntax.percentEncoded(id))/json")
-        guard response.status == 200 else { throw refusal(response.status, response.body) }
-        return try decoding { () throws(DecodingFailure) in
-            try JSONDocument(parsing: response.body, subject: "container").root.member("Config").member("Tty").bool()
-        }
-    }
-
-    // MARK: Requests
-
-    private func send(_ path: String) async throws(GuestError) -> HTTPResponse {
-        do {
-            return try await lists.send(HTTPRequest(.get, endpoint.url(path)))
-        } catch {
-            throw unreachable(error)
-        }
-    }
-
-    private func unreachable(_ error: HTTPClientError) -> GuestError {
-        // libcurl's own text names a host and a port that there are not.
-        let isAbsent = error.code == .connection
-        return GuestError(
-            .engineUnavailable, subject: "container engine at \(endpoint)",
-            reason: isAbsent ? "nobody listens there" : error.reason,
-            hint: isAbsent ? "is it running, and is DOCKER_HOST right?" : "")
-    }
-
-    /// What the engine answered instead of what was asked for.
-    private func refusal(_ status: Int, _ body: [UInt8]) -> GuestError {
-        let text = (try? JSONDocument(parsing: body, subject: "error").root.member("message").string()) ?? ""
-        return GuestError(
-            status == 404 ? .noSuchContainer : .engineUnavailable, subject: "container engine",
-            reason: text.isEmpty ? "it answered with status \(status)" : SafeText.line(text, limit: 300))
-    }
-
-    private func decoding<Value>(_ body: () throws(DecodingFailure) -> Value) throws(GuestError) -> Value {
-        do {
-            return try body()
-        } catch {
-            throw GuestError(.engineUnavailable, subject: "container engine", reason: "\(error)")
-        }
-    }
-
-    /// How many logs may be read at once.
-    private final class Places: Sendable {
-        private let free: Atomic<Int>
-
-        init(_ count: Int) { free = Atomic(max(1, count)) }
-
-        func take() -> LogPlace? {
-            let left = free.subtract(1, ordering: .relaxed).newValue
-            guard left >= 0 else {
-                free.add(1, ordering: .relaxed)
-                return nil
-            }
-            return LogPlace { [self] in free.add(1, ordering: .relaxed) }
-        }
-    }
-}
-
-/// One of the logs that may be read at once; given back when it goes.
-final class LogPlace: Sendable {
-    private let giveBack: @Sendable () -> Void
-
-    init(_ giveBack: @escaping @Sendable () -> Void) { self.giveBack = giveBack }
-
-    deinit { giveBack() }
-}
-
-extension Container {
-    /// From an element of the engine's list.
-    init(_ node: JSONNode) throws(DecodingFailure) {
-        let labels = try node.optionalMember("Labels")
-        func label(_ name: String) throws(DecodingFailure) -> String? { try labels?.member(named: name)?.string() }
-        self.init(
-            id: try node.member("Id").string(),
-            names: try node.optionalMember("Names")?.array().map { name throws(DecodingFailure) in try name.string() }
-                ?? [],
-            image: try node.member("Image").string(), imageID: try node.member("ImageID").string(),
-            created: try node.member("Created").integer(),
-            state: State(rawValue: try node.member("State").string()), status: try node.member("Status").string(),
-            project: try label(ContainerEngine.projectLabel), service: try label(ContainerEngine.serviceLabel))
+        try await logs(of: try await container(name), query)
     }
 }
 
 extension GuestError.Code {
     /// No container of this name is among those that may be seen.
     package static let noSuchContainer = GuestError.Code(rawValue: "no_such_container")
+}
+
+/// The engines that there are.
+package enum ContainerEngineKind: Sendable, Hashable {
+    case docker(DockerEndpoint)
+    /// The program's name or path, and the namespace of containerd in which the containers are.
+    case nerdctl(program: String, namespace: String)
+
+    package func engine(_ scope: ContainerScope) -> any ContainerEngine {
+        switch self {
+        case .docker(let endpoint): DockerEngine(endpoint, scope: scope)
+        case .nerdctl(let program, let namespace): NerdctlEngine(program, namespace: namespace, scope: scope)
+        }
+    }
+}
+
+/// Labels that Docker Compose gives to containers, and nerdctl's Compose likewise.
+enum ComposeLabel {
+    static let project = "com.docker.compose.project"
+    static let service = "com.docker.compose.service"
+}
+
+/// How a container with a health check fares.
+package struct ContainerHealth: Sendable, Hashable {
+    package var name: String
+    /// Empty where it runs and is healthy, else its state: `starting`, `unhealthy`, `exited`.
+    package var problem: String
+
+    package init(name: String, problem: String) {
+        self.name = name
+        self.problem = problem
+    }
+
+    /// From what Docker, and nerdctl after it, tells of a container: nil where it declares no health check.
+    static func problem(_ container: JSONNode) throws(DecodingFailure) -> String? {
+        let state = try container.member("State")
+        guard let health = try state.optionalMember("Health"),
+            case let status = try health.member("Status").string(), status != "none"
+        else { return nil }
+        guard try state.member("Running").bool() else {
+            // nerdctl has no word for one that was made and never started; an empty one would mean health.
+            let word = try state.member("Status").string()
+            return word.isEmpty ? "not running" : word
+        }
+        if status == "healthy" { return "" }
+        return status.isEmpty ? "unknown" : status
+    }
 }

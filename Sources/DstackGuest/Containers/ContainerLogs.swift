@@ -1,7 +1,3 @@
-import DstackEncoding
-import DstackHTTPClient
-import DstackSystem
-
 /// Which part of a container's output is read.
 package struct LogQuery: Sendable, Hashable {
     package enum Tail: Sendable, Hashable {
@@ -30,71 +26,32 @@ package struct LogQuery: Sendable, Hashable {
         self.follows = follows
         self.hasTimestamps = hasTimestamps
     }
-
-    /// As the engine's query.
-    var text: String {
-        let tail =
-            switch tail {
-            case .all: "all"
-            case .last(let count): "\(count)"
-            }
-        return
-            "stdout=1&stderr=1&since=\(since)&until=\(until)&tail=\(tail)&follow=\(follows)&timestamps=\(hasTimestamps)"
-    }
 }
 
-/// A container's output being read. Nothing is read ahead beyond a quarter of a megabyte: who reads slowly holds the
-/// engine up. Dropping it ends the reading.
+/// Where a container's output comes from. One reader at a time.
+protocol LogSource: Sendable {
+    /// The next piece, waiting for it; nil at the end.
+    func next() async throws(GuestError) -> LogFrame?
+}
+
+/// A container's output being read. Little is read ahead: who reads slowly holds the engine up. Dropping it ends the
+/// reading.
 package final class ContainerLogs: Sendable {
-    private let stream: HTTPResponseStream
-    private let hasTerminal: Bool
-    private let parser: Guarded
+    private let source: any LogSource
     private let place: LogPlace
 
-    /// One reader at a time, which the stream enforces; the actor keeps the parser safe all the same.
-    private actor Guarded {
-        private var parser = LogFrameParser()
-
-        func next(_ stream: HTTPResponseStream) async throws -> LogFrameParser.Frame? {
-            while true {
-                if let frame = try parser.next() { return frame }
-                guard let bytes = try await stream.next() else {
-                    try parser.expectEnd()
-                    return nil
-                }
-                parser.append(bytes)
-            }
-        }
-    }
-
-    init(_ stream: HTTPResponseStream, hasTerminal: Bool, place: LogPlace) {
-        self.stream = stream
-        self.hasTerminal = hasTerminal
+    init(_ source: any LogSource, place: LogPlace) {
+        self.source = source
         self.place = place
-        parser = Guarded()
     }
 
     /// The next piece, waiting for it; nil at the end of the log, or after the engine's silence was too long.
-    package func next() async throws(GuestError) -> LogFrame? {
-        do {
-            if hasTerminal { return try await stream.next().map { LogFrame(.console, $0) } }
-            switch try await parser.next(stream) {
-            case .output(let frame): return frame
-            case .failure(let text): throw Self.broken(SafeText.line(bytes: text, limit: 300))
-            case nil: return nil
-            }
-        } catch let error as HTTPClientError {
-            // Nothing was written for so long that the connection is better given to somebody else.
-            if error.code == .timeout { return nil }
-            throw Self.broken(error.reason)
-        } catch let error as GuestError {
-            throw error
-        } catch {
-            throw Self.broken("\(error)")
-        }
-    }
+    package func next() async throws(GuestError) -> LogFrame? { try await source.next() }
+}
 
-    private static func broken(_ reason: String) -> GuestError {
+extension GuestError {
+    /// A log that was being read and cannot be read on.
+    static func brokenLog(_ reason: String) -> GuestError {
         GuestError(.engineUnavailable, subject: "container log", reason: reason)
     }
 }

@@ -29,7 +29,7 @@ extension Dashboard {
         }
     }
 
-    private func lastLines(of name: ContainerName, _ engine: ContainerEngine) async throws(GuestError) -> [LogLine] {
+    private func lastLines(of name: ContainerName, _ engine: any ContainerEngine) async throws(GuestError) -> [LogLine] {
         let logs = try await engine.logs(of: name, LogQuery(tail: .last(Self.shownLines), hasTimestamps: true))
         var collector = LogLineCollector()
         var count = 0

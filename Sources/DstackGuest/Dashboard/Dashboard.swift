@@ -15,14 +15,14 @@ package import DstackSystem
 package struct Dashboard: Sendable {
     let content: any DashboardContent
     /// Nil where there is no container engine.
-    let engine: ContainerEngine?
+    let engine: (any ContainerEngine)?
     let settings: DashboardSettings
     let source: SystemSource
     let clock: any WallClock
     let history: MetricsHistory
 
     package init(
-        content: any DashboardContent, engine: ContainerEngine?, settings: DashboardSettings,
+        content: any DashboardContent, engine: (any ContainerEngine)?, settings: DashboardSettings,
         source: SystemSource = SystemSource(), clock: any WallClock = .system
     ) {
         self.content = content

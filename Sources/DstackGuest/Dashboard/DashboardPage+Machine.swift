@@ -10,7 +10,7 @@ extension Dashboard {
     }
 
     func containerList() async -> ContainerList {
-        guard let engine, engine.endpoint.exists else { return .noEngine }
+        guard let engine, engine.isPresent else { return .noEngine }
         do {
             return .known(try await engine.list())
         } catch {

@@ -51,31 +51,40 @@ package struct ProgramOutput: Sendable {
         } catch {
             throw failure(.notStarted, error.reason)
         }
-        let deadline = ContinuousClock.now + patience
-        while true {
-            let piece: RunningProgram.Piece
-            do {
-                piece = try await running.read(within: ContinuousClock.now.duration(to: deadline))
-            } catch {
-                throw failure(error.code == ECANCELED ? .cancelled : .stopped, error.reason)
-            }
-            guard !piece.isEmpty else {
-                throw failure(.stopped, "it took longer than \(DurationText.format(patience))")
-            }
-            written.output += piece.output
-            written.errors += piece.errors
-            guard max(written.output.count, written.errors.count) <= limit else {
-                throw failure(.stopped, "it wrote more than \(limit) bytes")
-            }
-            switch piece.ending {
-            case nil: continue
-            case .exit(code: 0): return written
-            case .exit(let code):
-                let said = SafeText.line(
-                    String(decoding: written.errors.isEmpty ? written.output : written.errors, as: UTF8.self).trimmed,
-                    limit: 300)
-                throw failure(.failed, said.isEmpty ? "it ended with status \(code)" : said)
-            case .signal(let number): throw failure(.failed, "it was ended by signal \(number)")
+        let ending: RunningProgram.Ending
+        do throws(Failure) {
+            ending = try await read(running, limit: limit, patience: patience)
+        } catch {
+            // Who may start it again must not meet the one before.
+            await running.end()
+            throw error
+        }
+        guard ending != .success else { return written }
+        let text = written.errors.isEmpty ? written.output : written.errors
+        let said = SafeText.line(String(decoding: text, as: UTF8.self).trimmed, limit: 300)
+        throw failure(.failed, said.isEmpty ? "it \(ending)" : said)
+
+        /// Reads until the end.
+        func read(
+            _ running: RunningProgram, limit: Int, patience: Duration
+        ) async throws(Failure) -> RunningProgram.Ending {
+            let deadline = ContinuousClock.now + patience
+            while true {
+                let piece: RunningProgram.Piece
+                do {
+                    piece = try await running.read(within: ContinuousClock.now.duration(to: deadline))
+                } catch {
+                    throw failure(error.code == ECANCELED ? .cancelled : .stopped, error.reason)
+                }
+                guard !piece.isEmpty else {
+                    throw failure(.stopped, "it took longer than \(DurationText.format(patience))")
+                }
+                written.output += piece.output
+                written.errors += piece.errors
+                guard max(written.output.count, written.errors.count) <= limit else {
+                    throw failure(.stopped, "it wrote more than \(limit) bytes")
+                }
+                if let ending = piece.ending { return ending }
             }
         }
     }

@@ -21,6 +21,9 @@ package final class RunningProgram: Sendable {
     package struct Piece: Sendable {
         package var output: [UInt8] = []
         package var errors: [UInt8] = []
+        /// Whether the pipe may have had more than a piece holds of it (64 KiB).
+        package var hasMoreOutput = false
+        package var hasMoreErrors = false
         /// How the program ended, with the last that it wrote; nil as long as it may write more.
         package var ending: Ending?
 
@@ -28,11 +31,19 @@ package final class RunningProgram: Sendable {
         package var isEmpty: Bool { output.isEmpty && errors.isEmpty && ending == nil }
     }
 
-    package enum Ending: Sendable, Hashable {
+    package enum Ending: Sendable, Hashable, CustomStringConvertible {
         case exit(code: Int32)
         case signal(Int32)
 
         package static let success = Ending.exit(code: 0)
+
+        /// To follow the program's name.
+        package var description: String {
+            switch self {
+            case .exit(let code): "ended with status \(code)"
+            case .signal(let number): "was ended by signal \(number)"
+            }
+        }
     }
 
     private let process: Process
@@ -47,6 +58,15 @@ package final class RunningProgram: Sendable {
         process = try Process(program, arguments, environment)
     }
 
+    /// Whether a program can be run: a path, or a name that is found by `PATH`.
+    package static func isInstalled(_ program: String, environment: Environment = .process) -> Bool {
+        guard !program.utf8.contains(0x2F) else { return access(program, X_OK) == 0 }
+        // What the system searches where PATH is not set.
+        let directories = (environment["PATH"] ?? "/bin:/usr/bin").split(
+            separator: ":", omittingEmptySubsequences: false)
+        return directories.contains { access("\($0.isEmpty ? "." : $0)/\(program)", X_OK) == 0 }
+    }
+
     deinit {
         process.wake()
         // The worker's thread may still be reading: the end waits for its turn there, and keeps both alive until then.
@@ -55,12 +75,20 @@ package final class RunningProgram: Sendable {
         }
     }
 
+    /// Ends the program, unless it has, and waits until it is gone. Nothing can be read any more.
+    package func end() async {
+        let process = self.process
+        process.wake()
+        _ = await worker.run(within: .seconds(3_600), onceStarted: .waitFor) { process.end() }
+    }
+
     /// Waits for output, or for the end. One reader at a time.
     ///
-    /// What the program wrote to one pipe before it wrote to the other is in the same piece or an earlier one, as long as
-    /// a piece holds less than ``Piece/output``'s and ``Piece/errors``' most, 64 KiB each.
+    /// Of each piece output is read first. What the program wrote to `errors` before something in `output` is therefore
+    /// here or in an earlier piece, unless ``Piece/hasMoreErrors``; and what it wrote to `output` before something in
+    /// `errors` is here or in the next piece, unless that one's ``Piece/hasMoreOutput``.
     ///
-    /// - Parameter time: after it the piece is empty.
+    /// - Parameter time: after it the piece is empty. Zero asks for what is there.
     /// - Throws: if the task is cancelled (`ECANCELED`; nothing can be read any more), or the system fails.
     package func read(within time: Duration) async throws(SystemError) -> Piece {
         let process = self.process
@@ -148,8 +176,8 @@ private final class Process: Sendable {
         while true {
             if try wait(state, until: deadline) == .stopped { return piece }
             // Output first: what was written to the other pipe before is there then, and read next.
-            piece.output = try take(&state.output)
-            piece.errors = try take(&state.errors)
+            (piece.output, piece.hasMoreOutput) = try take(&state.output)
+            (piece.errors, piece.hasMoreErrors) = try take(&state.errors)
             if state.output == nil, state.errors == nil {
                 piece.ending = reap(&state, patience: .seconds(5))
                 return piece
@@ -169,15 +197,18 @@ private final class Process: Sendable {
         let (output, errors) = (Self.number(state.output), Self.number(state.errors))
         guard output >= 0 || errors >= 0 else { return .ready }
         while true {
-            let left = ContinuousClock.now.duration(to: deadline)
-            guard left > .zero else { return .stopped }
+            let left = max(.zero, ContinuousClock.now.duration(to: deadline))
             var ready = [output, errors, wakeOutlet.number].map {
                 pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
             }
             let parts = left.components
-            let milliseconds = parts.seconds >= 86_400 ? 86_400_000 : parts.seconds * 1_000 + 1
+            // Rounded up, so that the last bit of a time is not spent in a busy loop.
+            let milliseconds =
+                parts.seconds >= 86_400
+                ? 86_400_000 : parts.seconds * 1_000 + (parts.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
             let count = poll(&ready, nfds_t(ready.count), Int32(milliseconds))
             if count < 0, errno != EINTR { throw .last("wait for", name) }
+            if count == 0, ContinuousClock.now >= deadline { return .stopped }
             guard count > 0 else { continue }
             return ready[2].revents == 0 ? .ready : .stopped
         }
@@ -191,23 +222,23 @@ private final class Process: Sendable {
         }
     }
 
-    /// What a pipe has, up to a piece's most; closes a pipe that has ended.
-    private func take(_ pipe: inout FileDescriptor?) throws(SystemError) -> [UInt8] {
+    /// What a pipe has, up to a piece's most, and whether it may have more; closes a pipe that has ended.
+    private func take(_ pipe: inout FileDescriptor?) throws(SystemError) -> (bytes: [UInt8], hasMore: Bool) {
         let number = Self.number(pipe)
-        guard number >= 0 else { return [] }
+        guard number >= 0 else { return ([], false) }
         var bytes = [UInt8]()
         var chunk = [UInt8](repeating: 0, count: 16 << 10)
         while bytes.count < Self.pieceBytes {
             let count = retryingInterrupts { Glibc.read(number, &chunk, chunk.count) }
-            if count < 0, errno == EAGAIN { break }
+            if count < 0, errno == EAGAIN { return (bytes, false) }
             guard count >= 0 else { throw .last("read from", name) }
             guard count > 0 else {
                 pipe = nil
-                break
+                return (bytes, false)
             }
             bytes += chunk[..<count]
         }
-        return bytes
+        return (bytes, true)
     }
 
     // MARK: End

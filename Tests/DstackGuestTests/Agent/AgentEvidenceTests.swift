@@ -248,5 +248,5 @@ private struct FixedHost: GuestHost {
     func systemInformation() async throws -> GuestAPIRPC.SystemInfo { .with { $0.osName = "test" } }
     func networkInformation() async throws -> GuestAPIRPC.NetworkInformation { .with { $0.dnsServers = ["10.0.0.1"] } }
     func containers() async throws -> GuestAPIRPC.ListContainersResponse { throw RPCError("no engine") }
-    func containerHealth() async throws -> [(name: String, problem: String)] { [] }
+    func containerHealth() async throws -> [ContainerHealth] { [] }
 }

@@ -67,6 +67,13 @@ struct AgentFileTests {
             ("compose", #"{"manifest_version":"2","name":"a"}"#, "runner"),
             ("compose", #"{"manifest_version":2,"name":"a","runner":"x","public_logs":"yes"}"#, "public_logs"),
             ("compose", #"{"manifest_version":2,"name":"a","runner":"x","event_log_version":3}"#, "version 1 or 2"),
+            ("compose", requiring(#""os_versoin":">=1""#), "requirements.os_versoin at byte 77: unknown member"),
+            ("compose", requiring(#""os_version":1"#), "os_version"),
+            ("compose", requiring(#""platforms":"x""#), "platforms"),
+            ("compose", requiring(#""launch_token_hash":"00""#), "64 hexadecimal digits"),
+            ("compose", requiring(#""gpu_policy":{"allow_all":true}"#), "requirements.gpu_policy.allow_all at byte"),
+            ("compose", requiring(#""gpu_policy":{"attest_gpu":"no"}"#), "attest_gpu"),
+            ("compose", #"{"manifest_version":"3","name":"a","runner":"x","requirements":[]}"#, "an object"),
             ("system", "{}", "vm_config"), ("system", #"{"vm_config":{}}"#, "vm_config"),
             ("system", #"{"vm_config":"","kms_urls":"x"}"#, "kms_urls"), ("system", "x", "value expected"),
             ("keys", "{}", "disk_crypt_key"), ("keys", "", "value expected"),
@@ -87,6 +94,22 @@ struct AgentFileTests {
         let found = try #require(error)
         #expect(found.code == .invalidFile && "\(found)".contains(reason), "\(found)")
         #expect(!"\(found)".contains("secret-000"))
+    }
+
+    private static func requiring(_ members: String) -> String {
+        #"{"manifest_version":"3","name":"a","runner":"x","requirements":{\#(members)}}"#
+    }
+
+    @Test("what an application requires may be all that upstream knows, and null is not there")
+    func requirements() async throws {
+        let all = #"""
+            "os_version":">=0.6.0","platforms":["dstack-tdx"],"tdx_measure_acpi_tables":true,"launch_token_hash":\#
+            "\#(String(repeating: "0a", count: 32))","gpu_policy":{"attest_gpu":true,"rego":null,"allow_debug":false},\#
+            "health_check":false,"health_status_file":null
+            """#
+        for members in ["", all, #""gpu_policy":null,"platforms":null"#] {
+            _ = try await AgentFixture(compose: Self.requiring(members))
+        }
     }
 
     @Test("keys that are not asked for any more make room for others, and come back the same")

@@ -132,7 +132,7 @@ struct AgentSettingsTests {
                 """
             )
         ])
-        #expect(settings.audit == .all && settings.containerProject == "*")
+        #expect(settings.audit == .all && settings.containers.project == "*")
         #expect(settings.evidence.acceptsEvents == true && settings.evidence.timeout == .seconds(5))
         #expect(settings.evidence.maximumWaiting == 3 && settings.evidence.maximumAge == .seconds(600))
         #expect(settings.evidence.publicQuotesPerMinute == 2)

@@ -12,7 +12,7 @@ struct ContainersBrokenEngineTests {
     final class Engine: Sendable {
         private let server: HTTPServer
         private let path = "/tmp/dstack-broken-\(UUID().uuidString.prefix(13))"
-        let engine: ContainerEngine
+        let engine: DockerEngine
 
         static let list = """
             [{"Id":"\(String(repeating: "ab", count: 32))","Names":["/web"],"Image":"i","ImageID":"sha256:1",\
@@ -23,7 +23,7 @@ struct ContainersBrokenEngineTests {
             inspection: String = #"{"Config":{"Tty":false}}"#, logStatus: Int = 200,
             log: @escaping @Sendable (HTTPBodyWriter) async throws -> Void = { _ in }
         ) async throws {
-            engine = ContainerEngine(.unix(path: path), scope: .engine)
+            engine = DockerEngine(.unix(path: path), scope: .engine)
             let state = State()
             self.state = state
             server = HTTPServer(.init(listeners: [HTTPListener("engine", .unix(path: path))])) { request in

@@ -10,7 +10,7 @@ import Testing
     .enabled(RealEngine.absence) { await RealEngine.canRun() })
 struct ContainersEngineTests {
     /// What `/logs/<name>` answers, whole.
-    private func log(_ path: String, _ engine: ContainerEngine) async throws -> String {
+    private func log(_ path: String, _ engine: any ContainerEngine) async throws -> String {
         try await DashboardFixture(engine: engine).text(path)
     }
 
@@ -124,7 +124,7 @@ struct ContainersEngineTests {
     func patience() async throws {
         let real = try await RealEngine.started()
         try await real.start("quiet", script: "echo once; sleep 1000")
-        let engine = ContainerEngine(.unix(path: real.socketPath), scope: .engine, logPatience: .seconds(1))
+        let engine = DockerEngine(.unix(path: real.socketPath), scope: .engine, logPatience: .seconds(1))
         let logs = try await engine.logs(of: try #require(ContainerName("quiet")), LogQuery(follows: true))
         var frames: [LogFrame] = []
         while let frame = try await logs.next() { frames.append(frame) }
@@ -220,7 +220,7 @@ struct ContainersWithoutEngineTests {
         let path = NSTemporaryDirectory() + "dstack-no-engine-\(UUID().uuidString)"
         try Data().write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let engine = ContainerEngine(.unix(path: path), scope: .engine)
+        let engine = DockerEngine(.unix(path: path), scope: .engine)
         let error = await #expect(throws: GuestError.self) { _ = try await engine.list() }
         #expect(error?.code == .engineUnavailable)
         #expect(error.map { "\($0)" }?.contains("unix://\(path): nobody listens there") == true)
@@ -234,7 +234,7 @@ struct ContainersWithoutEngineTests {
 
     @Test("where not even the socket is, the page says that there is no engine")
     func noSocket() async throws {
-        let engine = ContainerEngine(.unix(path: "/nonexistent/engine.sock"), scope: .engine)
+        let engine = DockerEngine(.unix(path: "/nonexistent/engine.sock"), scope: .engine)
         let page = try await DashboardFixture(engine: engine).get("/")
         #expect(page.status == 200)
         #expect(page.text.contains("There is no container engine here"))

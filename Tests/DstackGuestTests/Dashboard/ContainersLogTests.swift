@@ -226,7 +226,7 @@ struct ContainersLogTests {
     @Test("DOCKER_HOST names a Unix socket or a TCP port; anything else is refused, not ignored")
     func dockerHost() throws {
         let endpoint = { (text: String?) throws in
-            try ContainerEngineEndpoint.fromEnvironment(.init(text.map { ["DOCKER_HOST": $0] } ?? [:]))
+            try DockerEndpoint.fromEnvironment(.init(text.map { ["DOCKER_HOST": $0] } ?? [:]))
         }
         #expect(try endpoint(nil) == .unix(path: "/var/run/docker.sock"))
         #expect(try endpoint("") == .standard)

@@ -21,7 +21,7 @@ final class DashboardFixture: Sendable {
     var url: String { "http://127.0.0.1:\(port)" }
 
     init(
-        _ content: any DashboardContent = StandInContent(), engine: ContainerEngine? = nil,
+        _ content: any DashboardContent = StandInContent(), engine: (any ContainerEngine)? = nil,
         settings: DashboardSettings = .everything, source: SystemSource = SystemSource(),
         clock: any WallClock = .system
     ) async throws {

@@ -151,7 +151,7 @@ final class RealEngine: Sendable {
         _ = try await client.send(HTTPRequest(.delete, "http://engine/containers/\(name)?force=1"))
     }
 
-    func engine(scope: ContainerScope = .project("dstack"), maximumStreams: Int = 64) -> ContainerEngine {
-        ContainerEngine(.unix(path: socketPath), scope: scope, maximumStreams: maximumStreams)
+    func engine(scope: ContainerScope = .project("dstack"), maximumStreams: Int = 64) -> DockerEngine {
+        DockerEngine(.unix(path: socketPath), scope: scope, maximumStreams: maximumStreams)
     }
 }

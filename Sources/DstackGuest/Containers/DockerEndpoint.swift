@@ -2,23 +2,23 @@ import DstackHTTPClient
 package import DstackSystem
 import Glibc
 
-/// Where a container engine listens.
-package enum ContainerEngineEndpoint: Sendable, Hashable, CustomStringConvertible {
+/// Where a Docker engine listens.
+package enum DockerEndpoint: Sendable, Hashable, CustomStringConvertible {
     case unix(path: String)
     /// Without TLS: for engines on the same machine.
     case tcp(host: String, port: UInt16)
 
     /// Where Docker listens unless told otherwise.
-    package static let standard = ContainerEngineEndpoint.unix(path: "/var/run/docker.sock")
+    package static let standard = DockerEndpoint.unix(path: "/var/run/docker.sock")
 
     /// What `DOCKER_HOST` says (`unix:///path` or `tcp://host:port`), else ``standard``.
     ///
     /// - Throws: for any other form: to read another engine than the one named would mislead.
     package static func fromEnvironment(
         _ environment: Environment = .process
-    ) throws(GuestError) -> ContainerEngineEndpoint {
+    ) throws(GuestError) -> DockerEndpoint {
         guard let text = environment["DOCKER_HOST"], !text.isEmpty else { return .standard }
-        guard let endpoint = ContainerEngineEndpoint(text) else {
+        guard let endpoint = DockerEndpoint(text) else {
             throw GuestError(
                 .invalidConfiguration, subject: "DOCKER_HOST", reason: "\(SafeText.quoted(text)) is not supported",
                 hint: "unix:///path or tcp://host:port")
