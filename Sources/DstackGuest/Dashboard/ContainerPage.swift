@@ -29,7 +29,8 @@ extension Dashboard {
         }
     }
 
-    private func lastLines(of name: ContainerName, _ engine: any ContainerEngine) async throws(GuestError) -> [LogLine] {
+    private func lastLines(of name: ContainerName, _ engine: any ContainerEngine) async throws(GuestError) -> [LogLine]
+    {
         let logs = try await engine.logs(of: name, LogQuery(tail: .last(Self.shownLines), hasTimestamps: true))
         var collector = LogLineCollector()
         var count = 0
@@ -59,12 +60,7 @@ extension Dashboard {
             HTML.element(.section, .class("container"), .live("container")) {
                 HTML.element(.h1) { container.displayName }
                 HTML.element(.p) { Self.stateBadge(container) }
-                HTML.keyValues([
-                    ("Image", HTML.element(.code) { container.image }),
-                    ("Image ID", HTML.shortHash(container.imageID, label: "image ID")),
-                    ("Container ID", HTML.shortHash(container.id, label: "container ID")),
-                    ("Created", .text(RFC3339.format(container.created))),
-                ])
+                HTML.keyValues(Self.facts(container))
             }
             HTML.element(.section, .id("log"), .class("logs")) {
                 HTML.element(.h2) { "Log" }
@@ -81,6 +77,17 @@ extension Dashboard {
                 }
             }
         }
+    }
+
+    private static func facts(_ container: Container) -> [(String, HTML)] {
+        var facts = [("Image", HTML.element(.code) { container.image })]
+        // Not every engine tells it.
+        if !container.imageID.isEmpty {
+            facts.append(("Image ID", HTML.shortHash(container.imageID, label: "image ID")))
+        }
+        facts.append(("Container ID", HTML.shortHash(container.id, label: "container ID")))
+        facts.append(("Created", .text(RFC3339.format(container.created))))
+        return facts
     }
 
     private func toolbar(_ name: ContainerName) -> HTML {
