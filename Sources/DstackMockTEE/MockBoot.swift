@@ -25,11 +25,12 @@ public struct MockBoot: Sendable {
     ///   - appCompose: the bytes of app-compose.json; their hash is measured.
     ///   - appID: nil for the default, the first 20 bytes of the compose hash.
     ///   - seed: what the instance identifier is made from; nil for none (`no_instance_id` of a compose file).
+    ///   - initScripts: what the application runs before anything else (`init_script` of a compose file).
     ///   - keyProvider: who gave the application its keys.
     ///   - eventVersion: how runtime events are hashed.
     public init(
         _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20>? = FixedBytes(),
-        keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []), eventVersion: RuntimeEvent.Version = .v1
+        initScripts: [[UInt8]] = [], keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []), eventVersion: RuntimeEvent.Version = .v1
     ) throws(MockTEEError) {
         let composeHash = ComposeHash(ofFile: appCompose)
         let appID = appID ?? AppID(defaultFor: composeHash)
@@ -46,6 +47,7 @@ public struct MockBoot: Sendable {
         try emit("system-preparing", [])
         try emit("app-id", appID.bytes.bytes)
         try emit("compose-hash", composeHash.bytes.bytes)
+        for script in initScripts { try emit("init-script-hash", SHA256.hash(script).bytes) }
         try emit("instance-id", instanceID?.bytes.bytes ?? [])
         try emit("boot-mr-done", [])
         try emit("key-provider", keyProvider.payload)

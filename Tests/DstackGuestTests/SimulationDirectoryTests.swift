@@ -70,6 +70,29 @@ struct SimulationDirectoryTests {
             ]))
     }
 
+    @Test("init scripts of the application are measured one by one; more than a guest runs are refused")
+    func initScripts() async throws {
+        for (member, count) in [(#""a""#, 1), (#"["a","b"]"#, 2), ("null", 0), ("[]", 0)] {
+            let folder = try SimulationFolder()
+            let compose = #"{"manifest_version":"3","name":"a","runner":"x","init_script":\#(member)}"#
+            let simulation = try await SimulationDirectory.loadOrCreate(
+                in: folder.path, appCompose: Array(compose.utf8), at: Self.now)
+            let attestation = try await simulation.attester.attestation(reportData: ReportData(padding: []))
+            let events = try #require(attestation.tdxEvidence).eventLog.events.filter { $0.name == "init-script-hash" }
+            #expect(events.count == count)
+            if let first = events.first { #expect(first.payload == SHA256.hash(Array("a".utf8)).bytes) }
+            #expect(attestation.checkIdentity().identity != nil)
+        }
+        for member in [#"["","","","","",""]"#, "7", "[7]"] {
+            let folder = try SimulationFolder()
+            let compose = #"{"manifest_version":"3","name":"a","runner":"x","init_script":\#(member)}"#
+            await #expect(throws: GuestError.self) {
+                _ = try await SimulationDirectory.loadOrCreate(
+                    in: folder.path, appCompose: Array(compose.utf8), at: Self.now)
+            }
+        }
+    }
+
     @Test("a simulator that is started again has the same registers, log and keys, and events of before")
     func restart() async throws {
         let folder = try SimulationFolder()

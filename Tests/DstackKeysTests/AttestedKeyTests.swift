@@ -73,6 +73,26 @@ struct AttestedKeyTests {
         #expect(try verifier.verify(stolen, collateral: collateral, at: now).verdict == .rejected)
     }
 
+    @Test("events of version 2 have the bytes that were hashed beside them, in certificates and requests")
+    func preimages() async throws {
+        let guest = try SimulatedGuest(eventVersion: .v2)
+        let attested = try await AttestedKey { try guest.attestation($0) }
+        let certificate = try Certificate(der: attested.selfSigned(configuration, at: now))
+        let attestation = try Attestation(decoding: #require(try content(.attestation, certificate)))
+        let runtime = try #require(attestation.tdxEvidence).eventLog.events.filter { $0.type == .runtime }
+        #expect(runtime.count == 8)
+        for event in runtime {
+            let preimage = try #require(event.preimage, "\(event.name)")
+            #expect(event.digest.map { Array($0.bytes) } == SHA384.hash(preimage).bytes, "\(event.name)")
+        }
+        let request = try attested.signingRequest(configuration)
+        guard case .attestation(let sent) = request.request.evidence else {
+            Issue.record("no attestation in the request")
+            return
+        }
+        #expect(sent.tdxEvidence?.eventLog.events == attestation.tdxEvidence?.eventLog.events)
+    }
+
     @Test("the evidence can also be there in the older form, beside the newer or alone")
     func legacy() async throws {
         let guest = try SimulatedGuest()

@@ -65,7 +65,9 @@ enum SimulationSet {
                 + (isOlder
                     ? "; these are the files of an older simulator, which kept its evidence as quote.hex and eventlog.json"
                     : ""),
-            hint: "add the missing files, or use an empty directory for a new set")
+            hint: present == [SimulationDirectory.appComposeName]
+                ? "for a new set with this application, use an empty directory and --app-compose"
+                : "add the missing files, or use an empty directory for a new set")
     }
 
     // MARK: A new set
@@ -79,11 +81,11 @@ enum SimulationSet {
 
     static func create(in directory: String, appCompose: [UInt8], at now: Int64) async throws(GuestError) {
         do {
-            let (eventVersion, hasInstanceID) = try choices(of: appCompose)
+            let choices = try Choices(of: appCompose)
             let platform = try MockPlatform.loadOrCreate(in: directory)
             let boot = try MockBoot(
-                platform, appCompose: appCompose, seed: hasInstanceID ? SystemRandom().fixed() : nil,
-                eventVersion: eventVersion)
+                platform, appCompose: appCompose, seed: choices.hasInstanceID ? SystemRandom().fixed() : nil,
+                initScripts: choices.initScripts, eventVersion: choices.eventVersion)
             let kms = KMSRootKeys()
             let keys = try await appKeys(boot, kms, at: now).encoded
             let attestation = try boot.attestation(reportData: ReportData(padding: []))
@@ -112,20 +114,40 @@ enum SimulationSet {
     }
 
     /// What of a compose file shows in the measured events.
-    private static func choices(
-        of appCompose: [UInt8]
-    ) throws(GuestError) -> (eventVersion: RuntimeEvent.Version, hasInstanceID: Bool) {
-        do {
-            _ = try AppCompose(parsing: appCompose)
-            let root = try JSONDocument(parsing: appCompose, subject: "app-compose.json").root
-            let hasInstanceID = try root.optionalMember("no_instance_id")?.bool() != true
-            guard let member = try root.optionalMember("event_log_version") else { return (.v1, hasInstanceID) }
-            guard let version = RuntimeEvent.Version(rawValue: try member.integer()) else {
-                throw member.failure("runtime events have version 1 or 2", .unsupported)
+    private struct Choices {
+        let eventVersion: RuntimeEvent.Version
+        let hasInstanceID: Bool
+        let initScripts: [[UInt8]]
+
+        /// As many as a guest runs.
+        private static let maximumInitScripts = 5
+
+        init(of appCompose: [UInt8]) throws(GuestError) {
+            do {
+                _ = try AppCompose(parsing: appCompose)
+                let root = try JSONDocument(parsing: appCompose, subject: "app-compose.json").root
+                hasInstanceID = try root.optionalMember("no_instance_id")?.bool() != true
+                let version = try root.optionalMember("event_log_version")
+                guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
+                    throw (version ?? root).failure("runtime events have version 1 or 2", .unsupported)
+                }
+                eventVersion = known
+                initScripts = try Self.initScripts(root)
+            } catch {
+                throw GuestError(.invalidFile, subject: "app-compose.json", reason: "\(error)")
             }
-            return (version, hasInstanceID)
-        } catch {
-            throw GuestError(.invalidFile, subject: "app-compose.json", reason: "\(error)")
+        }
+
+        /// One text or a list of texts.
+        private static func initScripts(_ root: JSONNode) throws(DecodingFailure) -> [[UInt8]] {
+            guard let member = try root.optionalMember("init_script") else { return [] }
+            if member.kind == .string { return [Array(try member.string().utf8)] }
+            var scripts: [[UInt8]] = []
+            for script in try member.array() { scripts.append(Array(try script.string().utf8)) }
+            guard scripts.count <= maximumInitScripts else {
+                throw member.failure("\(scripts.count) scripts where \(maximumInitScripts) are allowed", .tooLarge)
+            }
+            return scripts
         }
     }
 

@@ -100,7 +100,7 @@ public struct AttestedKey: ~Copyable, Sendable {
     public borrowing func signingRequest(
         _ configuration: CertificateConfiguration, stripping: EventLog.Stripping? = EvidenceEncoding.standard.stripping
     ) throws(KeysError) -> SignedSigningRequest {
-        let evidence = stripping.map { attestation.stripped($0) } ?? attestation
+        let evidence = EvidenceEncoding.prepared(attestation, stripping)
         return try SigningRequest(
             publicKey: key.publicKey, configuration: configuration, evidence: .attestation(evidence)
         ).signed(by: key)

@@ -24,6 +24,12 @@ public struct EvidenceEncoding: Sendable, Hashable {
     /// The evidence as certificates for readers of today have it.
     public static let standard = EvidenceEncoding()
 
+    /// An attestation as it leaves the machine. Events of version 2 that keep their digests get the bytes that were hashed
+    /// beside them, which upstream's verifier demands.
+    static func prepared(_ attestation: Attestation, _ stripping: EventLog.Stripping?) -> Attestation {
+        (stripping.map { attestation.stripped($0) } ?? attestation).withPreimages()
+    }
+
     /// The extensions, in order.
     ///
     /// - Throws: ``KeysError/Code/invalidCertificateContent`` where the older form is asked for and the platform has no
@@ -31,7 +37,7 @@ public struct EvidenceEncoding: Sendable, Hashable {
     package func extensions(
         for attestation: Attestation
     ) throws(KeysError) -> [CertificateTemplate.EvidenceExtension] {
-        let attestation = stripping.map { attestation.stripped($0) } ?? attestation
+        let attestation = Self.prepared(attestation, stripping)
         var extensions: [CertificateTemplate.EvidenceExtension] = []
         if includesLegacyForm {
             guard let evidence = attestation.tdxEvidence else {

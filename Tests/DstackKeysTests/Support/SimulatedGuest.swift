@@ -13,10 +13,10 @@ struct SimulatedGuest {
     let platform: MockPlatform
     let boot: MockBoot
 
-    init() throws {
+    init(eventVersion: RuntimeEvent.Version = .v1) throws {
         platform = try MockPlatform(seed: FixedBytes(repeating: 0x11))
         boot = try MockBoot(
-            platform, appCompose: Array("{\"name\":\"test\"}".utf8))
+            platform, appCompose: Array("{\"name\":\"test\"}".utf8), eventVersion: eventVersion)
     }
 
     func attestation(_ reportData: ReportData) throws -> Attestation {
@@ -28,7 +28,7 @@ struct SimulatedGuest {
 final class TemporaryDirectory {
     let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-keys-\(UUID().uuidString)")
 
-    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    init(eventVersion: RuntimeEvent.Version = .v1) throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
     deinit { try? FileManager.default.removeItem(at: url) }
 
     func path(_ name: String) -> String { url.appendingPathComponent(name).path }
