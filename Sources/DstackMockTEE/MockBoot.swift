@@ -30,7 +30,8 @@ public struct MockBoot: Sendable {
     ///   - eventVersion: how runtime events are hashed.
     public init(
         _ platform: MockPlatform, appCompose: [UInt8], appID: AppID? = nil, seed: FixedBytes<20>? = FixedBytes(),
-        initScripts: [[UInt8]] = [], keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []), eventVersion: RuntimeEvent.Version = .v1
+        initScripts: [[UInt8]] = [], keyProvider: KeyProviderInfo = KeyProviderInfo(kind: .none, id: []),
+        eventVersion: RuntimeEvent.Version = .v1
     ) throws(MockTEEError) {
         let composeHash = ComposeHash(ofFile: appCompose)
         let appID = appID ?? AppID(defaultFor: composeHash)

@@ -53,6 +53,8 @@ extension AttestationError.Code {
     public static let quoteUnavailable = Self(rawValue: "quote_unavailable")
     /// An event could not be measured, and nothing was.
     public static let measurementFailed = Self(rawValue: "measurement_failed")
+    /// This source of evidence measures no events, now or later.
+    public static let measurementUnsupported = Self(rawValue: "measurement_unsupported")
     /// A register was extended, but the event could not be recorded. From now on the log does not explain the register.
     public static let measurementInDoubt = Self(rawValue: "measurement_in_doubt")
 }

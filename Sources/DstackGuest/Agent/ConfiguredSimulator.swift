@@ -53,7 +53,7 @@ private struct UnchangedAttester: Attester {
 
     func emit(_ event: RuntimeEvent) async throws(AttestationError) {
         throw AttestationError(
-            .measurementFailed, subject: "simulator",
+            .measurementUnsupported, subject: "simulator",
             reason: "with patch_report_data = false the recorded evidence never changes")
     }
 }

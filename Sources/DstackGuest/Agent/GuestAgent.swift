@@ -143,7 +143,13 @@ package final class GuestAgent: Sendable {
         do {
             try await attester.emit(event)
         } catch {
-            throw RPCError("Failed to emit event: \(error)", status: error.code == .measurementInDoubt ? 500 : 503)
+            let status =
+                switch error.code {
+                case .measurementInDoubt: 500
+                case .measurementUnsupported: 400
+                default: 503
+                }
+            throw RPCError("Failed to emit event: \(error)", status: status)
         }
     }
 

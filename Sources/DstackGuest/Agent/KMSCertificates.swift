@@ -7,8 +7,8 @@ import Synchronization
 
 /// Certificates from the KMS that gave the application its keys (`SignCert`).
 ///
-/// The KMS is known by its root CA, which came with the keys, and by its certificate's usage; the guest introduces itself with a certificate that carries
-/// evidence about its key. Addresses are tried one after the other: any KMS under that root will do.
+/// The KMS is known by its root CA, which came with the keys, and by its certificate's usage; the guest introduces itself
+/// with a certificate that carries evidence about its key. Addresses are tried one after the other: any KMS under that root will do.
 final class KMSCertificates: Sendable {
     private let files: GuestFiles
     private let settings: GuestSettings.Certificates

@@ -28,7 +28,7 @@ struct SimulatedGuest {
 final class TemporaryDirectory {
     let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-keys-\(UUID().uuidString)")
 
-    init(eventVersion: RuntimeEvent.Version = .v1) throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
+    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
     deinit { try? FileManager.default.removeItem(at: url) }
 
     func path(_ name: String) -> String { url.appendingPathComponent(name).path }
