@@ -133,6 +133,32 @@ struct VerifyCommandTests {
         #expect(result.output.contains("unknown_issuer") || result.output.contains("bad_signature"), "\(result)")
     }
 
+    @Test("where nobody has collateral, what does not lead to the root is a no all the same, and the rest no answer")
+    func withoutCollateral() async throws {
+        for (root, status) in [([], 1), (["--trust-root", "root.pem"], 3)] as [([String], Int32)] {
+            let service = try await SimulatedService()
+            let files = service.files
+            let result = try await Program.run(
+                "dstack",
+                [
+                    "verify", service.url, "--pccs", "https://127.0.0.1:1", "--app-compose",
+                    files.path("app-compose.json"),
+                ]
+                    + root.map { $0.hasPrefix("-") ? $0 : files.path($0) })
+            await service.server.stop()
+            #expect(result.status == status, "\(result)")
+            if status == 1 {
+                #expect(result.output.hasPrefix("NO \(service.url) [simulated]\n"), "\(result)")
+                #expect(result.output.contains("[pck_chain: unknown_issuer]"), "\(result)")
+                #expect(
+                    result.output.contains("hardware root: no collateral: ") && !result.output.contains("CRL at byte"))
+            } else {
+                #expect(!result.output.contains("NO") && !result.output.contains("YES"), "\(result)")
+                #expect(result.errors.contains("127.0.0.1:1"), "\(result)")
+            }
+        }
+    }
+
     @Test("without anything to compare with there is no yes, and what was not checked is said")
     func undecided() async throws {
         for extra in [[], ["--app-id", ""]] {

@@ -69,6 +69,7 @@ extension EndpointReport {
 
     private func outcome(of link: String) -> Link.Outcome {
         guard let evidence else { return .notReached }
+        if collateralAbsence != nil, link == "hardware_root" { return .notReached }
         let outcomes = evidence.checks.filter { Self.link(of: $0.id) == link }.map(\.outcome)
         if outcomes.contains(where: { if case .failed = $0 { true } else { false } }) { return .failed }
         if outcomes.contains(.notReached) { return .notReached }
@@ -87,6 +88,7 @@ extension EndpointReport {
     }
 
     private func firstFailure(of link: String) -> String? {
+        if collateralAbsence != nil, link == "platform" { return problem?.message }
         for check in evidence?.checks ?? [] where Self.link(of: check.id) == link {
             if case .failed = check.outcome { return check.message }
         }
@@ -104,7 +106,10 @@ extension EndpointReport {
         }
         return link(
             "hardware_root", "hardware root", trustAnchor.name,
-            [("root", nature), ("key sha256", trustAnchor.publicKeyDigest.hex)])
+            [
+                ("root", nature), ("key sha256", trustAnchor.publicKeyDigest.hex),
+                ("no collateral", collateralAbsence),
+            ])
     }
 
     private var platformLink: Link {

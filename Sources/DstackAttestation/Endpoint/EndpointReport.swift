@@ -79,6 +79,8 @@ public struct EndpointReport: Sendable {
     private let identifiesCode: Bool
     /// What kept the evidence from being verified at all.
     var problem: Failure?
+    /// Why there is no collateral, where that did not matter; its checks then fail for want of it alone.
+    var collateralAbsence: String?
 
     init(
         address: EndpointAddress, time: Int64, verifier: EndpointVerifier,

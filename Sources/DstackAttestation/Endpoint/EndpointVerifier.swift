@@ -75,8 +75,19 @@ public struct EndpointVerifier: Sendable {
         evidence.appCompose = appCompose
         var policy = policy
         policy.expected.reportData = claim.reportData.bytes
-        let collateral = try await collateral(for: claim.quote)
         report.binding = claim.binding
+        let collateral: QuoteCollateral
+        do throws(AttestationError) {
+            collateral = try await self.collateral(for: claim.quote)
+        } catch {
+            // Nobody has collateral for a simulated platform. What does not lead to the root is a no all the same.
+            report.evidence = quoteVerifier.verifyWithoutCollateral(evidence, policy: policy, at: time)
+            report.evidence?.binding = claim.binding
+            guard let failure = report.evidence?.failureToReachAnchor else { throw error }
+            report.problem = EndpointReport.Failure(failure)
+            report.collateralAbsence = error.description
+            return report
+        }
         report.evidence = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time)
         report.evidence?.binding = claim.binding
         return report
