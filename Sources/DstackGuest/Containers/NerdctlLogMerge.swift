@@ -1,32 +1,34 @@
-import DstackSystem
+package import DstackSystem
 
 /// Makes one log of the two pipes on which nerdctl writes it.
 ///
 /// Each line begins with its time. A line may be given out once no earlier one can still be unread: nerdctl writes one
 /// after the other, and of each piece output is read before errors (``RunningProgram/read(within:)``). So a line of output
 /// waits for the errors of its piece, and a line of errors for the output of the next.
-struct NerdctlLogMerge: Sendable {
+package struct NerdctlLogMerge: Sendable {
     private var output: NerdctlLines
     private var errors: NerdctlLines
     private var pieces = 0
     private var hasEnded = false
 
+    /// - Parameter showsTimes: whether lines keep their times.
+    package init(showsTimes: Bool) { self.init(showsTimes: showsTimes, begin: nil, splitsLines: false) }
+
     /// - Parameters:
-    ///   - showsTimes: whether lines keep their times.
     ///   - begin: lines before it are left out.
     ///   - splitsLines: whether lines may have times also inside.
-    init(showsTimes: Bool, begin: LogTime? = nil, splitsLines: Bool = false) {
+    init(showsTimes: Bool, begin: LogTime?, splitsLines: Bool) {
         output = NerdctlLines(.stdout, showsTimes: showsTimes, begin: begin, splitsLines: splitsLines)
         errors = NerdctlLines(.stderr, showsTimes: showsTimes, begin: begin, splitsLines: splitsLines)
     }
 
     /// Whether any line of the container is here and not given out.
-    var hasLines: Bool { output.first != nil || errors.first != nil }
+    package var hasLines: Bool { output.first != nil || errors.first != nil }
 
     /// What nerdctl itself said last, safe to show.
     var remark: String? { errors.remark }
 
-    mutating func add(_ piece: RunningProgram.Piece) {
+    package mutating func add(_ piece: RunningProgram.Piece) {
         pieces += 1
         output.add(piece.output, piece: pieces, isAll: !piece.hasMoreOutput)
         errors.add(piece.errors, piece: pieces, isAll: !piece.hasMoreErrors)
@@ -37,7 +39,7 @@ struct NerdctlLogMerge: Sendable {
     }
 
     /// The next line whose turn it certainly is; nil until another piece, maybe an empty one, has come.
-    mutating func next() -> LogFrame? {
+    package mutating func next() -> LogFrame? {
         switch (output.first, errors.first) {
         case (let line?, let other?): other.time < line.time ? errors.takeFirst() : output.takeFirst()
         case (let line?, nil): hasEnded || errors.drained >= line.piece ? output.takeFirst() : nil

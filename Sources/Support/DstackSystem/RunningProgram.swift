@@ -27,6 +27,11 @@ package final class RunningProgram: Sendable {
         /// How the program ended, with the last that it wrote; nil as long as it may write more.
         package var ending: Ending?
 
+        package init(output: [UInt8] = [], errors: [UInt8] = []) {
+            self.output = output
+            self.errors = errors
+        }
+
         /// Whether the time was over, or reading was stopped, before anything came.
         package var isEmpty: Bool { output.isEmpty && errors.isEmpty && ending == nil }
     }
