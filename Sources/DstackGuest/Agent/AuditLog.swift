@@ -14,6 +14,7 @@ final class AuditLog: Sendable {
     }
 
     private struct Repetition {
+        let key: Key
         var since: ContinuousClock.Instant
         var count = 0
         var longest = Duration.zero
@@ -23,13 +24,32 @@ final class AuditLog: Sendable {
     private static let interval = Duration.seconds(10)
     private static let maximumKeys = 1_024
 
-    /// What hands out secrets, or changes something that cannot be taken back.
-    private static let sensitive: Set<String> = [
-        "GetKey", "GetTlsKey", "IssueCert", "DeriveKey", "DeriveK256Key", "Sign", "EmitEvent", "AttestSession",
-        "Shutdown",
-    ]
+    private struct State {
+        var repetitions: [Repetition] = []
+        /// Where each stands.
+        var places: [Key: Int] = [:]
+        /// The one that was counted last, to be compared with before anything is hashed.
+        var last = 0
 
-    private let repetitions = Mutex<[Key: Repetition]>([:])
+        /// Where a call's repetitions are counted; nil if it is the first.
+        mutating func place(of key: Key) -> Int? {
+            if last < repetitions.count, repetitions[last].key == key { return last }
+            guard let place = places[key] else { return nil }
+            last = place
+            return place
+        }
+
+        mutating func begin(_ key: Key, at now: ContinuousClock.Instant) {
+            if repetitions.count >= AuditLog.maximumKeys {
+                repetitions.removeAll(keepingCapacity: true)
+                places.removeAll(keepingCapacity: true)
+            }
+            places[key] = repetitions.count
+            repetitions.append(Repetition(key: key, since: now))
+        }
+    }
+
+    private let state = Mutex(State())
     private let level: GuestSettings.Audit
     private let log: Log
 
@@ -38,12 +58,22 @@ final class AuditLog: Sendable {
         self.log = log
     }
 
+    /// Whether a method hands out secrets, or changes something that cannot be taken back.
+    private static func isSensitive(_ method: String) -> Bool {
+        switch method {
+        case "GetKey", "GetTlsKey", "IssueCert", "DeriveKey", "DeriveK256Key", "Sign", "EmitEvent", "AttestSession",
+            "Shutdown":
+            true
+        default: false
+        }
+    }
+
     /// Told of every call, on the thread that answers it.
     func note(_ outcome: RPCOutcome) {
         let isWanted =
             switch level {
             case .off: false
-            case .sensitive: Self.sensitive.contains(outcome.call.method) || outcome.status == 403
+            case .sensitive: Self.isSensitive(outcome.call.method) || outcome.status == 403
             case .all: true
             }
         guard isWanted, log.isEnabled(.info) else { return }
@@ -51,17 +81,17 @@ final class AuditLog: Sendable {
             method: outcome.call.method, path: outcome.call.noted, peer: Self.withoutPort(outcome.call.peer.address),
             status: outcome.status)
         let now = ContinuousClock.now
-        let due = repetitions.withLock { repetitions -> Repetition? in
-            guard var known = repetitions[key] else {
-                if repetitions.count >= Self.maximumKeys { repetitions.removeAll(keepingCapacity: true) }
-                repetitions[key] = Repetition(since: now)
-                return Repetition(since: now, count: 1, longest: outcome.duration)
+        let due = state.withLock { state -> Repetition? in
+            guard let place = state.place(of: key) else {
+                state.begin(key, at: now)
+                return Repetition(key: key, since: now, count: 1, longest: outcome.duration)
             }
-            known.count += 1
-            known.longest = max(known.longest, outcome.duration)
-            let isDue = known.since.duration(to: now) >= Self.interval
-            repetitions[key] = isDue ? Repetition(since: now) : known
-            return isDue ? known : nil
+            state.repetitions[place].count += 1
+            state.repetitions[place].longest = max(state.repetitions[place].longest, outcome.duration)
+            let counted = state.repetitions[place]
+            guard counted.since.duration(to: now) >= Self.interval else { return nil }
+            state.repetitions[place] = Repetition(key: key, since: now)
+            return counted
         }
         guard let due else { return }
         log.info(

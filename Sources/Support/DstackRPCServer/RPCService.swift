@@ -48,10 +48,13 @@ package struct RPCService: Sendable {
     ) {
         var immediate: RPCMethodHandler.Immediate?
         if let immediately {
-            let decoded = DecodedRequests<Request>()
+            let decoded = DecodedRequests()
             immediate = { (payload, call) throws -> [UInt8]? in
-                let request = try decoded.message(payload, limits.decoding)
-                return try immediately(request, call)?.encoded(as: call.encoding)
+                let question = try decoded.question(payload) {
+                    let request: Request = try payload.message(limits.decoding)
+                    return { call in try immediately(request, call)?.encoded(as: call.encoding) }
+                }
+                return try question(call)
             }
         }
         methods[method.name] = RPCMethodHandler(
