@@ -427,6 +427,12 @@ struct AttackChainTests {
             }
             change("an extension twice", role, .malformed) { $0.builder.extensions.append(.subjectKeyIdentifier([1])) }
             change("version 1", role, .malformed) { $0.builder.version = 1 }
+            change("a key usage with bits behind its end", role, .malformed) {
+                $0.set(.keyUsage(bits: [0x86, 0x81], unusedBits: 1))
+            }
+            change("a key usage with more unused bits than there are", role, .malformed) {
+                $0.set(.keyUsage(bits: [0x86], unusedBits: 8))
+            }
         }
         for role in [Role.pck, .signer] {
             change("a CA as a leaf", role, .wrongUsage) { $0.set(.basicConstraints(isAuthority: true)) }

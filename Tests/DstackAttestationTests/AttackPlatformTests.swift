@@ -61,6 +61,15 @@ struct AttackPlatformTests {
     func controls(_ control: Harmless) throws { try control.run() }
 
     @Rows<Attack> static var identifierRows: [Attack] {
+        sgx("an unknown entry of two values", .malformed) {
+            $0.additional = [MockSGXExtension.Entry(MockSGXExtension.arc(99), DER.null + DER.null).der]
+        }
+        sgx("an unknown entry without a value", .malformed) {
+            $0.additional = [MockSGXExtension.Entry(MockSGXExtension.arc(99), []).der]
+        }
+        sgx("an unknown entry of the configuration with zeros behind it", .malformed) {
+            $0.configuration.append(MockSGXExtension.Entry(MockSGXExtension.arc(7, 9), [0, 0, 0]))
+        }
         Attack.both("no extension", .pckExtension, .missing) { try $0.certificates { $0.sgx = nil } }
         sgx("an identifier below the extension's", .missing) { $0.identifier = MockSGXExtension.arc(1) }
         sgx("an identifier beside the extension's", .missing) {

@@ -318,6 +318,10 @@ struct AttackRevocationTests {
                     value: DER.sequence(X509.GeneralName.directory(MockCertificates.name("Other")).der))
                 $0.builder.revoked = [.init(serialNumber: [5], date: .seconds(1), extensions: [issuer])]
             }
+            change("an entry of another issuer, not marked critical", list, list.format, .unsupported) {
+                let issuer = X509.Extension(ObjectIdentifier(2, 5, 29, 29), value: DER.enumerated(1))
+                $0.builder.revoked = [.init(serialNumber: [5], date: .seconds(1), extensions: [issuer])]
+            }
             change("version 1", list, list.format, .malformed) {
                 $0.builder.version = 1
                 $0.builder.extensions = []

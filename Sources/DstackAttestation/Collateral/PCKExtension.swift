@@ -44,8 +44,7 @@ public struct PCKExtension: Hashable, Sendable {
         var seen = SeenNumbers()
         while !entries.isAtEnd {
             var entry = try entries.constructed(.sequence, "SGX extension")
-            guard let number = try Self.number(&entry, under: Self.identifier, &seen) else { continue }
-            switch number {
+            switch try Self.number(&entry, under: Self.identifier, &seen) {
             case 1: ppid = try Self.fixed(&entry, "PPID")
             case 2: tcb = try TCB(&entry)
             case 3: pceId = try Self.fixed(&entry, "PCE-ID")
@@ -53,7 +52,8 @@ public struct PCKExtension: Hashable, Sendable {
             case 5: sgxType = try entry.unsigned(UInt8.self, tag: .enumerated, "SGX type")
             case 6: instance = try Self.fixed(&entry, "platform instance ID")
             case 7: configuration = try Configuration(&entry)
-            default: continue
+            // One that is not known here still has exactly one value.
+            default: _ = try entry.any("SGX extension")
             }
             try entry.expectEnd(of: "SGX extension")
         }
@@ -125,14 +125,13 @@ public struct PCKExtension: Hashable, Sendable {
             var seen = SeenNumbers()
             while !list.isAtEnd {
                 var item = try list.constructed(.sequence, "TCB entry")
-                guard let number = try PCKExtension.number(&item, under: Self.identifier, &seen) else { continue }
-                switch number {
+                switch try PCKExtension.number(&item, under: Self.identifier, &seen) {
                 // The components one by one repeat CPUSVN in Intel's decomposition; CPUSVN is what levels are compared with.
-                case 1...16: _ = try item.unsigned(UInt8.self, "SGX TCB component SVN")
+                case .some(1...16): _ = try item.unsigned(UInt8.self, "SGX TCB component SVN")
                 // An unsigned number of up to 16 bits in a proper INTEGER: three octets from 0x8000, and FF alone is −1.
                 case 17: pceSvn = try item.unsigned(UInt16.self, "PCESVN")
                 case 18: cpuSvn = try PCKExtension.fixed(&item, "CPUSVN")
-                default: continue
+                default: _ = try item.any("TCB entry")
                 }
                 try item.expectEnd(of: "TCB entry")
             }
@@ -156,12 +155,11 @@ public struct PCKExtension: Hashable, Sendable {
             var seen = SeenNumbers()
             while !list.isAtEnd {
                 var item = try list.constructed(.sequence, "platform configuration entry")
-                guard let number = try PCKExtension.number(&item, under: Self.identifier, &seen) else { continue }
-                switch number {
+                switch try PCKExtension.number(&item, under: Self.identifier, &seen) {
                 case 1: dynamicPlatform = try item.boolean("dynamic platform")
                 case 2: cachedKeys = try item.boolean("cached keys")
                 case 3: smtEnabled = try item.boolean("SMT enabled")
-                default: continue
+                default: _ = try item.any("platform configuration entry")
                 }
                 try item.expectEnd(of: "platform configuration entry")
             }

@@ -250,7 +250,9 @@ extension TCBLevel {
         }
         object.member("tcbDate", RFC3339.format(date ?? self.date))
         object.member("tcbStatus", (status ?? self.status).rawValue)
-        object.member("advisoryIDs", advisoryIDs + (module?.advisoryIDs.filter { !advisoryIDs.contains($0) } ?? []))
+        var advisoryIDs = self.advisoryIDs
+        for advisory in module?.advisoryIDs ?? [] where !advisoryIDs.contains(advisory) { advisoryIDs.append(advisory) }
+        object.member("advisoryIDs", advisoryIDs)
     }
 }
 

@@ -222,6 +222,12 @@ private struct ParsedExtensions {
         guard bits.span.byteCount == 2 || bits.span.byteCount == 3 else {
             throw DecodingFailure(.malformed, "key usage", at: bits.offset, "one or two octets of bits expected")
         }
+        // X.690 sections 8.6.2.2 and 11.2.1: how many bits at the end are not used, and they are zero.
+        let unused = bits.span.unsafeLoad(fromByteOffset: 0, as: UInt8.self)
+        let last = bits.span.unsafeLoad(fromByteOffset: bits.span.byteCount - 1, as: UInt8.self)
+        guard unused <= 7, last & (1 << unused - 1) == 0 else {
+            throw DecodingFailure(.malformed, "key usage", at: bits.offset, "bits that are not used must be zero")
+        }
         var value: UInt16 = 0
         for index in 1..<bits.span.byteCount {
             let octet = bits.span.unsafeLoad(fromByteOffset: index, as: UInt8.self)

@@ -87,11 +87,12 @@ package struct CertificateRevocationList: Sendable {
                 let isCritical = item.nextTag == .boolean ? try item.boolean("CRL entry extension") : false
                 let value = try item.content(.octetString, "CRL entry extension")
                 try item.expectEnd(of: "CRL entry extension")
-                // Certificate issuer (indirect lists) is critical; so an unknown critical one may change whose entry
-                // this is.
-                guard !isCritical else {
+                // Certificate issuer (indirect lists) changes whose entry this is, and those after it; an unknown critical
+                // one may do so.
+                guard !isCritical, identifier != .certificateIssuer else {
                     throw DecodingFailure(
-                        .unsupported, "CRL entry extension", at: value.offset, "critical extension \(identifier)")
+                        .unsupported, "CRL entry extension", at: value.offset,
+                        isCritical ? "critical extension \(identifier)" : "an entry of another issuer (\(identifier))")
                 }
                 if identifier == .crlReason {
                     var reason = value.reader

@@ -40,15 +40,27 @@ package enum DistinguishedName {
             var set = try sequence.constructed(.set, "relative name")
             while !set.isAtEnd {
                 var attribute = try set.constructed(.sequence, "name attribute")
-                let type = try attribute.objectIdentifier("name attribute type")
-                let value = try attribute.any("name attribute value")
-                try attribute.expectEnd(of: "name attribute")
+                let (type, value) = try self.attribute(&attribute)
                 guard type == .commonName else { continue }
-                result = text(value)
+                result = value
                 count += 1
             }
         }
         return count == 1 ? result : ""
+    }
+
+    private static func attribute(
+        _ attribute: inout DERReader
+    ) throws(DecodingFailure) -> (type: ObjectIdentifier, value: String) {
+        let type = try attribute.objectIdentifier("name attribute type")
+        let value = try attribute.any("name attribute value")
+        try attribute.expectEnd(of: "name attribute")
+        // X.690 section 10.2: strings in DER are never put together from parts.
+        guard value.tag.octet & 0x20 == 0 else {
+            throw DecodingFailure(
+                .malformed, "certificate name", at: value.offset, "a value that is no primitive string")
+        }
+        return (type, text(value))
     }
 
     private static func text(_ value: borrowing DERContent) -> String {
@@ -67,10 +79,7 @@ package enum DistinguishedName {
             var set = try sequence.constructed(.set, "relative name")
             while !set.isAtEnd {
                 var attribute = try set.constructed(.sequence, "name attribute")
-                let type = try attribute.objectIdentifier("name attribute type")
-                let value = try attribute.any("name attribute value")
-                try attribute.expectEnd(of: "name attribute")
-                result.append((type, text(value)))
+                result.append(try self.attribute(&attribute))
             }
         }
         return result

@@ -13,6 +13,7 @@ extension ObjectIdentifier {
     package static let basicConstraints = ObjectIdentifier(2, 5, 29, 19)
     package static let crlNumber = ObjectIdentifier(2, 5, 29, 20)
     package static let crlReason = ObjectIdentifier(2, 5, 29, 21)
+    package static let certificateIssuer = ObjectIdentifier(2, 5, 29, 29)
     package static let deltaCRLIndicator = ObjectIdentifier(2, 5, 29, 27)
     package static let issuingDistributionPoint = ObjectIdentifier(2, 5, 29, 28)
     package static let nameConstraints = ObjectIdentifier(2, 5, 29, 30)
