@@ -1,7 +1,6 @@
 import DstackRPC
 import DstackSystem
 import Glibc
-import Synchronization
 
 /// How the application says that it fares, for gateways that choose among its instances.
 final class GuestHealth: Sendable {
@@ -9,13 +8,7 @@ final class GuestHealth: Sendable {
     private let host: (any GuestHost)?
     private let clock: any WallClock
 
-    private struct State {
-        var answer: AgentRPCv1.HealthResponse?
-        var madeAt = ContinuousClock.now
-        var flight: Task<AgentRPCv1.HealthResponse, Never>?
-    }
-
-    private let state = Mutex(State())
+    private let recent = RecentValue<AgentRPCv1.HealthResponse>(maximumAge: GuestHealth.maximumAge)
 
     /// An answer is as old as this at most: gateways ask often, and containers are looked up one by one.
     private static let maximumAge = Duration.seconds(5)
@@ -31,24 +24,7 @@ final class GuestHealth: Sendable {
     func answer() async -> AgentRPCv1.HealthResponse {
         // Who did not opt in is healthy as long as it answers.
         guard compose.checksHealth else { return .with { $0.isHealthy = true } }
-        let task = state.withLock { state -> Task<AgentRPCv1.HealthResponse, Never> in
-            if let answer = state.answer, state.madeAt.duration(to: .now) < Self.maximumAge {
-                return Task { answer }
-            }
-            if let flight = state.flight { return flight }
-            let flight = Task { [self] in
-                let answer = await compute()
-                self.state.withLock { state in
-                    state.answer = answer
-                    state.madeAt = .now
-                    state.flight = nil
-                }
-                return answer
-            }
-            state.flight = flight
-            return flight
-        }
-        return await task.value
+        return await recent.value { [self] in await compute() }
     }
 
     private func compute() async -> AgentRPCv1.HealthResponse {

@@ -15,7 +15,10 @@ package struct NerdctlEngine: ContainerEngine {
     private let scope: ContainerScope
     private let logPatience: Duration
     private let places: LogPlaces
-    private let lists = RecentList()
+    /// Failures are for those who wait for them alone: the next caller asks again.
+    private let lists = RecentValue<Result<[Container], GuestError>>(maximumAge: .seconds(1)) { result in
+        if case .success = result { true } else { false }
+    }
     private let version = Version()
 
     /// The namespace in which a guest runs its application.
@@ -46,11 +49,16 @@ package struct NerdctlEngine: ContainerEngine {
 
     package func list() async throws(GuestError) -> [Container] { try await list(.shared) }
 
-    private func list(_ age: RecentList.Age) async throws(GuestError) -> [Container] {
-        let all = try await lists.value(age) { () async throws(GuestError) in
-            let output = try await run(["ps", "--all", "--no-trunc", "--format", NerdctlListing.template])
-            return try decoding { () throws(DecodingFailure) in try NerdctlListing.containers(output) }
-        }
+    private func list(_ age: RecentValue<Result<[Container], GuestError>>.Age) async throws(GuestError) -> [Container] {
+        let all = try await lists.value(age) {
+            do throws(GuestError) {
+                let output = try await run(["ps", "--all", "--no-trunc", "--format", NerdctlListing.template])
+                return .success(
+                    try decoding { () throws(DecodingFailure) in try NerdctlListing.containers(output) })
+            } catch {
+                return .failure(error)
+            }
+        }.get()
         return all.filter { container in
             switch scope {
             case .engine: true
@@ -162,53 +170,6 @@ package struct NerdctlEngine: ContainerEngine {
         } catch {
             throw unavailable("\(error)")
         }
-    }
-}
-
-/// The list of containers as it was a moment ago, asked for once for all who ask meanwhile.
-private final class RecentList: Sendable {
-    private struct State {
-        var list: [Container]?
-        var madeAt = ContinuousClock.now
-        var flight: Task<Result<[Container], GuestError>, Never>?
-    }
-
-    private let state = Mutex(State())
-    private static let maximumAge = Duration.seconds(1)
-
-    enum Age {
-        case fresh
-        /// As it was a moment ago, if anybody asked then.
-        case shared
-    }
-
-    func value(
-        _ age: Age, _ make: @escaping @Sendable () async throws(GuestError) -> [Container]
-    ) async throws(GuestError) -> [Container] {
-        let task = state.withLock { state -> Task<Result<[Container], GuestError>, Never> in
-            if age == .shared, let list = state.list, state.madeAt.duration(to: .now) < Self.maximumAge {
-                return Task { .success(list) }
-            }
-            if age == .shared, let flight = state.flight { return flight }
-            // A task of its own: that the first of those who wait goes away must not disappoint the others.
-            let flight = Task { [self] in
-                let result: Result<[Container], GuestError>
-                do throws(GuestError) {
-                    result = .success(try await make())
-                } catch {
-                    result = .failure(error)
-                }
-                self.state.withLock { state in
-                    state.list = try? result.get()
-                    state.madeAt = .now
-                    state.flight = nil
-                }
-                return result
-            }
-            state.flight = flight
-            return flight
-        }
-        return try await task.value.get()
     }
 }
 
