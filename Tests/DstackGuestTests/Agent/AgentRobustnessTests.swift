@@ -130,7 +130,7 @@ struct AgentRobustnessTests {
     func malformed() async throws {
         let agent = try await AgentFixture()
         let path = agent.path("dstack")
-        var random = SplitMix64(seed: 20)
+        var random = SeededGenerator(seed: 20)
         let seeds = [
             "GET /Info HTTP/1.1\r\nHost: x\r\n\r\n",
             "POST /GetKey HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 24\r\n\r\n{\"path\":\"a\",\"purpose\":1}",

@@ -61,7 +61,7 @@ struct ContainersBrokenEngineTests {
     func mutatedLists() async throws {
         let fake = try await Engine()
         #expect(try await fake.engine.list().map(\.displayName) == ["web"])
-        var random = SplitMix64(seed: 5)
+        var random = SeededGenerator(seed: 5)
         var refused = 0
         for _ in 0..<400 {
             var bytes = Array(Engine.list.utf8)

@@ -75,23 +75,7 @@ struct ContainersEngineTests {
         try await real.start("select", script: "seq 1 30; sleep 2; echo late")
         try await real.waitForEnd(of: "select")
         let engine = real.engine()
-        #expect(try await log("/logs/select?text&bare&tail=2", engine) == "30\nlate\n")
-        #expect(try await log("/logs/select?text&bare&tail=0", engine) == "")
-        #expect(try await log("/logs/select?text&bare&tail=all", engine).split(separator: "\n").count == 31)
-        #expect(try await log("/logs/select?text&bare&since=4102444800", engine) == "")
-        #expect(try await log("/logs/select?text&bare&until=1", engine) == "")
-        #expect(try await log("/logs/select?text&bare&since=1h", engine).split(separator: "\n").count == 31)
-
-        let stamped = try await log("/logs/select?text&bare&timestamps&tail=1", engine)
-        let words = stamped.split(separator: " ")
-        #expect(words.last == "late\n")
-        let time = try #require(words.first.map(String.init))
-        #expect(time.count == 30 && time.hasSuffix("Z"))
-        // The second in which the last line was written splits the log in two.
-        let formatter = ISO8601DateFormatter()
-        let second = Int(try #require(formatter.date(from: time.prefix(19) + "Z")).timeIntervalSince1970)
-        #expect(try await log("/logs/select?text&bare&since=\(second)", engine) == "late\n")
-        #expect(try await log("/logs/select?text&bare&until=\(second)", engine).hasSuffix("30\n"))
+        try await expectSelection(engine)
     }
 
     @Test("following gives what is written later, line by line, and ends with the container")
@@ -149,12 +133,6 @@ struct ContainersEngineTests {
         while let frame = try await logs.next() { count += frame.bytes.count }
         #expect(count == 6_000 * 1_001)
     }
-
-    private func residentBytes() -> Int {
-        let text = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
-        return (Int(text.split(separator: " ").dropFirst().first ?? "0") ?? 0) * 4_096
-    }
-
     @Test("errors come before the first byte, with their status and as JSON")
     func refusals() async throws {
         let real = try await RealEngine.started()

@@ -67,7 +67,7 @@ struct ContainersLogTests {
 
     @Test("damaged streams are refused or read, never trap, and never yield more than came in")
     func mutations() {
-        var random = SplitMix64(seed: 3)
+        var random = SeededGenerator(seed: 3)
         var refused = 0
         for _ in 0..<5_000 {
             var bytes = Self.stream

@@ -45,7 +45,7 @@ struct NerdctlMergeTests {
     @Test(
         "lines come out in the order in which they were written, whenever and however much is read", arguments: 0..<60)
     func order(seed: UInt64) throws {
-        var random = SplitMix64(seed: seed)
+        var random = SeededGenerator(seed: seed)
         let bias = Int.random(in: 1...9, using: &random)
         var expected: [LogFrame] = []
         let lines = (0..<Int.random(in: 0...400, using: &random)).map { index -> (isError: Bool, bytes: [UInt8]) in

@@ -96,22 +96,7 @@ struct NerdctlTests {
         try await peer.start("select", script: "seq 1 30; sleep 2; echo late")
         try await peer.waitForEnd(of: "select")
         let engine = peer.engine()
-        #expect(try await log("/logs/select?text&bare&tail=2", engine) == "30\nlate\n")
-        #expect(try await log("/logs/select?text&bare&tail=0", engine) == "")
-        #expect(try await log("/logs/select?text&bare&tail=all", engine).split(separator: "\n").count == 31)
-        #expect(try await log("/logs/select?text&bare&since=4102444800", engine) == "")
-        #expect(try await log("/logs/select?text&bare&until=1", engine) == "")
-        #expect(try await log("/logs/select?text&bare&since=1h", engine).split(separator: "\n").count == 31)
-
-        let stamped = try await log("/logs/select?text&bare&timestamps&tail=1", engine)
-        let words = stamped.split(separator: " ")
-        #expect(words.last == "late\n")
-        let time = try #require(words.first.map(String.init))
-        #expect(time.count == 30 && time.hasSuffix("Z"))
-        let formatter = ISO8601DateFormatter()
-        let second = Int(try #require(formatter.date(from: time.prefix(19) + "Z")).timeIntervalSince1970)
-        #expect(try await log("/logs/select?text&bare&since=\(second)", engine) == "late\n")
-        #expect(try await log("/logs/select?text&bare&until=\(second)", engine).hasSuffix("30\n"))
+        try await expectSelection(engine)
         try await peer.remove("select")
     }
 
@@ -177,12 +162,6 @@ struct NerdctlTests {
         #expect(count == 6_000)
         try await peer.remove("flood")
     }
-
-    private func residentBytes() -> Int {
-        let text = (try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)) ?? ""
-        return (Int(text.split(separator: " ").dropFirst().first ?? "0") ?? 0) * 4_096
-    }
-
     @Test("errors come before the first byte, with their status and as JSON", arguments: await NerdctlPeer.all.value)
     func refusals(peer: NerdctlPeer) async throws {
         try await peer.start("refuse", script: "echo x")
@@ -297,7 +276,7 @@ struct NerdctlBrokenTests {
     @Test("damaged lists are refused or read, and never trap")
     func mutatedLists() async throws {
         #expect(try await list(Self.line).list().map(\.displayName) == ["web"])
-        var random = SplitMix64(seed: 7)
+        var random = SeededGenerator(seed: 7)
         let path = "/tmp/dstack-nerdctl-list-\(UUID().uuidString.prefix(13))"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let engine = try engine("cat \(path)")

@@ -124,7 +124,7 @@ struct SystemTests {
     @Test("damaged kernel files never trap")
     func mutations() throws {
         let root = try Root()
-        var random = SplitMix64(seed: 11)
+        var random = SeededGenerator(seed: 11)
         let names = [
             "proc/meminfo", "proc/cpuinfo", "proc/self/mounts", "proc/uptime", "proc/loadavg", "etc/os-release",
         ]
