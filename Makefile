@@ -4,6 +4,7 @@
 # make fuzz    the full number of mutations and the full differential run
 # make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
 # make build   release builds of all programs, into .build/release
+# make man     manual pages of all programs, into .build/man
 
 SWIFT ?= swift
 # CI sets STRICT=1: warnings are errors.
@@ -12,7 +13,7 @@ FLAGS := $(if $(STRICT),-Xswiftc -warnings-as-errors -Xcc -Werror -Xcxx -Werror)
 SEED ?= 1
 COUNT ?= 100000
 
-.PHONY: demo test lint fuzz bench build setup setup-test commit clean
+.PHONY: demo test lint fuzz bench build man setup setup-test commit clean
 
 setup:
 	@Scripts/setup build
@@ -55,6 +56,13 @@ bench: setup-test commit
 	@Scripts/setup bench
 	PATH="$(CURDIR)/.venv/bin:$$PATH" Benchmarks/verification
 	Benchmarks/agent
+
+# Manual pages of all programs, from their declarations, to be installed under share/man/man1.
+man: build
+	@mkdir -p .build/man/man1
+	@for program in dstack dstack-verifier dstack-guest-agent; do \
+		.build/release/$$program man > .build/man/man1/$$program.1 && echo .build/man/man1/$$program.1 || exit; \
+	done
 
 clean:
 	@[ ! -x .build/release/dstack ] || Scripts/demo down

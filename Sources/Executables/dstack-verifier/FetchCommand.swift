@@ -7,7 +7,7 @@ enum FetchCommand {
     private static let quote = Option("quote", .file, "the quote, binary or hexadecimal")
     private static let attestation = Option("attestation", .file, "an attestation envelope in place of a quote")
     private static let output = Option(
-        "output", .file, short: "o", "where to write the collateral; standard output if left out")
+        "output", .outputFile, short: "o", "where to write the collateral; standard output if left out")
     private static let urls = Option(
         repeated: "url", .text("URL"), environment: "PCCS_URL",
         "a PCS or PCCS service, tried in the order given; pccs.phala.network, then Intel's, if left out")

@@ -1,4 +1,5 @@
 import DstackCommandLine
+import DstackSystem
 
 /// `dstack-verifier`: decides offline whether evidence is genuine and what it proves.
 @main
@@ -9,16 +10,14 @@ enum Main {
             "dstack-verifier verify --quote q.bin --collateral c.json",
             "dstack-verifier verify --quote q.bin --collateral c.json --event-log log.json --app-compose app-compose.json",
         ] + UpstreamCommands.examples,
-        notes: [
-            "Exit status: 0 accepted, 1 rejected, 2 wrong arguments or a file that cannot be opened, 3 the world failed."
-        ],
         arguments: UpstreamCommands.arguments, rules: UpstreamCommands.rules,
+        statuses: [.yes: "accepted, or done", .no: "rejected, with the reason"],
         subcommands: [
             VerifyCommand.command, FetchCommand.command, InspectCommands.parse, InspectCommands.replay,
             InspectCommands.composeHash, ServeCommand.command,
         ], run: UpstreamCommands.run)
 
     static func main() async {
-        await Shell(root, build: .current, answeringFailures: VerifyCommand.answerFailure).main()
+        await Shell(root, build: .current).main()
     }
 }

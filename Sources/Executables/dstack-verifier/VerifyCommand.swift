@@ -19,7 +19,6 @@ enum VerifyCommand {
     private static let trustRoot = Option(
         "trust-root", .file, "another root certificate than Intel's, PEM or DER; for simulated TEEs")
     private static let at = Option("at", .time, "the time to verify at, Unix seconds or RFC 3339; now if left out")
-    private static let json = Flag("json", "print one JSON object")
     private static let checks = Flag("checks", "list every check, not only those that failed")
 
     static let command = Command(
@@ -34,7 +33,7 @@ enum VerifyCommand {
                 + "multithreading). A policy file is a JSON object; docs/verification.md lists its members."
         ],
         arguments: [
-            quote, attestation, collateral, eventLog, appCompose, vmConfig, policy, trustRoot, at, json, checks,
+            quote, attestation, collateral, eventLog, appCompose, vmConfig, policy, trustRoot, at, Flag.json, checks,
         ],
         rules: [
             .exactlyOne(of: quote, attestation), .atMostOne(of: attestation, eventLog),
@@ -56,18 +55,18 @@ enum VerifyCommand {
         do throws(AttestationError) {
             parsed = try QuoteCollateral(parsingJSON: collateralBytes)
         } catch {
-            if arguments[json] {
+            if arguments[Flag.json] {
                 console.print(refusal(check: "collateral_format", code: "malformed", error.description))
             } else {
                 console.print(
                     "REJECTED collateral that cannot be read\n  because \(SafeText.line(error.description))")
             }
-            if !error.hint.isEmpty { console.note("hint: \(error.hint)") }
+            if !error.hint.isEmpty { console.hint(error.hint) }
             return .no
         }
         let report = QuoteVerifier(trustAnchor: anchor ?? .intel).verify(
             evidence, collateral: parsed, policy: chosenPolicy, at: arguments[at] ?? SystemWallClock().unixSeconds)
-        if arguments[json] {
+        if arguments[Flag.json] {
             console.print(String(decoding: report.json(), as: UTF8.self))
         } else {
             let style = VerificationReport.TextStyle(
@@ -105,13 +104,6 @@ enum VerifyCommand {
         } catch {
             throw CommandFailure(.wrongRequest, error.description, hint: error.hint.isEmpty ? nil : error.hint)
         }
-    }
-
-    /// A program that asked for JSON gets an object for every outcome, wrong arguments included.
-    @Sendable
-    static func answerFailure(_ error: any Error, _ words: [String], _ console: Console) {
-        guard words.first == "verify", words.contains("--json") else { return }
-        console.print(refusal(check: "request", code: "wrong_request", "\(error)"))
     }
 
     /// The JSON object for what never came to a verification; the members of a report that a program looks at first.

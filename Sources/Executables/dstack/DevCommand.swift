@@ -24,7 +24,7 @@ enum DevCommand {
     private static let appCompose = Option(
         "app-compose", .file, "the application's app-compose.json; a small example if left out")
     private static let listen = Option(
-        "listen", .text("ADDRESS:PORT"), default: "127.0.0.1:0",
+        "listen", .listenAddress, default: "127.0.0.1:0",
         "where the application listens; port 0 for any free one")
     private static let foreground = Flag("foreground", "stay until Ctrl-C, and then end everything")
 
@@ -72,16 +72,14 @@ enum DevCommand {
 
     // MARK: status
 
-    private static let json = Flag("json", "print one JSON object")
-
     private static let status = Command(
         "status", "shows what runs; exit status 1 if not everything does", examples: ["dstack dev status"],
-        arguments: [directory, json]
+        arguments: [directory, Flag.json]
     ) { arguments, console in
         try await explained {
             let directory = try place(arguments)
             let (running, ended) = DevelopmentSystem(directory).status
-            if arguments[json] {
+            if arguments[Flag.json] {
                 var writer = JSONWriter()
                 writer.object { object in
                     object.member("directory", directory.path)

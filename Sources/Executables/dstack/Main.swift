@@ -13,6 +13,6 @@ enum Main {
         subcommands: [VerifyCommand.command, DevCommand.command, MockTEECommand.command])
 
     static func main() async {
-        await Shell(root, build: .current, answeringFailures: VerifyCommand.answerFailure).main()
+        await Shell(root, build: .current).main()
     }
 }

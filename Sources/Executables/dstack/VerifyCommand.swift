@@ -1,6 +1,5 @@
 import DstackAttestation
 import DstackCommandLine
-import DstackEncoding
 import DstackSystem
 
 /// `verify`: whether the service behind a URL is the application that its operator thinks it is.
@@ -28,7 +27,6 @@ enum VerifyCommand {
         "session-bound", "accept only evidence about this very TLS connection")
     private static let keyBound = Flag(
         "key-bound", "ask for no more than evidence about the certificate's key")
-    private static let json = Flag("json", "print one JSON object")
 
     static let command = Command(
         "verify", "decides whether the service behind a URL is the application that you expect",
@@ -43,16 +41,18 @@ enum VerifyCommand {
                 + "--app-compose, --compose-hash or such values in a policy file there is no yes.",
             "It asks for evidence about the connection first; a service that has none is judged by the evidence about its "
                 + "key in the certificate, and the report says so.",
-            "Exit status: 0 yes, 1 no or undecided, 2 wrong arguments, 3 the service or the collateral cannot be reached.",
         ],
         arguments: [
             url, appCompose, composeHash, appID, osImageHash, trustRoot, collateral, services, policy, sessionBound,
             keyBound, at,
-            json,
+            Flag.json,
         ],
         rules: [
             .atMostOne(of: appCompose, composeHash), .atMostOne(of: collateral, services),
             .atMostOne(of: sessionBound, keyBound),
+        ],
+        statuses: [
+            .no: "no or undecided, with the reason", .worldFailed: "the service or the collateral cannot be reached",
         ],
         run: run)
 
@@ -67,7 +67,7 @@ enum VerifyCommand {
         } catch {
             throw failure(error.code == .invalidPolicy ? .wrongRequest : .worldFailed, error)
         }
-        if arguments[json] {
+        if arguments[Flag.json] {
             console.print(String(decoding: report.json(), as: UTF8.self))
         } else {
             console.print(String(report.text(style: EndpointReport.TextStyle(console.outputTerminal)).dropLast()))
@@ -76,7 +76,7 @@ enum VerifyCommand {
         case .accepted: return .yes
         case .rejected: return .no
         case .undecided:
-            console.note("hint: give your own copy of the compose file: --app-compose FILE")
+            console.hint("give your own copy of the compose file: --app-compose FILE")
             return .no
         }
     }
@@ -124,25 +124,6 @@ enum VerifyCommand {
 
     private static func failure(_ status: ExitStatus, _ error: AttestationError) -> CommandFailure {
         CommandFailure(status, "\(error.subject): \(error.reason)", hint: error.hint.isEmpty ? nil : error.hint)
-    }
-
-    /// A program that asked for JSON gets an object for every outcome, wrong arguments included.
-    @Sendable
-    static func answerFailure(_ error: any Error, _ words: [String], _ console: Console) {
-        guard words.first == "verify", words.contains("--json") else { return }
-        let isWrongRequest = (error as? any ExplainedFailure)?.exitStatus == .wrongRequest
-        var writer = JSONWriter()
-        writer.object { object in
-            object.member("verdict", "error")
-            object.object("reason") { reason in
-                reason.member("code", isWrongRequest ? "wrong_request" : "world_failed")
-                reason.member("check", isWrongRequest ? "request" : "connection")
-                reason.member("message", "\(error)")
-                reason.member("found", "")
-                reason.member("expected", "")
-            }
-        }
-        console.print(writer.text)
     }
 }
 

@@ -21,6 +21,7 @@ package struct ArgumentSpecification: Sendable {
     package let placeholder: String
     package let expectation: String
     package let completion: ArgumentCompletion
+    package let isInput: Bool
     package let isSecret: Bool
     package let isRequired: Bool
     package let isRepeated: Bool
@@ -50,9 +51,19 @@ package struct Flag: ArgumentDeclaration {
     package init(_ name: String, short: Character? = nil, environment: String? = nil, _ help: String) {
         specification = ArgumentSpecification(
             kind: .flag, name: name, short: short, help: help, placeholder: "", expectation: "", completion: .nothing,
-            isSecret: false, isRequired: false, isRepeated: false, environment: environment, defaultText: nil
+            isInput: false, isSecret: false, isRequired: false, isRepeated: false, environment: environment,
+            defaultText: nil
         ) { .value(!$0.isEmpty) }
     }
+
+    /// For every command that has a result: one object for a program in place of lines for a person. The shell itself
+    /// then answers failures in the same way.
+    package static let json = Flag("json", "print one JSON object")
+
+    var label: String { specification.label }
+
+    /// Built into every command.
+    package static let quiet = Flag("quiet", short: "q", "say nothing but results, warnings and errors")
 }
 
 /// `--quote FILE`. `Value` is what ``Arguments`` answers: `String?` where it may be missing, `String` where it must be
@@ -147,8 +158,9 @@ extension ArgumentSpecification {
     ) {
         self.init(
             kind: kind, name: name, short: short, help: help, placeholder: type.placeholder,
-            expectation: type.expectation, completion: type.completion, isSecret: type.isSecret,
-            isRequired: isRequired, isRepeated: isRepeated, environment: environment, defaultText: defaultText,
+            expectation: type.expectation, completion: type.completion, isInput: type.isInput,
+            isSecret: type.isSecret, isRequired: isRequired, isRepeated: isRepeated, environment: environment,
+            defaultText: defaultText,
             read: read)
     }
 }

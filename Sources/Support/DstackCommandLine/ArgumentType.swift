@@ -1,5 +1,6 @@
 import DstackEncoding
 import DstackSystem
+import Glibc
 
 /// What an option or a positional argument takes: how its text becomes a value, how help and completion show it.
 package struct ArgumentType<Value: Sendable>: Sendable {
@@ -8,6 +9,8 @@ package struct ArgumentType<Value: Sendable>: Sendable {
     /// What is right, as it follows "needs": `a whole number from 1 to 65535`.
     package let expectation: String
     package let completion: ArgumentCompletion
+    /// Whether it names a file to be read, for which `-` stands for standard input.
+    package let isInput: Bool
     /// Whether a wrong value must not be shown in the error.
     package let isSecret: Bool
     /// Nil where the text is no such value.
@@ -15,18 +18,21 @@ package struct ArgumentType<Value: Sendable>: Sendable {
 
     package init(
         _ placeholder: String, expecting expectation: String, completion: ArgumentCompletion = .nothing,
-        isSecret: Bool = false, parse: @escaping @Sendable (String) -> Value?
+        isInput: Bool = false, isSecret: Bool = false, parse: @escaping @Sendable (String) -> Value?
     ) {
         self.placeholder = placeholder
         self.expectation = expectation
         self.completion = completion
+        self.isInput = isInput
         self.isSecret = isSecret
         self.parse = parse
     }
 
     /// The same values under another placeholder.
     package func named(_ placeholder: String) -> ArgumentType {
-        ArgumentType(placeholder, expecting: expectation, completion: completion, isSecret: isSecret, parse: parse)
+        ArgumentType(
+            placeholder, expecting: expectation, completion: completion, isInput: isInput, isSecret: isSecret,
+            parse: parse)
     }
 }
 
@@ -51,9 +57,36 @@ extension ArgumentType<String> {
         ArgumentType(placeholder, expecting: "a text that is not empty", isSecret: true) { $0.isEmpty ? nil : $0 }
     }
 
-    /// The path of a file. Whether it can be opened is found out when it is.
+    /// The path of a file to be read, or `-` for standard input; ``Arguments/read(_:limit:)-(Option<String>,_)`` does.
+    /// Whether it can be opened is found out when it is.
     package static var file: ArgumentType {
+        ArgumentType("FILE", expecting: "the path of a file", completion: .files, isInput: true) {
+            $0.isEmpty ? nil : $0
+        }
+    }
+
+    /// The path of a file to be written.
+    package static var outputFile: ArgumentType {
         ArgumentType("FILE", expecting: "the path of a file", completion: .files) { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Where to listen: an IP address or a host's name, a colon, and a port; port 0 stands for any free one.
+    package static var listenAddress: ArgumentType {
+        ArgumentType("ADDRESS:PORT", expecting: "an address and a port such as 127.0.0.1:8443 or [::1]:0") { text in
+            guard let colon = text.lastIndex(of: ":") else { return nil }
+            let (host, port) = (text[..<colon], text[text.index(after: colon)...])
+            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+            let isPlain = host.unicodeScalars.allSatisfy { scalar in
+                scalar.isASCII && (scalar.properties.isAlphabetic || "0123456789.-".unicodeScalars.contains(scalar))
+            }
+            guard isBracketed || (!host.isEmpty && isPlain) else { return nil }
+            if isBracketed {
+                var address = in6_addr()
+                guard inet_pton(AF_INET6, String(host.dropFirst().dropLast()), &address) == 1 else { return nil }
+            }
+            guard port.utf8.allSatisfy({ 0x30...0x39 ~= $0 }), UInt16(port) != nil else { return nil }
+            return text
+        }
     }
 
     package static var directory: ArgumentType {
@@ -75,7 +108,7 @@ extension ArgumentType<String> {
         ArgumentType(
             (words + ["FILE"]).joined(separator: "|"),
             expecting: "one of \(words.joined(separator: ", ")), or the path of a file",
-            completion: .wordsOrFiles(words)
+            completion: .wordsOrFiles(words), isInput: true
         ) { $0.isEmpty ? nil : $0 }
     }
 }

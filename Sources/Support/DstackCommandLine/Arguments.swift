@@ -1,9 +1,12 @@
-import DstackSystem
+package import DstackSystem
+import Glibc
 
 /// The values of a command line, read with the declarations as keys: `arguments[quote]`.
 package struct Arguments: Sendable {
     private let values: [String: any Sendable]
     private let given: Set<String>
+    /// Reads standard input to its end, where `-` was given for a file.
+    var standardInput: StandardInput = .process
 
     init(values: [String: any Sendable], given: Set<String>) {
         self.values = values
@@ -33,7 +36,7 @@ package struct Arguments: Sendable {
 }
 
 extension Arguments {
-    /// The bytes of a file that the command line names.
+    /// The bytes of a file that the command line names, or of standard input for `-`.
     ///
     /// - Parameter limit: the most bytes that are accepted.
     /// - Throws: a wrong request that names the option: a file that cannot be read is a mistake in the command line.
@@ -56,10 +59,36 @@ extension Arguments {
         _ path: String, _ specification: ArgumentSpecification, _ limit: Int
     ) throws(CommandFailure) -> [UInt8] {
         do throws(SystemError) {
-            return try File.read(path, limit: limit)
+            return path == StandardInput.name ? try standardInput.read(limit: limit) : try File.read(path, limit: limit)
         } catch {
-            throw CommandFailure(
-                .wrongRequest, "\(specification.label): \(error)", hint: "check the path and who may read it")
+            let hint: String? =
+                switch error.code {
+                case ENOENT, ENOTDIR: "check the path"
+                case EACCES, EPERM: "check who may read it"
+                case EISDIR: "name a file in the directory"
+                default: nil
+                }
+            throw CommandFailure(.wrongRequest, "\(specification.label): \(error)", hint: hint)
         }
+    }
+}
+
+/// Where a command reads what `-` stands for.
+package struct StandardInput: Sendable {
+    /// How a command line names it.
+    package static let name = "-"
+
+    private let body: @Sendable (_ limit: Int) throws(SystemError) -> [UInt8]
+
+    package init(_ body: @escaping @Sendable (_ limit: Int) throws(SystemError) -> [UInt8]) { self.body = body }
+
+    /// All of it; no more bytes than the limit.
+    package func read(limit: Int) throws(SystemError) -> [UInt8] { try body(limit) }
+
+    /// That of this process.
+    package static let process = StandardInput { limit throws(SystemError) in
+        let number = dup(STDIN_FILENO)
+        guard number >= 0 else { throw .last("read", "standard input") }
+        return try FileDescriptor(owning: number, name: "standard input").readToEnd(limit: limit)
     }
 }

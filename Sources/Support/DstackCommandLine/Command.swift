@@ -29,6 +29,8 @@ package struct Command: Sendable {
     package let arguments: [ArgumentSpecification]
     /// Options that are understood by this command and all below it.
     package let shared: [ArgumentSpecification]
+    /// What its exit statuses mean, where that can be said better than ``ExitStatus`` does.
+    package let statuses: [ExitStatus: String]
     package let rules: [ArgumentRule]
     package let subcommands: [Command]
     let action: Action?
@@ -37,9 +39,10 @@ package struct Command: Sendable {
     package init(
         _ name: String, _ summary: String, examples: [String], notes: [String] = [],
         arguments: [any ArgumentDeclaration] = [], shared: [any ArgumentDeclaration] = [],
-        rules: [ArgumentRule] = [], subcommands: [Command] = [], run action: @escaping Action
+        rules: [ArgumentRule] = [], statuses: [ExitStatus: String] = [:], subcommands: [Command] = [],
+        run action: @escaping Action
     ) {
-        self.init(name, summary, examples, notes, arguments, shared, rules, subcommands, action)
+        self.init(name, summary, examples, notes, arguments, shared, rules, statuses, subcommands, action)
     }
 
     /// A command that only groups others.
@@ -47,13 +50,13 @@ package struct Command: Sendable {
         _ name: String, _ summary: String, examples: [String], notes: [String] = [],
         shared: [any ArgumentDeclaration] = [], subcommands: [Command]
     ) {
-        self.init(name, summary, examples, notes, [], shared, [], subcommands, nil)
+        self.init(name, summary, examples, notes, [], shared, [], [:], subcommands, nil)
     }
 
     private init(
         _ name: String, _ summary: String, _ examples: [String], _ notes: [String],
         _ arguments: [any ArgumentDeclaration], _ shared: [any ArgumentDeclaration], _ rules: [ArgumentRule],
-        _ subcommands: [Command], _ action: Action?
+        _ statuses: [ExitStatus: String], _ subcommands: [Command], _ action: Action?
     ) {
         self.name = name
         self.summary = summary
@@ -62,6 +65,7 @@ package struct Command: Sendable {
         self.arguments = arguments.map(\.specification)
         self.shared = shared.map(\.specification)
         self.rules = rules
+        self.statuses = statuses
         self.subcommands = subcommands
         self.action = action
     }
@@ -84,11 +88,11 @@ package struct Command: Sendable {
         for specification in all where !names.insert(specification.name).inserted {
             mistakes.append("\(title): \(specification.label) is declared twice")
         }
-        var letters: Set<Character> = ["h"]
+        var letters: Set<Character> = ["h", "q"]
         for letter in all.compactMap(\.short) where !letters.insert(letter).inserted {
             mistakes.append("\(title): -\(letter) is declared twice")
         }
-        for reserved in ["help", "version"] where names.contains(reserved) {
+        for reserved in ["help", "version", "quiet"] where names.contains(reserved) {
             mistakes.append("\(title): --\(reserved) is built in")
         }
         if shared.contains(where: { $0.kind == .positional }) {
@@ -103,6 +107,9 @@ package struct Command: Sendable {
         }
         for member in rules.flatMap(\.members) where !names.contains(member.name) {
             mistakes.append("\(title): a rule names \(member.label), which is not declared")
+        }
+        for reserved in BuiltInCommand.allCases where path.count == 1 && subcommand(reserved.rawValue) != nil {
+            mistakes.append("\(title): `\(reserved.rawValue)` is built in")
         }
         if Set(subcommands.map(\.name)).count != subcommands.count {
             mistakes.append("\(title): two commands have the same name")

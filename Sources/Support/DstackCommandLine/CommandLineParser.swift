@@ -4,7 +4,8 @@ import DstackSystem
 enum Invocation: Sendable {
     case run(path: [Command], Arguments)
     case help(path: [Command])
-    case version
+    case version(isJSON: Bool)
+    case manual
     case completions(CompletionShell)
 }
 
@@ -41,7 +42,7 @@ struct CommandLineParser {
     private var title: String { path.map(\.name).joined(separator: " ") }
 
     private var options: [ArgumentSpecification] {
-        path.flatMap(\.shared) + command.arguments.filter { $0.kind != .positional }
+        path.flatMap(\.shared) + command.arguments.filter { $0.kind != .positional } + [Flag.quiet.specification]
     }
 
     private mutating func parse() throws(CommandFailure) -> Invocation {
@@ -51,10 +52,12 @@ struct CommandLineParser {
                 onlyPositionals = true
             } else if !onlyPositionals, word.utf8.count > 1, word.hasPrefix("-") {
                 if word == "--help" || word == "-h" { return .help(path: path) }
-                if word == "--version" { return .version }
+                if word == "--version" { return .version(isJSON: false) }
                 try word.hasPrefix("--") ? long(word) : short(word)
-            } else if !command.subcommands.isEmpty || (path.count == 1 && word == "completions") {
-                if path.count == 1, word == "completions" { return try completions() }
+            } else if path.count == 1, let builtIn = BuiltInCommand.of(path[0]).first(where: { $0.rawValue == word }) {
+                return try answer(builtIn)
+            } else if !command.subcommands.isEmpty {
+                if word == BuiltInCommand.help.rawValue, command.subcommand(word) == nil { return try help() }
                 try descend(word)
             } else {
                 positionals.append(word)
@@ -76,7 +79,8 @@ struct CommandLineParser {
 
     private mutating func descend(_ word: String) throws(CommandFailure) {
         guard let next = command.subcommand(word) else {
-            let suggestion = Suggestion.closest(to: word, among: command.subcommands.map(\.name))
+            let builtIn = path.count == 1 ? BuiltInCommand.of(path[0]).map(\.rawValue) : []
+            let suggestion = Suggestion.closest(to: word, among: command.subcommands.map(\.name) + builtIn)
             throw wrong(
                 "unknown command `\(word)`",
                 hint: suggestion.map { "did you mean `\(title) \($0)`?" }
@@ -149,12 +153,41 @@ struct CommandLineParser {
             hint: owners.first.map { "--\(name) belongs to `\($0.title)`: see `\($0.title) --help`" })
     }
 
+    // MARK: Commands that every program has
+
+    private mutating func answer(_ builtIn: BuiltInCommand) throws(CommandFailure) -> Invocation {
+        // Such options as `--quiet` change nothing here.
+        if words.contains("--help") || words.contains("-h") { return .help(path: path) }
+        switch builtIn {
+        case .help: return try help()
+        case .completions: return try completions()
+        case .version, .man:
+            let isJSON = builtIn == .version && words.first == "--json"
+            if isJSON { words.removeFirst() }
+            if let extra = words.first { throw wrong("unexpected argument `\(extra)`") }
+            return builtIn == .man ? .manual : .version(isJSON: isJSON)
+        }
+    }
+
+    /// `help verify` is `verify --help`.
+    private mutating func help() throws(CommandFailure) -> Invocation {
+        while let word = words.popFirst() {
+            let isBuiltIn = path.count == 1 && BuiltInCommand.of(path[0]).contains { $0.rawValue == word }
+            if isBuiltIn || word == "-h" || word == "--help" { break }
+            guard !command.subcommands.isEmpty, !word.hasPrefix("-") else {
+                throw wrong("unexpected argument `\(word)`", hint: "`\(path[0].name) help COMMAND` takes nothing else")
+            }
+            texts = [:]
+            try descend(word)
+        }
+        return .help(path: path)
+    }
+
     private mutating func completions() throws(CommandFailure) -> Invocation {
         let known = CompletionShell.allCases.map(\.rawValue).joined(separator: "|")
         guard let word = words.popFirst() else {
             throw wrong("the name of a shell is needed: `\(title) completions \(known)`")
         }
-        if word == "--help" || word == "-h" { return .help(path: path) }
         guard let shell = CompletionShell(rawValue: word), words.isEmpty else {
             throw wrong("completions needs the name of one shell: `\(title) completions \(known)`")
         }
@@ -165,7 +198,7 @@ struct CommandLineParser {
 
     private mutating func arguments() throws(CommandFailure) -> Arguments {
         try assignPositionals()
-        let all = path.flatMap(\.shared) + command.arguments
+        let all = path.flatMap(\.shared) + command.arguments + [Flag.quiet.specification]
         try addEnvironment(all)
 
         let given = Set(texts.keys)
@@ -173,6 +206,14 @@ struct CommandLineParser {
         guard missing.isEmpty else { throw wrong("missing: " + missing.map(\.usage).joined(separator: ", ")) }
         for rule in command.rules {
             if let complaint = rule.complaint(given: given) { throw wrong(complaint) }
+        }
+
+        let fromInput = all.filter { $0.isInput }
+            .flatMap { item in (texts[item.name] ?? []).filter { $0 == StandardInput.name }.map { _ in item.label } }
+        if let first = fromInput.first, let second = fromInput.dropFirst().first {
+            throw wrong(
+                "standard input can be read once only, and both \(first) and \(second) are `-`",
+                hint: "write one of them to a file, and name that")
         }
 
         var values = [String: any Sendable]()

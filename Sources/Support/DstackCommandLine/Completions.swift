@@ -34,19 +34,19 @@ struct CompletionTree {
         program = root.name
         identifier = String(root.name.map { $0.isLetter || $0.isNumber ? $0 : "_" })
         add(root, path: [], shared: [])
-        let shells = ArgumentType<String>.choice(CompletionShell.allCases.map(\.rawValue))
-        nodes.append(
-            Node(
-                path: "completions", options: Self.builtIn,
-                positionals: [Positional(required: shells, "the shell").specification], subcommands: []))
+        for command in BuiltInCommand.of(root) {
+            nodes.append(
+                Node(
+                    path: command.rawValue,
+                    options: (command == .version ? [Flag.json.specification] : []) + Self.builtIn,
+                    positionals: Self.positionals(of: command, root), subcommands: []))
+        }
     }
 
     private mutating func add(_ command: Command, path: [String], shared: [ArgumentSpecification]) {
         let shared = shared + command.shared
         var subcommands = command.subcommands.map { ($0.name, $0.summary) }
-        if path.isEmpty, command.positionals.isEmpty {
-            subcommands.append(("completions", "print completions for bash, zsh or fish"))
-        }
+        if path.isEmpty { subcommands += BuiltInCommand.of(command).map { ($0.rawValue, $0.summary) } }
         nodes.append(
             Node(
                 path: path.joined(separator: " "),
@@ -57,7 +57,20 @@ struct CompletionTree {
         }
     }
 
+    private static func positionals(of command: BuiltInCommand, _ root: Command) -> [ArgumentSpecification] {
+        switch command {
+        case .version, .man: []
+        case .completions:
+            [Positional(required: .choice(CompletionShell.allCases.map(\.rawValue)), "the shell").specification]
+        case .help:
+            // The words of the second floor follow those of the first.
+            [root.subcommands, root.subcommands.flatMap(\.subcommands)].filter { !$0.isEmpty }
+                .map { Positional(.choice($0.map(\.name)), "the command").specification }
+        }
+    }
+
     private static let builtIn = [
+        Flag.quiet.specification,
         Flag("help", short: "h", "show help").specification,
         Flag("version", "show the version").specification,
     ]

@@ -12,6 +12,7 @@ package final class Console: Sendable {
     private struct State {
         var hasPrinted = false
         var failure: SystemError?
+        var isQuiet = false
     }
 
     private let state = Mutex(State())
@@ -60,8 +61,16 @@ package final class Console: Sendable {
 
     // MARK: Everything else
 
-    /// Progress, for people.
-    package func note(_ text: String) { say(SafeText.lines(text)) }
+    /// Progress, for people; not where `--quiet` was given.
+    package func note(_ text: String) { if !isQuiet { say(SafeText.lines(text)) } }
+
+    /// What to do next, as the last line of a command that answered.
+    package func hint(_ text: String) { say(errorStyle.cyan("hint:") + " " + SafeText.lines(text)) }
+
+    /// Whether only results, warnings and errors are wanted.
+    package var isQuiet: Bool { state.withLock { $0.isQuiet } }
+
+    func beQuiet() { state.withLock { $0.isQuiet = true } }
 
     package func warn(_ text: String) {
         say(errorStyle.yellow("warning:") + " " + SafeText.lines(text))
@@ -70,7 +79,7 @@ package final class Console: Sendable {
     /// What was wrong, and as the last line what to do next.
     package func fail(_ message: String, hint: String? = nil) {
         say(errorStyle.red("error:") + " " + SafeText.lines(message))
-        if let hint { say(errorStyle.cyan("hint:") + " " + SafeText.lines(hint)) }
+        if let hint { self.hint(hint) }
     }
 
     private var errorStyle: TextStyle { TextStyle(usesColor: errorTerminal.usesColor) }

@@ -24,7 +24,7 @@ struct Help {
                 [style.bold(command.examples.count == 1 ? "Example" : "Examples")] + command.examples.map { "  " + $0 })
         }
         sections.append([style.bold("Usage")] + usage)
-        if !command.subcommands.isEmpty {
+        if !command.subcommands.isEmpty || !builtInCommands.isEmpty {
             sections.append(
                 [style.bold("Commands")] + table(command.subcommands.map { ($0.name, $0.summary) } + builtInCommands))
         }
@@ -37,14 +37,14 @@ struct Help {
         }
         let shared = path.flatMap(\.shared).map(row) + builtInOptions
         sections.append([style.bold(options.isEmpty ? "Options" : "General options")] + table(shared))
-        if path.count == 1 { sections.append([style.bold("Exit status")] + exitStatus) }
-        for note in command.notes { sections.append(wrap(note, first: "", rest: "")) }
+        for note in command.allNotes { sections.append(wrap(note, first: "", rest: "")) }
+        sections.append([style.bold("Exit status")] + table(command.exitStatuses))
         return sections.map { $0.joined(separator: "\n") }.joined(separator: "\n\n") + "\n"
     }
 
     // MARK: Usage
 
-    private var usage: [String] {
+    var usage: [String] {
         var lines = [String]()
         if command.action != nil || command.subcommands.isEmpty {
             lines += wrap(words: [title] + usageWords, first: "  ", rest: "      ")
@@ -86,7 +86,7 @@ struct Help {
 
     // MARK: Rows
 
-    private func row(_ specification: ArgumentSpecification) -> (String, String) {
+    func row(_ specification: ArgumentSpecification) -> (String, String) {
         var left = specification.usage
         if let short = specification.short { left = "-\(short), " + left }
         var facts = [String]()
@@ -98,19 +98,15 @@ struct Help {
     }
 
     private var builtInOptions: [(String, String)] {
-        [("-h, --help", "show this help"), ("--version", "show the version and the commit it was built from")]
+        [
+            row(Flag.quiet.specification), ("-h, --help", "show this help"),
+            ("--version", BuiltInCommand.version.summary),
+        ]
     }
 
     private var builtInCommands: [(String, String)] {
         guard path.count == 1 else { return [] }
-        return [("completions", "print completions for bash, zsh or fish")]
-    }
-
-    private var exitStatus: [String] {
-        [
-            "  0  yes, or done", "  1  no, with the reason", "  2  the request or the configuration is wrong",
-            "  3  the world failed (network, disk, peer)",
-        ]
+        return BuiltInCommand.of(path[0]).map { ($0.rawValue, $0.summary) }
     }
 
     /// Two columns; what is too long for the left one gets a line of its own.
@@ -144,5 +140,22 @@ struct Help {
             isEmpty = false
         }
         return lines + [line]
+    }
+}
+
+extension Command {
+    /// The notes, with what follows from the declarations.
+    var allNotes: [String] {
+        arguments.contains { $0.isInput }
+            ? notes + ["`-` in place of a file stands for standard input, for one of them."] : notes
+    }
+
+    /// What the exit statuses mean, in order.
+    var exitStatuses: [(String, String)] {
+        [
+            (ExitStatus.done, "yes, or done"), (.no, "no, with the reason"),
+            (.wrongRequest, "the request or the configuration is wrong"),
+            (.worldFailed, "the world failed (network, disk, peer)"),
+        ].map { status, meaning in ("\(status.rawValue)", statuses[status] ?? meaning) }
     }
 }

@@ -117,7 +117,7 @@ struct CommandLineTests {
     func refuses(line: String, message: String, hint: String?) async {
         let result = await SampleShell.run(line)
         #expect(result.status == .wrongRequest)
-        #expect(result.output == "")
+        #expect(result.output.isEmpty != line.contains("--json"))
         let lines = result.errors.split(separator: "\n")
         #expect(lines.count == 2)
         #expect(lines.first == "error: \(message)")
@@ -184,7 +184,8 @@ struct CommandLineTests {
         let path = try directory.file("q", "abc")
         func run(_ words: String...) async -> (DstackSystem.ExitStatus, String, String) {
             let (output, errors) = (MemorySink(), MemorySink())
-            let command = Command("read", "", examples: [""], arguments: [quote, log, file]) { arguments, console in
+            let command = Command("read", "", examples: [""], arguments: [quote, log, file, Flag.json]) {
+                arguments, console in
                 let log = try arguments.read(log, limit: 3)?.count ?? 0
                 console.print(
                     "\(try arguments.read(quote, limit: 3).count) \(log) \(try arguments.read(file, limit: 3).count)")
@@ -193,18 +194,72 @@ struct CommandLineTests {
             let console = Console(output: output, errors: errors)
             let shell = Shell(
                 command, build: BuildInfo(version: "1", commit: nil), console: console, environment: Environment([:]),
-                answeringFailures: { failure, words, console in console.print("{\(words.count): \(failure)}") })
+                standardInput: StandardInput { limit throws(SystemError) in
+                    if limit < 2 { throw SystemError("read", "standard input", code: EFBIG) }
+                    return [1, 2]
+                })
             return (await shell.run(words), output.text, errors.text)
         }
         #expect(await run("--quote", path, path) == (.done, "3 0 3\n", ""))
         #expect(await run("--quote", path, "--event-log", path, path) == (.done, "3 3 3\n", ""))
+        #expect(await run("--quote", "-", path) == (.done, "2 0 3\n", ""))
+        #expect(await run("--quote", path, "-") == (.done, "3 0 2\n", ""))
+        let twice = await run("--quote", "-", "-")
+        #expect(twice.0 == .wrongRequest)
+        #expect(twice.2.hasPrefix("error: standard input can be read once only, and both --quote and FILE are `-`\n"))
+
         let message = "FILE: cannot open /nonexistent: No such file or directory"
         #expect(
             await run("--quote", path, "/nonexistent") == (
-                .wrongRequest, "{3: \(message)}\n", "error: \(message)\nhint: check the path and who may read it\n"
+                .wrongRequest, "", "error: \(message)\nhint: check the path\n"
             ))
-        #expect(await run("--quote", "/dev/zero", path).1.hasPrefix("{3: --quote: cannot read /dev/zero: it is larger"))
-        #expect(await run("--quote").1 == "{1: --quote needs a value: --quote FILE}\n")
+        #expect(
+            await run("--quote", "/dev/zero", path).2.hasPrefix("error: --quote: cannot read /dev/zero: it is larger"))
+        #expect(await run("--quote", directory.path, path).2.hasSuffix("hint: name a file in the directory\n"))
+    }
+
+    @Test(
+        "with --json every failure is one object of the same form, null where there is nothing",
+        arguments: [
+            ("verfy --json", "did you mean `dstack-verifier verify`?"),
+            ("verify --json --quote", "`dstack-verifier verify --help` shows an example and all options"),
+            (
+                "cache clear --json",
+                "--json belongs to `dstack-verifier verify`: see `dstack-verifier verify --help`"
+            ),
+            ("version --json extra", "`dstack-verifier --help` shows an example and all options"),
+        ])
+    func failureObject(line: String, hint: String) async throws {
+        let result = await SampleShell.run(line)
+        #expect(result.status == .wrongRequest)
+        let object = try #require(JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+        #expect(object["verdict"] as? String == "error")
+        let reason = try #require(object["reason"] as? [String: Any])
+        #expect(Set(reason.keys) == ["code", "check", "message", "found", "expected", "hint"])
+        #expect(reason["code"] as? String == "wrong_request")
+        #expect(reason["hint"] as? String == hint)
+        for name in ["check", "found", "expected"] { #expect(reason[name] is NSNull) }
+        #expect(result.errors == "error: \(reason["message"] as? String ?? "")\nhint: \(hint)\n")
+    }
+
+    @Test("--quiet leaves results and errors, and nothing else", arguments: ["--quiet", "-q"])
+    func quiet(flag: String) async {
+        let result = await SampleShell.run("fetch-collateral \(flag) a")
+        #expect(result.output == "[\"a\"] 3 30.0 seconds []\n")
+        #expect(result.errors == "")
+        #expect(await SampleShell.run("cache clear \(flag)").errors.hasPrefix("error: disk"))
+    }
+
+    @Test(
+        "where to listen is an address and a port",
+        arguments: [
+            ("127.0.0.1:0", true), ("[::1]:8443", true), ("localhost:65535", true), ("foo", false), ("foo:", false),
+            (":80", false), ("::1:80", false), ("[::g]:80", false), ("a:65536", false), ("a:-1", false),
+            ("a:+1", false),
+            ("a b:1", false), ("a/b:1", false), ("[127.0.0.1]:1", false),
+        ])
+    func listenAddress(text: String, isRight: Bool) {
+        #expect((ArgumentType.listenAddress.parse(text) != nil) == isRight)
     }
 
     @Test("a secret is never repeated, wherever it was given")
@@ -264,6 +319,10 @@ struct CommandLineTests {
     func version() async {
         #expect(await SampleShell.run("--version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")
         #expect(await SampleShell.run("verify --version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")
+        #expect(await SampleShell.run("version").output == "dstack-verifier 0.1.0 (commit 1234abc)\n")
+        #expect(
+            await SampleShell.run("version --json").output
+                == #"{"name":"dstack-verifier","version":"0.1.0","commit":"1234abc"}"# + "\n")
     }
 
     @Test("random command lines are answered with one of the four statuses")

@@ -8,13 +8,17 @@ struct CompletionTests {
         "bash completes commands, options and values",
         .enabled(if: isInstalled("bash"), "bash is not installed"),
         arguments: [
-            (["v"], ["verify"]),
-            ([""], ["verify", "fetch-collateral", "cache", "completions"]),
+            (["v"], ["verify", "version"]),
+            ([""], ["verify", "fetch-collateral", "cache", "help", "version", "man", "completions"]),
+            (["help", "ver"], ["verify"]),
+            (["help", "cache", "cl"], ["clear"]),
+            (["version", "--j"], ["--json"]),
+            (["version", "--ver"], ["--version"]),
             (["--ver"], ["--verify", "--verify-cert", "--version"]),
             (["--config", "x", "ca"], ["cache"]),
             (["--config=x", "ca"], ["cache"]),
             (["cache", ""], ["show", "clear"]),
-            (["cache", "clear", "--"], ["--config", "--help", "--version"]),
+            (["cache", "clear", "--"], ["--config", "--quiet", "--help", "--version"]),
             (["verify", "--po"], ["--policy"]),
             (["verify", "--policy", "st"], ["standard", "strict"]),
             (["verify", "--policy", "=", "stri"], ["strict"]),
@@ -67,9 +71,9 @@ struct CompletionTests {
     @Test(
         "zsh completes commands, options and values", .enabled(if: isInstalled("zsh"), "zsh is not installed"),
         arguments: [
-            (["v"], "command:verify fetch-collateral cache completions"),
+            (["v"], "command:verify fetch-collateral cache help version man completions"),
             (["--config=x", "cache", ""], "command:show clear"),
-            (["cache", "clear", "--"], "-o:--config --help --version"),
+            (["cache", "clear", "--"], "-o:--config --quiet --help --version"),
             (["verify", "--policy", ""], "add:authentic standard strict files"),
             (["verify", "--policy=st"], "set add:authentic standard strict files"),
             (["verify", "--quote", ""], "files"),
@@ -108,7 +112,7 @@ struct CompletionTests {
         }
         #expect(try complete("dstack-verifier verify --policy str") == ["strict"])
         #expect(try complete("dstack-verifier cache ").sorted() == ["clear", "show"])
-        #expect(try complete("dstack-verifier v") == ["verify"])
+        #expect(try complete("dstack-verifier v") == ["verify", "version"])
         #expect(try complete("dstack-verifier --config x verify --j") == ["--json"])
     }
 }

@@ -38,10 +38,19 @@ struct HelpTests {
 
                 General options
                   --config FILE  the configuration (or DSTACK_VERIFIER_CONFIG)
+                  -q, --quiet    say nothing but results, warnings and errors
                   -h, --help     show this help
                   --version      show the version and the commit it was built from
 
                 Nothing is fetched: the collateral decides, together with the pinned root.
+
+                `-` in place of a file stands for standard input, for one of them.
+
+                Exit status
+                  0  accepted
+                  1  rejected
+                  2  the request or the configuration is wrong
+                  3  the world failed (network, disk, peer)
 
                 """)
     }
@@ -65,6 +74,9 @@ struct HelpTests {
                   verify            decide whether a quote is genuine, and what it proves
                   fetch-collateral  get what is needed to verify quotes offline
                   cache             look after stored collateral
+                  help              show help, of the program or of a command
+                  version           show the version and the commit it was built from
+                  man               print the manual page, to be read with `man -l -`
                   completions       print completions for bash, zsh or fish
 
                 Options
@@ -73,8 +85,11 @@ struct HelpTests {
 
                 General options
                   --config FILE  the configuration (or DSTACK_VERIFIER_CONFIG)
+                  -q, --quiet    say nothing but results, warnings and errors
                   -h, --help     show this help
                   --version      show the version and the commit it was built from
+
+                `-` in place of a file stands for standard input, for one of them.
 
                 Exit status
                   0  yes, or done
@@ -83,5 +98,38 @@ struct HelpTests {
                   3  the world failed (network, disk, peer)
 
                 """)
+    }
+
+    @Test(
+        "`help` before a command is `--help` after it, at every floor",
+        arguments: [
+            ("help", "--help"), ("help verify", "verify --help"), ("help cache clear", "cache clear --help"),
+            ("cache help clear", "cache clear --help"), ("help --help", "--help"), ("help completions", "--help"),
+            ("version --help", "--help"), ("--config x help verify", "verify --help"),
+        ])
+    func helpCommand(line: String, same: String) async {
+        let result = await SampleShell.run(line)
+        #expect(result.status == .done)
+        #expect(result.errors == "")
+        #expect(result.output == (await SampleShell.run(same)).output)
+    }
+
+    @Test("every help says the exit statuses once")
+    func statuses() async {
+        for line in ["", "verify", "fetch-collateral", "cache", "cache clear"] {
+            let text = await SampleShell.run(line + " --help").output
+            #expect(text.split(separator: "Exit status", omittingEmptySubsequences: false).count == 2, "\(line)")
+        }
+    }
+
+    @Test("no help is wider than the terminal, but for words that are", arguments: [60, 80, 140])
+    func width(_ columns: Int) async {
+        let terminal = Terminal(isInteractive: true, width: columns, usesColor: false)
+        for line in ["--help", "fetch-collateral --help", "cache --help"] {
+            let text = await SampleShell.run(line, terminal: terminal).output
+            for line in text.split(separator: "\n") where !line.contains("dstack-verifier") {
+                #expect(line.count <= min(columns, 100), "\(line)")
+            }
+        }
     }
 }

@@ -36,7 +36,8 @@ enum SampleShell {
         rules: [
             .exactlyOne(of: quote, attestation), .atMostOne(of: attestation, eventLog),
             .argument(appCompose, requires: eventLog),
-        ]
+        ],
+        statuses: [.yes: "accepted", .no: "rejected"]
     ) { arguments, console in
         console.print(
             "policy=\(arguments[policy]) at=\(arguments[at].map { "\($0)" } ?? "now") json=\(arguments[json])")
@@ -80,7 +81,7 @@ enum SampleShell {
     /// Runs a command line, its words separated by spaces.
     static func run(
         _ line: String, environment: [String: String] = [:], output: (any ByteSink)? = nil,
-        terminal: Terminal = .plain
+        terminal: Terminal = .plain, input: String = ""
     ) async -> (status: ExitStatus, output: String, errors: String) {
         let results = MemorySink()
         let errors = MemorySink()
@@ -88,7 +89,7 @@ enum SampleShell {
             output: output ?? results, errors: errors, outputTerminal: terminal, errorTerminal: terminal)
         let shell = Shell(
             root, build: BuildInfo(version: "0.1.0", commit: "1234abc"), console: console,
-            environment: Environment(environment))
+            environment: Environment(environment), standardInput: StandardInput { _ in Array(input.utf8) })
         let status = await shell.run(line.split(separator: " ").map(String.init))
         return (status, results.text, errors.text)
     }
