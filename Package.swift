@@ -107,17 +107,21 @@ let package = Package(
             ]),
 
         // Shells
+        .target(
+            name: "DstackShells",
+            dependencies: ["DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem"],
+            path: "Sources/Executables/Shared", swiftSettings: house),
         shell(
             "dstack",
             [
                 "DstackAttestation", "DstackCommandLine", "DstackCrypto", "DstackDevelopment", "DstackEncoding",
-                "DstackMockTEE", "DstackSystem",
+                "DstackMockTEE", "DstackShells", "DstackSystem",
             ]),
         shell(
             "dstack-verifier",
             [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPServer", "DstackSystem",
+                "DstackHTTPServer", "DstackShells", "DstackSystem",
             ]),
 
         shell(

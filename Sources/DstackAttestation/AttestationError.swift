@@ -64,5 +64,8 @@ extension AttestationError: Equatable {
 
 extension AttestationError: CustomStringConvertible {
     /// `subject: reason (hint)`.
-    public var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+    public var description: String { message + (hint.isEmpty ? "" : " (\(hint))") }
+
+    /// `subject: reason`, where the hint is shown by itself.
+    package var message: String { "\(subject): \(reason)" }
 }

@@ -13,8 +13,9 @@ extension EndpointReport {
                     reason.member("code", failure.code.rawValue)
                     reason.member("check", failure.check)
                     reason.member("message", failure.message)
-                    reason.member("found", failure.found)
-                    reason.member("expected", failure.expected)
+                    reason.member("found", failure.found.isEmpty ? nil : failure.found)
+                    reason.member("expected", failure.expected.isEmpty ? nil : failure.expected)
+                    reason.member("hint", hint)
                 }
             } else {
                 object.null("reason")

@@ -39,16 +39,22 @@ public struct EndpointReport: Sendable {
         public let found: String
         /// What was expected; empty if there is nothing to show.
         public let expected: String
+        /// What to do about it, where whoever found it knew; else empty.
+        let hint: String
 
         /// `check: message`.
         public var description: String { "\(check): \(message)" }
 
-        init(check: Check, code: FailureCode, message: String, found: String = "", expected: String = "") {
+        init(
+            check: Check, code: FailureCode, message: String, found: String = "", expected: String = "",
+            hint: String = ""
+        ) {
             self.check = check.rawValue
             self.code = code
             self.message = message
             self.found = found
             self.expected = expected
+            self.hint = hint
         }
 
         init(_ failure: VerificationReport.Failure) {
@@ -57,6 +63,7 @@ public struct EndpointReport: Sendable {
             message = failure.message
             found = failure.found
             expected = failure.expected
+            hint = ""
         }
     }
 
@@ -139,18 +146,7 @@ public struct EndpointReport: Sendable {
 
     /// Whether the TEE is simulated, so that nothing about hardware is proven: by the root, or, where that is a real one, by
     /// what the platform's own certificate says.
-    public var isSimulated: Bool {
-        trustAnchor.isSimulated || platformName?.hasPrefix("Simulated") == true
-    }
-
-    /// The name in the platform's certificate, verified or not; nil if there is none that can be read.
-    var platformName: String? {
-        if let leaf = evidence?.facts.platform?.leaf { return leaf.subjectCommonName }
-        guard case .pckCertificateChain(let pem)? = evidence?.quote?.signature.certificationData.content,
-            let der = try? PEM.decode(pem, label: "CERTIFICATE").first
-        else { return nil }
-        return (try? Certificate(der: der))?.subjectCommonName
-    }
+    public var isSimulated: Bool { trustAnchor.isSimulated || evidence?.isSimulated == true }
 
     /// What no verification of this kind can show, or what this one was not asked to show.
     public var notChecked: [String] {

@@ -85,7 +85,7 @@ public struct EndpointVerifier: Sendable {
             report.evidence?.binding = claim.binding
             guard let failure = report.evidence?.failureToReachAnchor else { throw error }
             report.problem = EndpointReport.Failure(failure)
-            report.collateralAbsence = error.description
+            report.collateralAbsence = error.message
             return report
         }
         report.evidence = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time)
@@ -139,7 +139,7 @@ public struct EndpointVerifier: Sendable {
         do throws(AttestationError) {
             return try body()
         } catch {
-            throw EndpointReport.Failure(check: check, code: .malformed, message: error.description)
+            throw EndpointReport.Failure(check: check, code: .malformed, message: error.message, hint: error.hint)
         }
     }
 

@@ -36,7 +36,7 @@ struct EvidenceEvaluation {
             } catch {
                 attestation = nil
                 quote = nil
-                checks.fail(.envelopeFormat, .malformed, error.description)
+                checks.fail(.envelopeFormat, .malformed, error)
             }
         }
     }
@@ -64,7 +64,7 @@ struct EvidenceEvaluation {
                 evaluate(
                     try Attestation(quote: bytes, eventLog: eventLog, config: configuration), report, quote, pck)
             } catch {
-                checks.fail(.eventLogFormat, .malformed, error.description)
+                checks.fail(.eventLogFormat, .malformed, error)
             }
         case .envelope:
             guard let attestation else { return }
@@ -97,7 +97,7 @@ struct EvidenceEvaluation {
             recordCompose(identity)
             recordExpected(identity, facts.measurements)
         } catch {
-            checks.fail(.applicationIdentity, .malformed, error.description)
+            checks.fail(.applicationIdentity, .malformed, error)
         }
         recordImage(attestation, report, &facts)
         if let identity = facts.identity, let measurements = facts.measurements, let pck {

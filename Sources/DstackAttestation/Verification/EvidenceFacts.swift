@@ -50,18 +50,4 @@ public struct EvidenceFacts: Sendable {
         object.member("os_image_hash_verified", osImageHash != nil)
         object.member("acpi_tables_verified", areACPITablesVerified)
     }
-
-    /// Lines for a person about the application.
-    var trees: [Tree] {
-        guard let identity else { return [] }
-        var application = Tree("application \(identity.appID), by replay of \(replayed.runtimeEvents.count) events")
-        application.children.append(Tree("compose_hash \(identity.composeHash)"))
-        if let instance = identity.instanceID { application.children.append(Tree("instance_id  \(instance)")) }
-        if let provider = identity.keyProvider {
-            application.children.append(
-                Tree("key provider \(provider.kind.rawValue) \(Hex.encode(provider.id.prefix(16)))"))
-        }
-        if let osImageHash { application.children.append(Tree("os_image     \(osImageHash)")) }
-        return [application]
-    }
 }

@@ -190,7 +190,7 @@ extension FixedBytes {
 
 extension Quote {
     /// "TDX 1.0 trust domain", for people.
-    var encodedDescription: String {
+    package var encodedDescription: String {
         switch body {
         case .sgxEnclave: "SGX enclave"
         case .td10: "TDX 1.0 trust domain"

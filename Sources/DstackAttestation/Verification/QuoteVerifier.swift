@@ -163,7 +163,7 @@ struct QuoteVerification {
             quote = .success(try Quote(parsing: bytes))
         } catch {
             quote = .failure(error)
-            checks.fail(.quoteFormat, .malformed, error.description)
+            checks.fail(.quoteFormat, .malformed, error)
         }
         checks.merge(self.evidence.checks)
     }

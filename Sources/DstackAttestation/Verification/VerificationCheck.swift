@@ -117,6 +117,8 @@ struct CheckList: Sendable {
     private var entries: [Entry] = []
     /// Where each check stands in `entries`, plus one; 0 for one that was not recorded. Room for every ``CheckID``.
     private var positions = FixedBytes<128>()
+    /// What to do about failures, where whoever found them knew it.
+    private var hints: [CheckID: String] = [:]
 
     private func outcome(_ id: CheckID) -> VerificationCheck.Outcome {
         let position = Int(positions[Int(id.rawValue)])
@@ -149,6 +151,14 @@ struct CheckList: Sendable {
         record(Entry(id: id, outcome: .failed(code), message: message, found: found, expected: expected))
     }
 
+    /// Fails for input that could not be read.
+    mutating func fail(_ id: CheckID, _ code: FailureCode, _ error: AttestationError) {
+        if !error.hint.isEmpty, hints[id] == nil { hints[id] = error.hint }
+        fail(id, code, error.message)
+    }
+
+    func hint(for id: CheckID) -> String? { hints[id] }
+
     mutating func fail(_ id: CheckID, _ issue: CheckIssue) {
         fail(id, issue.code, issue.message, found: issue.found, expected: issue.expected)
     }
@@ -174,6 +184,7 @@ struct CheckList: Sendable {
     /// Takes over what another list has recorded.
     mutating func merge(_ other: CheckList) {
         for entry in other.entries { record(entry) }
+        hints.merge(other.hints) { first, _ in first }
     }
 
     func hasPassed(_ id: CheckID) -> Bool {

@@ -21,15 +21,16 @@ extension VerificationReport {
                 reason.member("code", failure.code.rawValue)
                 reason.member("check", failure.check.name)
                 reason.member("message", failure.message)
-                reason.member("found", failure.found)
-                reason.member("expected", failure.expected)
+                reason.member("found", failure.found.isEmpty ? nil : failure.found)
+                reason.member("expected", failure.expected.isEmpty ? nil : failure.expected)
+                reason.member("hint", hint)
             }
         } else {
             object.null("reason")
         }
         object.member("status", status?.rawValue)
         object.member("advisory_ids", advisoryIDs)
-        object.member("simulated", trustAnchor.isSimulated)
+        object.member("simulated", isSimulated)
         object.member("binding", binding?.rawValue)
         object.member("verified_at", RFC3339.format(time))
         object.member("valid_until", validUntil.map { RFC3339.format($0) })

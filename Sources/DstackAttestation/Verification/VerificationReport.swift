@@ -31,7 +31,7 @@ public struct VerificationReport: Sendable {
         public var description: String { "\(check.name): \(message)" }
     }
 
-    private let list: CheckList
+    let list: CheckList
     /// What was accepted.
     public let policy: VerificationPolicy
     /// The root that everything leads back to.

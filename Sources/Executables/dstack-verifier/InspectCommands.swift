@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCommandLine
 import DstackEncoding
+import DstackShells
 import DstackSystem
 
 /// `parse`, `replay` and `compose-hash`: what stands in evidence, without any judgement of it.
@@ -13,14 +14,17 @@ enum InspectCommands {
 
     static let parse = Command(
         "parse", "shows the fields of a quote, unverified",
-        examples: ["dstack-verifier parse q.bin"], arguments: [quoteFile]
+        examples: ["dstack-verifier parse q.bin"], notes: ["The fields are one JSON object, with or without --json."],
+        arguments: [quoteFile, Flag.json], statuses: [.no: "what was given is no quote"]
     ) { arguments, console in
         let bytes = Evidence.binary(from: try arguments.read(quoteFile, limit: limit))
         do throws(AttestationError) {
             console.print(String(decoding: try Quote(parsing: bytes).json, as: UTF8.self))
             return .done
         } catch {
-            throw CommandFailure(.no, "not a quote: \(error.description)")
+            throw CommandFailure(
+                .no, "not a quote: \(error.message)", hint: error.hint.isEmpty ? nil : error.hint,
+                code: error.code.rawValue)
         }
     }
 
@@ -33,30 +37,60 @@ enum InspectCommands {
     static let replay = Command(
         "replay", "shows the registers that an event log leads to",
         examples: ["dstack-verifier replay event-log.json", "dstack-verifier replay event-log.json --quote q.bin"],
-        arguments: [logFile, replayQuote]
+        arguments: [logFile, replayQuote, Flag.json],
+        statuses: [.no: "the log cannot be replayed, or does not lead to the quote's registers"]
     ) { arguments, console in
         let log = try arguments.read(logFile, limit: limit)
         let quote = try arguments.read(replayQuote, limit: limit)
         do throws(AttestationError) {
             let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
             let replayed = try (isText ? EventLog(json: log) : EventLog(ccel: log)).replay()
-            for register in RTMR.allCases {
-                console.print("rtmr\(register.rawValue) \(replayed.registers[register].hex)")
+            guard let bytes = quote else {
+                show(replayed, nil, isJSON: arguments[Flag.json], console)
+                return .done
             }
-            guard let bytes = quote else { return .done }
             guard let report = try Quote(parsing: Evidence.binary(from: bytes)).body.tdReport else {
                 throw AttestationError(
                     .invalidQuote, subject: "--quote", reason: "an SGX quote has no runtime registers")
             }
             let differences = replayed.compare(with: report.rtmrs).filter { !$0.matches }
+            show(replayed, differences, isJSON: arguments[Flag.json], console)
             for difference in differences {
                 console.fail("\(difference.register) differs: the quote has \(difference.quoted.hex)")
             }
             if differences.isEmpty { console.note("all four registers are the quote's") }
             return differences.isEmpty ? .yes : .no
         } catch {
-            throw CommandFailure(.no, error.description)
+            throw CommandFailure(.no, error)
         }
+    }
+
+    private static func show(
+        _ replayed: ReplayedEventLog, _ differences: [ReplayedEventLog.Comparison]?, isJSON: Bool, _ console: Console
+    ) {
+        guard isJSON else {
+            for register in RTMR.allCases {
+                console.print("rtmr\(register.rawValue) \(replayed.registers[register].hex)")
+            }
+            return
+        }
+        var writer = JSONWriter()
+        writer.object { object in
+            for register in RTMR.allCases {
+                object.member("rtmr\(register.rawValue)", replayed.registers[register].hex)
+            }
+            object.member("events", replayed.log.events.count)
+            object.member("matches", differences?.isEmpty)
+            object.array("differences") { array in
+                for difference in differences ?? [] {
+                    array.object { item in
+                        item.member("register", "rtmr\(difference.register.rawValue)")
+                        item.member("quoted", difference.quoted.hex)
+                    }
+                }
+            }
+        }
+        console.print(writer.text)
     }
 
     // MARK: compose-hash
@@ -67,17 +101,27 @@ enum InspectCommands {
 
     static let composeHash = Command(
         "compose-hash", "prints the compose hash and the default application id of an app-compose.json",
-        examples: ["dstack-verifier compose-hash app-compose.json"], arguments: [composeFile, normalized]
+        examples: ["dstack-verifier compose-hash app-compose.json"],
+        arguments: [composeFile, normalized, Flag.json], statuses: [.no: "what was given is no app-compose.json"]
     ) { arguments, console in
         let bytes = try arguments.read(composeFile, limit: limit)
         do throws(AttestationError) {
             let compose = try AppCompose(parsing: bytes)
             let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
-            console.print("compose_hash \(hash)")
-            console.print("app_id \(AppID(defaultFor: hash))")
+            if arguments[Flag.json] {
+                var writer = JSONWriter()
+                writer.object { object in
+                    object.member("compose_hash", "\(hash)")
+                    object.member("app_id", "\(AppID(defaultFor: hash))")
+                }
+                console.print(writer.text)
+            } else {
+                console.print("compose_hash \(hash)")
+                console.print("app_id \(AppID(defaultFor: hash))")
+            }
             return .done
         } catch {
-            throw CommandFailure(.no, error.description)
+            throw CommandFailure(.no, error)
         }
     }
 }

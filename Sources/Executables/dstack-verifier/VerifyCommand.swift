@@ -1,126 +1,85 @@
 import DstackAttestation
 import DstackCommandLine
-import DstackEncoding
+import DstackShells
 import DstackSystem
 
 /// `verify`: evidence in, report out.
 enum VerifyCommand {
-    private static let quote = Option("quote", .file, "the quote, binary or hexadecimal")
-    private static let attestation = Option(
-        "attestation", .file, "an attestation envelope in place of quote and event log, binary or hexadecimal")
-    private static let collateral = Option(required: "collateral", .file, "Intel's collateral, JSON")
-    private static let eventLog = Option("event-log", .file, "the event log, dstack's JSON or binary (CCEL)")
-    private static let appCompose = Option(
-        "app-compose", .file, "your own copy of app-compose.json, to compare with the measured one")
-    private static let vmConfig = Option("vm-config", .file, "the VM configuration, JSON, to verify the OS image")
-    private static let policy = Option(
-        "policy", .choiceOrFile(["authentic", "standard", "strict"]), default: "standard",
-        "what to accept: a preset or a policy file")
-    private static let trustRoot = Option(
-        "trust-root", .file, "another root certificate than Intel's, PEM or DER; for simulated TEEs")
-    private static let at = Option("at", .time, "the time to verify at, Unix seconds or RFC 3339; now if left out")
-    private static let checks = Flag("checks", "list every check, not only those that failed")
+    private static let collateral = Option("collateral", .file, "Intel's collateral, JSON; `-` for standard input")
+    private static let fetch = Flag("fetch", "fetch the collateral, in place of a file")
+    private static let services = CollateralOptions.services("url")
 
     static let command = Command(
         "verify", "decides whether a quote or an attestation is genuine and acceptable",
         examples: [
             "dstack-verifier verify --quote q.bin --collateral c.json --policy strict",
             "dstack-verifier verify --attestation a.bin --collateral c.json --at 2026-10-20T00:00:00Z --json",
+            "dstack-verifier verify --quote q.bin --fetch --cache ~/.cache/dstack",
         ],
         notes: [
             "Presets: authentic (genuine, not revoked, not debug; any other TCB status passes and is reported), standard "
                 + "(UpToDate or SWHardeningNeeded), strict (UpToDate only; no dynamic platform, cached keys or "
-                + "multithreading). A policy file is a JSON object; docs/verification.md lists its members."
+                + "multithreading). A policy file is a JSON object; docs/verification.md lists its members.",
+            "Without --fetch nothing is asked of a network. What is fetched is trusted no more than a file.",
         ],
         arguments: [
-            quote, attestation, collateral, eventLog, appCompose, vmConfig, policy, trustRoot, at, Flag.json, checks,
+            EvidenceFiles.quote, EvidenceFiles.attestation, collateral, fetch, EvidenceFiles.eventLog,
+            EvidenceFiles.appCompose, EvidenceFiles.vmConfig,
+        ] + JudgementOptions.declarations + [
+            services, CollateralOptions.cache, CollateralOptions.authorities, CollateralOptions.update,
         ],
         rules: [
-            .exactlyOne(of: quote, attestation), .atMostOne(of: attestation, eventLog),
-            .atMostOne(of: attestation, vmConfig),
+            .exactlyOne(of: EvidenceFiles.quote, EvidenceFiles.attestation), .exactlyOne(of: collateral, fetch),
+            .atMostOne(of: EvidenceFiles.attestation, EvidenceFiles.eventLog),
+            .atMostOne(of: EvidenceFiles.attestation, EvidenceFiles.vmConfig),
+            .argument(services, requires: fetch), .argument(CollateralOptions.cache, requires: fetch),
+            .argument(CollateralOptions.authorities, requires: fetch),
+            .argument(CollateralOptions.update, requires: fetch),
+        ],
+        statuses: [
+            .yes: "accepted", .no: "rejected, with the reason",
+            .worldFailed: "the collateral cannot be fetched, or the result not be written",
         ],
         run: run)
 
-    /// The most bytes read of any file.
-    private static let limit = 16 << 20
+    private static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
+        let verifier = try JudgementOptions.verifier(arguments)
+        let policy = try JudgementOptions.policy(arguments)
+        let configuration = try CollateralOptions.configuration(
+            arguments, services: services, update: CollateralOptions.update)
+        let file = try arguments.read(collateral, limit: JudgementOptions.limit)
+        let (evidence, reader) = try EvidenceFiles.evidence(arguments)
+        let time = JudgementOptions.time(arguments)
 
-    private static func run(_ arguments: Arguments, _ console: Console) throws -> ExitStatus {
-        let anchor = try arguments.read(trustRoot, limit: limit).map { bytes throws(CommandFailure) in
-            try wrongRequest { () throws(AttestationError) in try TrustAnchor(certificate: bytes) }
-        }
-        let chosenPolicy = try policy(arguments)
-        let collateralBytes = try arguments.read(collateral, limit: limit)
-        let evidence = try readEvidence(arguments)
-        let parsed: QuoteCollateral
-        do throws(AttestationError) {
-            parsed = try QuoteCollateral(parsingJSON: collateralBytes)
-        } catch {
-            if arguments[Flag.json] {
-                console.print(refusal(check: "collateral_format", code: "malformed", error.description))
-            } else {
-                console.print(
-                    "REJECTED collateral that cannot be read\n  because \(SafeText.line(error.description))")
+        if let file {
+            let given: QuoteCollateral
+            do throws(AttestationError) {
+                given = try QuoteCollateral(parsingJSON: file)
+            } catch {
+                return console.refuse(
+                    "collateral that cannot be read", check: "collateral_format", code: "malformed", error.message,
+                    hint: error.hint.isEmpty ? nil : error.hint, arguments)
             }
-            if !error.hint.isEmpty { console.hint(error.hint) }
-            return .no
+            return console.show(
+                verifier.verify(evidence, collateral: given, policy: policy, at: time), arguments)
         }
-        let report = QuoteVerifier(trustAnchor: anchor ?? .intel).verify(
-            evidence, collateral: parsed, policy: chosenPolicy, at: arguments[at] ?? SystemWallClock().unixSeconds)
-        if arguments[Flag.json] {
-            console.print(String(decoding: report.json(), as: UTF8.self))
-        } else {
-            let style = VerificationReport.TextStyle(
-                isColored: console.outputTerminal.usesColor, listsChecks: arguments[checks],
-                shortensHashes: console.outputTerminal.isInteractive)
-            console.print(String(report.text(style: style).dropLast()))
+
+        // What does not lead to the root is a no whatever is fetched, and nobody is asked about it.
+        let leading = verifier.verifyWithoutCollateral(evidence, policy: policy, at: time)
+        let quote: Quote
+        do throws(AttestationError) { quote = try reader.quote() } catch { return console.show(leading, arguments) }
+        if let failure = leading.failureToReachAnchor {
+            return console.refuse(
+                quote.encodedDescription + (leading.isSimulated ? " [simulated]" : ""), check: failure.check.name,
+                code: failure.code.rawValue, failure.message, hint: leading.hint, arguments)
         }
-        return report.verdict == .accepted ? .yes : .no
-    }
-
-    private static func readEvidence(_ arguments: Arguments) throws -> Evidence {
-        let compose = try arguments.read(appCompose, limit: limit)
-        if let bytes = try arguments.read(attestation, limit: limit) {
-            return Evidence(attestation: Evidence.binary(from: bytes), appCompose: compose)
-        }
-        return Evidence(
-            quote: Evidence.binary(from: try arguments.read(quote, limit: limit) ?? []),
-            eventLog: try arguments.read(eventLog, limit: limit),
-            configuration: try arguments.read(vmConfig, limit: limit).map { String(decoding: $0, as: UTF8.self) } ?? "",
-            appCompose: compose)
-    }
-
-    private static func policy(_ arguments: Arguments) throws -> VerificationPolicy {
-        if let preset = VerificationPolicy.preset(named: arguments[policy]) { return preset }
-        let bytes = try arguments.read(policy, limit: 1 << 20)
-        return try wrongRequest { () throws(AttestationError) in try VerificationPolicy(parsingJSON: bytes) }
-    }
-
-    /// A root or a policy that makes no sense is a mistake in the request, not a verdict on evidence.
-    private static func wrongRequest<Value>(
-        _ body: () throws(AttestationError) -> Value
-    ) throws(CommandFailure) -> Value {
         do throws(AttestationError) {
-            return try body()
+            let fetched = try await CollateralService(configuration).fetch(for: quote)
+            for note in fetched.notes { console.note(note) }
+            return console.show(
+                verifier.verify(evidence, collateral: fetched.collateral, policy: policy, at: time), arguments)
         } catch {
-            throw CommandFailure(.wrongRequest, error.description, hint: error.hint.isEmpty ? nil : error.hint)
+            throw CommandFailure(.worldFailed, error)
         }
-    }
-
-    /// The JSON object for what never came to a verification; the members of a report that a program looks at first.
-    static func refusal(check: String, code: String, _ message: String) -> String {
-        var writer = JSONWriter()
-        writer.object { object in
-            object.member("verdict", "rejected")
-            object.object("reason") { reason in
-                reason.member("code", code)
-                reason.member("check", check)
-                reason.member("message", message)
-                reason.member("found", "")
-                reason.member("expected", "")
-            }
-            object.member("status", String?.none)
-            object.member("advisory_ids", [])
-        }
-        return writer.text
     }
 }

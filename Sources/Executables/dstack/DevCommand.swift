@@ -59,11 +59,27 @@ enum DevCommand {
 
     private static let down = Command(
         "down", "ends everything that `dstack dev up` started", examples: ["dstack dev down"],
-        arguments: [directory]
+        arguments: [directory, Flag.json]
     ) { arguments, console in
         try await explained {
             let directory = try place(arguments)
             let ended = try await DevelopmentSystem(directory, note: { console.note($0) }).down()
+            if arguments[Flag.json] {
+                var writer = JSONWriter()
+                writer.object { object in
+                    object.member("directory", directory.path)
+                    object.array("ended") { array in
+                        for component in ended {
+                            array.object { item in
+                                item.member("name", component.name)
+                                item.member("pid", component.processID)
+                            }
+                        }
+                    }
+                }
+                console.print(writer.text)
+                return .done
+            }
             for component in ended { console.print("ended \(component.name) (process \(component.processID))") }
             if ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
             return .done

@@ -3,6 +3,7 @@ import DstackCommandLine
 import DstackCrypto
 import DstackDevelopment
 import DstackEncoding
+import DstackShells
 import DstackSystem
 import Glibc
 
@@ -37,7 +38,7 @@ struct DevSession: Sendable {
                 (url, isReused) = try await start()
                 report = try await verify(url)
             }
-            var style = EndpointReport.TextStyle(console.outputTerminal)
+            var style = ReportStyle(console)
             // Much of it is about real machines. Below stands a command that lists it.
             style.listsUnchecked = report.verdict != .accepted
             console.print(String(report.text(style: style).dropLast()))

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackCommandLine
+import DstackEncoding
 import DstackMockTEE
 import DstackSystem
 import Glibc
@@ -27,7 +28,7 @@ enum MockTEECommand {
             "The quote chains to a root that is made in the directory, never to Intel's, and every report under that root "
                 + "says so. A directory that has a platform keeps it."
         ],
-        arguments: [directory, appCompose, reportData]
+        arguments: [directory, appCompose, reportData, Flag.json]
     ) { arguments, console in
         let path = arguments[directory]
         do {
@@ -37,15 +38,27 @@ enum MockTEECommand {
             let attestation = try boot.attestation(
                 reportData: ReportData(padding: arguments[reportData] ?? []))
             let collateral = try platform.collateral(for: .tdx, at: SystemWallClock().unixSeconds)
+            var names: [String] = []
             for (name, bytes) in [
                 ("app-compose.json", compose), ("quote.bin", attestation.quote ?? []),
                 ("event-log.json", Array(boot.eventLog.json.utf8)), ("vm-config.json", Array(boot.vmConfig.utf8)),
                 ("attestation.bin", attestation.encoded.bytes), ("collateral.json", collateral.json),
             ] {
                 try AtomicFile.write(bytes, to: path + "/" + name, mode: .readable)
-                console.print(path + "/" + name)
+                names.append(name)
             }
-            console.print(path + "/root.pem")
+            names.append("root.pem")
+            if arguments[Flag.json] {
+                var writer = JSONWriter()
+                writer.object { object in
+                    object.member("directory", path)
+                    object.member("files", names)
+                    object.member("simulated", true)
+                }
+                console.print(writer.text)
+            } else {
+                for name in names { console.print(SafeText.line(path + "/" + name)) }
+            }
             return .done
         } catch let error as AttestationError where error.code == .invalidReportData {
             throw CommandFailure(.wrongRequest, error.description)

@@ -39,7 +39,10 @@ package struct ArgumentRule: Sendable {
     }
 
     /// Why the rule is broken by these names; nil where it holds.
-    func complaint(given: Set<String>) -> String? {
+    ///
+    /// - Parameter written: those that the command line gave itself. What the environment offers to every command needs
+    ///   nothing else.
+    func complaint(given: Set<String>, written: Set<String>) -> String? {
         let present = members.filter { given.contains($0.name) }
         switch kind {
         case .exactlyOne, .atLeastOne:
@@ -49,7 +52,7 @@ package struct ArgumentRule: Sendable {
         case .atMostOne:
             return present.count > 1 ? "\(list(present, "and")) exclude each other" : nil
         case .requires:
-            guard let first = members.first, given.contains(first.name) else { return nil }
+            guard let first = members.first, written.contains(first.name) else { return nil }
             let missing = members.dropFirst().filter { !given.contains($0.name) }
             return missing.isEmpty ? nil : "\(first.label) needs \(list(missing, "and")) as well"
         }

@@ -199,13 +199,14 @@ struct CommandLineParser {
     private mutating func arguments() throws(CommandFailure) -> Arguments {
         try assignPositionals()
         let all = path.flatMap(\.shared) + command.arguments + [Flag.quiet.specification]
+        let written = Set(texts.keys)
         try addEnvironment(all)
 
         let given = Set(texts.keys)
         let missing = all.filter { $0.isRequired && !given.contains($0.name) }
         guard missing.isEmpty else { throw wrong("missing: " + missing.map(\.usage).joined(separator: ", ")) }
         for rule in command.rules {
-            if let complaint = rule.complaint(given: given) { throw wrong(complaint) }
+            if let complaint = rule.complaint(given: given, written: written) { throw wrong(complaint) }
         }
 
         let fromInput = all.filter { $0.isInput }
