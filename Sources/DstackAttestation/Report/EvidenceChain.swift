@@ -49,7 +49,7 @@ struct EvidenceChain {
     ) -> ChainLink {
         let outcome = outcome ?? self.outcome(of: name)
         var facts = facts
-        if outcome == .failed { facts.append(("fails because", firstFailure(of: name) ?? failure)) }
+        if outcome == .failed { facts.append(("failure", firstFailure(of: name) ?? failure)) }
         return ChainLink(name: name, title: title, outcome: outcome, subject: subject, facts: facts)
     }
 

@@ -10,6 +10,10 @@ extension VerificationReport {
         if let hint = list.hint(for: failure.check) { return hint }
         switch failure.code {
         case .expired: return expiryHint(failure.check)
+        case .unknownIssuer where trustAnchor.isSimulated:
+            return "evidence, collateral and root must be of one simulated TEE: take all from the same directory"
+        case .unknownIssuer:
+            return "what was given does not lead to \(trustAnchor.name); another root is named with --trust-root"
         case .notYetValid:
             return "check this machine's clock, or say with --at for which time the answer is wanted"
         default: break

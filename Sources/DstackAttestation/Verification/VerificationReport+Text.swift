@@ -29,7 +29,7 @@ extension VerificationReport {
     }
 
     private func writeReasons(to page: inout ReportPage) {
-        if let note = Self.simulationNote(isSimulated, trustAnchor) { page.paragraph("note", note) }
+        if let note = simulationNote { page.paragraph("note", note) }
         if let failure {
             page.reason(
                 "\(failure.message) [\(failure.check.name): \(failure.code.rawValue)]", found: failure.found,
@@ -42,7 +42,7 @@ extension VerificationReport {
     }
 
     /// What a report says first about a simulated TEE: under another root than its own, that alone explains every failure.
-    static func simulationNote(_ isSimulated: Bool, _ trustAnchor: TrustAnchor) -> String? {
+    package var simulationNote: String? {
         guard isSimulated else { return nil }
         return trustAnchor.isSimulated
             ? "this TEE is simulated: its root was made by software, and nothing about hardware is proven"

@@ -41,7 +41,8 @@ extension Console {
 
     /// A no to what never came to a verification; in JSON the members of a report that a program looks at first.
     package func refuse(
-        _ subject: String, check: String, code: String, _ message: String, hint: String?, _ arguments: Arguments
+        _ subject: String, check: String, code: String, _ message: String, simulated note: String? = nil, hint: String?,
+        _ arguments: Arguments
     ) -> ExitStatus {
         if arguments[Flag.json] {
             var writer = JSONWriter()
@@ -57,11 +58,13 @@ extension Console {
                 }
                 object.null("status")
                 object.member("advisory_ids", [])
+                object.member("simulated", note != nil)
             }
             print(writer.text)
         } else {
-            let word = style.red("REJECTED")
-            print("\(word) \(subject)\n  because  \(SafeText.line(message)) [\(check): \(code)]")
+            print(style.red("REJECTED") + " \(subject)" + (note == nil ? "" : " [simulated]"))
+            if let note { print("  note     \(note)") }
+            print("  because  \(SafeText.line(message)) [\(check): \(code)]")
         }
         if let hint { self.hint(hint) }
         return .no

@@ -37,9 +37,13 @@ enum Main {
             return try await serve(arguments, console)
         } catch let error as GuestError {
             let isWrong = [.invalidFile, .invalidConfiguration].contains(error.code)
+            // Nothing was said, and this is no virtual machine: somebody wants to see what it does.
+            let isAlone = !arguments.has(simulate) && !arguments.has(config)
             throw CommandFailure(
                 isWrong ? .wrongRequest : .worldFailed, "\(error.subject): \(error.reason)",
-                hint: error.hint.isEmpty ? nil : error.hint)
+                hint: isAlone
+                    ? "without a TEE, run `dstack-guest-agent --simulate ./simulation`; in one, name its settings with "
+                        + "--config" : error.hint.isEmpty ? nil : error.hint)
         }
     }
 
@@ -48,7 +52,7 @@ enum Main {
     private static let log = Log("guest")
 
     private static func serve(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        let settings = try GuestSettings.load(arguments[config]) { problem in
+        let settings = try GuestSettings.load(arguments.path(config)) { problem in
             log.warn("setting without effect", ["setting": "\(problem)"])
         }
         let service: GuestService

@@ -22,7 +22,7 @@ enum ServeCommand {
                 + "(address and limits stay), SIGTERM lets requests under way finish."
         ],
         arguments: [config]
-    ) { arguments, console in try await serve(arguments[config], console) }
+    ) { arguments, console in try await serve(arguments.path(config), console) }
 
     private static let log = Log("verifier")
 

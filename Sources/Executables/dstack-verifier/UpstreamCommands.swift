@@ -22,23 +22,23 @@ enum UpstreamCommands {
 
     @Sendable
     static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        if let path = arguments[verify] { return try await answer(path, arguments[config], console) }
-        if let path = arguments[verifyCertificate] { return try await judge(path, arguments[config], console) }
+        if let path = arguments[verify] { return try await answer(path, arguments, console) }
+        if let path = arguments[verifyCertificate] { return try await judge(path, arguments, console) }
         guard arguments.has(config) else {
             throw CommandFailure(
                 .wrongRequest, "a command is needed", hint: "`dstack-verifier --help` lists them with examples")
         }
-        return try await ServeCommand.serve(arguments[config], console)
+        return try await ServeCommand.serve(arguments.path(config), console)
     }
 
-    private static func answer(_ path: String, _ config: String?, _ console: Console) async throws -> ExitStatus {
-        let service = try VerifierService(VerifierConfiguration.load(config))
+    private static func answer(_ path: String, _ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
+        let service = try VerifierService(VerifierConfiguration.load(arguments.path(config)))
         let response: VerifierResponse
         do throws(SystemError) {
-            response = await service.verify(requestFile: try File.read(path, limit: limit))
-            try write(response.json(pretty: true), to: path + ".verification.json")
+            response = await service.verify(requestFile: try arguments.content(of: path, limit: limit))
+            try write(response.json(pretty: true), path, ".verification.json")
         } catch {
-            remove(path + ".verification.json")
+            remove(path, ".verification.json")
             console.print(String(decoding: VerifierResponse.unanswered("\(error)").json(), as: UTF8.self))
             return .no
         }
@@ -46,32 +46,37 @@ enum UpstreamCommands {
         return response.isValid ? .yes : .no
     }
 
-    private static func judge(_ path: String, _ config: String?, _ console: Console) async throws -> ExitStatus {
-        let service = try VerifierService(VerifierConfiguration.load(config))
-        let output = path + ".ratls-verification.json"
+    private static func judge(_ path: String, _ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
+        let service = try VerifierService(VerifierConfiguration.load(arguments.path(config)))
+        let ending = ".ratls-verification.json"
         do throws(SystemError) {
             let response = await service.verify(
-                certificate: try File.read(path, limit: RATLSCertificate.maximumByteCount))
+                certificate: try arguments.content(of: path, limit: RATLSCertificate.maximumByteCount))
             if let reason = response.reason {
-                remove(output)
+                remove(path, ending)
                 console.fail("certificate verification failed: \(reason)")
                 return .no
             }
             let json = response.json(pretty: true)
-            try write(json, to: output)
+            try write(json, path, ending)
             console.print(String(decoding: json, as: UTF8.self))
             return .yes
         } catch {
-            remove(output)
+            remove(path, ending)
             console.fail("certificate verification failed: \(error)")
             return .no
         }
     }
 
     /// An answer of an earlier run must not be there after this one failed. Where there is none, nothing happens.
-    private static func remove(_ path: String) { _ = unlink(path) }
+    private static func remove(_ path: String, _ ending: String) {
+        if path != StandardInput.name { _ = unlink(path + ending) }
+    }
 
-    private static func write(_ json: [UInt8], to path: String) throws(SystemError) {
+    /// Beside the file of the question; what came by standard input is answered on standard output alone.
+    private static func write(_ json: [UInt8], _ path: String, _ ending: String) throws(SystemError) {
+        guard path != StandardInput.name else { return }
+        let path = path + ending
         try AtomicFile.write(json + [UInt8(ascii: "\n")], to: path, mode: .readable)
     }
 }

@@ -70,8 +70,8 @@ enum VerifyCommand {
         do throws(AttestationError) { quote = try reader.quote() } catch { return console.show(leading, arguments) }
         if let failure = leading.failureToReachAnchor {
             return console.refuse(
-                quote.encodedDescription + (leading.isSimulated ? " [simulated]" : ""), check: failure.check.name,
-                code: failure.code.rawValue, failure.message, hint: leading.hint, arguments)
+                quote.encodedDescription, check: failure.check.name, code: failure.code.rawValue, failure.message,
+                simulated: leading.simulationNote, hint: leading.hint, arguments)
         }
         do throws(AttestationError) {
             let fetched = try await CollateralService(configuration).fetch(for: quote)

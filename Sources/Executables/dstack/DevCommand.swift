@@ -35,7 +35,8 @@ enum DevCommand {
             "It returns when the application has proved what it runs, and leaves it running. Started again, it finds and "
                 + "verifies what runs. If anything fails, or at Ctrl-C, nothing is left running."
         ],
-        arguments: [directory, appCompose, listen, foreground]
+        arguments: [directory, appCompose, listen, foreground, Flag.json],
+        rules: [.atMostOne(of: foreground, Flag.json)]
     ) { arguments, console in
         let compose = try arguments.read(appCompose, limit: 4 << 20) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
         do throws(AttestationError) {
@@ -47,9 +48,12 @@ enum DevCommand {
             let directory = try place(arguments)
             let plan = DevelopmentPlan(
                 directory, programs: try programs(), listenAddress: arguments[listen])
-            let session = DevSession(plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments))
+            let session = DevSession(
+                plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments),
+                isJSON: arguments[Flag.json])
             return try await Interruption.watch {
                 try await session.up()
+                if arguments[Flag.json] { print(DevelopmentSystem(directory).status, of: directory, console) }
                 return arguments[foreground] ? try await session.stay() : .done
             }
         }
@@ -96,22 +100,7 @@ enum DevCommand {
             let directory = try place(arguments)
             let (running, ended) = DevelopmentSystem(directory).status
             if arguments[Flag.json] {
-                var writer = JSONWriter()
-                writer.object { object in
-                    object.member("directory", directory.path)
-                    object.member("simulated", true)
-                    object.array("running") { array in
-                        for component in running {
-                            array.object { item in
-                                item.member("name", component.name)
-                                item.member("pid", component.processID)
-                                item.member("address", component.address)
-                            }
-                        }
-                    }
-                    object.member("ended", ended)
-                }
-                console.print(writer.text)
+                print((running, ended), of: directory, console)
             } else {
                 for component in running {
                     let address = component.address.map { " at \(SafeText.line($0))" } ?? ""
@@ -125,6 +114,27 @@ enum DevCommand {
     }
 
     // MARK: What they share
+
+    private static func print(
+        _ status: (running: [RunningComponent], ended: [String]), of directory: DevelopmentDirectory, _ console: Console
+    ) {
+        var writer = JSONWriter()
+        writer.object { object in
+            object.member("directory", directory.path)
+            object.member("simulated", true)
+            object.array("running") { array in
+                for component in status.running {
+                    array.object { item in
+                        item.member("name", component.name)
+                        item.member("pid", component.processID)
+                        item.member("address", component.address)
+                    }
+                }
+            }
+            object.member("ended", status.ended)
+        }
+        console.print(writer.text)
+    }
 
     private static func place(_ arguments: Arguments) throws -> DevelopmentDirectory {
         if let path = arguments[directory] { return try DevelopmentDirectory(path) }

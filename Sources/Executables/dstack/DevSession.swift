@@ -14,12 +14,15 @@ struct DevSession: Sendable {
     private let console: Console
     private let system: DevelopmentSystem
     private let stopCommand: String
+    /// Whether a program reads what is printed: then only the failure is.
+    private let isJSON: Bool
 
-    init(_ plan: DevelopmentPlan, appCompose: [UInt8], console: Console, stopCommand: String) {
+    init(_ plan: DevelopmentPlan, appCompose: [UInt8], console: Console, stopCommand: String, isJSON: Bool) {
         self.plan = plan
         self.appCompose = appCompose
         self.console = console
         self.stopCommand = stopCommand
+        self.isJSON = isJSON
         system = DevelopmentSystem(plan.directory, note: { console.note($0) })
     }
 
@@ -41,13 +44,13 @@ struct DevSession: Sendable {
             var style = ReportStyle(console)
             // Much of it is about real machines. Below stands a command that lists it.
             style.listsUnchecked = report.verdict != .accepted
-            console.print(String(report.text(style: style).dropLast()))
+            if !isJSON { console.print(String(report.text(style: style).dropLast())) }
             guard report.verdict == .accepted else {
                 throw CommandFailure(
                     .no, "the application did not prove that it runs the compose file",
                     hint: "look at the logs in \(plan.directory.path)/log")
             }
-            explain(url, report)
+            if !isJSON, !console.isQuiet { explain(url, report) }
         } catch {
             // In a task of its own: this one may be cancelled, and nothing must be left running.
             let system = system

@@ -55,6 +55,16 @@ extension Arguments {
         try read(self[positional], positional.specification, limit)
     }
 
+    /// What a path stands for, `-` included, where a file that is not there is no wrong request.
+    package func content(of path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        path == StandardInput.name ? try standardInput.read(limit: limit) : try File.read(path, limit: limit)
+    }
+
+    /// The path for somebody who opens it; that of standard input for `-`.
+    package func path(_ option: Option<String?>) -> String? {
+        self[option].map { $0 == StandardInput.name ? "/dev/stdin" : $0 }
+    }
+
     private func read(
         _ path: String, _ specification: ArgumentSpecification, _ limit: Int
     ) throws(CommandFailure) -> [UInt8] {

@@ -1,0 +1,152 @@
+import Foundation
+import Testing
+
+/// What holds for the programs as a person or a script calls them.
+@Suite("Programs", .enabled(if: Program.path("dstack-verifier") != nil, "dstack-verifier is not built"))
+struct ShellTests {
+    private let files: ScratchDirectory
+
+    init() async throws {
+        files = try ScratchDirectory()
+        let made = try await Program.dstack("mock-tee", files.path("e"), "--json")
+        let object = try made.object()
+        #expect(object["directory"] as? String == files.path("e"))
+        #expect((object["files"] as? [String])?.contains("root.pem") == true)
+    }
+
+    private func path(_ name: String) -> String { files.path("e/" + name) }
+
+    /// Runs a line of a shell, with the programs on its path and the evidence as its directory.
+    private func shell(_ line: String) async throws -> Program.Output {
+        let programs = try #require(Program.directory?.path)
+        return try await Program.run(
+            "/bin/sh", ["-c", line], environment: ["PATH": programs + ":/usr/bin:/bin"],
+            in: URL(fileURLWithPath: files.path("e")))
+    }
+
+    private static let verify = "dstack-verifier verify --trust-root root.pem"
+
+    @Test(
+        "every file can come by standard input",
+        arguments: [
+            "verify --quote - --collateral collateral.json --trust-root root.pem < quote.bin",
+            "verify --quote quote.bin --collateral - --trust-root root.pem < collateral.json",
+            "verify --quote quote.bin --collateral collateral.json --trust-root - < root.pem",
+            "verify --attestation - --collateral collateral.json --trust-root root.pem < attestation.bin",
+            "verify --quote quote.bin --collateral collateral.json --trust-root root.pem --event-log - < event-log.json",
+            "parse - < quote.bin", "replay - < event-log.json", "compose-hash - < app-compose.json",
+            "replay --quote - event-log.json < quote.bin",
+        ])
+    func standardInput(_ line: String) async throws {
+        let result = try await shell("dstack-verifier " + line)
+        #expect(result.status == 0, "\(result)")
+        #expect(!result.output.isEmpty)
+    }
+
+    @Test(
+        "every result is one JSON object where that is asked for, with nothing beside it",
+        arguments: [
+            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --collateral collateral.json", 0),
+            ("dstack-verifier verify --quote quote.bin --collateral collateral.json", 1),
+            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --collateral root.pem", 1),
+            ("dstack-verifier verify --quote quote.bin --fetch --url http://127.0.0.1:1", 1),
+            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --fetch --url http://127.0.0.1:1", 3),
+            ("dstack-verifier verify --quote nothing --collateral collateral.json", 2),
+            ("dstack-verifier verify --quote . --collateral collateral.json", 2),
+            ("dstack-verifier verify --quote quote.bin", 2), ("dstack-verifier parse quote.bin", 0),
+            ("dstack-verifier parse root.pem", 1), ("dstack-verifier replay event-log.json", 0),
+            ("dstack-verifier replay event-log.json --quote quote.bin", 0), ("dstack-verifier replay root.pem", 1),
+            ("dstack-verifier compose-hash app-compose.json", 0), ("dstack-verifier compose-hash root.pem", 1),
+            ("dstack-verifier fetch-collateral --quote quote.bin --url http://127.0.0.1:1", 3),
+            ("dstack-verifier fetch-collateral --quote quote.bin --update never", 2),
+            ("dstack-verifier version", 0), ("dstack version", 0), ("dstack-guest-agent version", 0),
+            ("dstack-guest-agent", 2), ("dstack dev status --dir nowhere", 1), ("dstack dev down --dir nowhere", 0),
+            ("dstack dev up --dir nowhere --listen foo", 2), ("dstack verify https://127.0.0.1:1", 3),
+            ("dstack verify http://127.0.0.1:1", 2), ("dstack frobnicate", 2),
+        ])
+    func json(_ line: String, status: Int32) async throws {
+        let result = try await shell(line + " --json")
+        #expect(result.status == status, "\(result)")
+        let object = try result.object()
+        if status == 0 { return }
+        if let reason = object["reason"] as? [String: Any] {
+            #expect(Set(reason.keys) == ["code", "check", "message", "found", "expected", "hint"])
+            #expect(!reason.values.contains { $0 as? String == "" }, "nothing is null, not an empty text")
+            #expect(object["verdict"] as? String == (status == 1 ? "rejected" : "error"))
+        }
+    }
+
+    @Test("what cannot be written whole is said, and who has read enough is no failure")
+    func output() async throws {
+        let call = Self.verify + " --quote quote.bin --collateral collateral.json"
+        let full = try await shell(call + " > /dev/full")
+        #expect(full.status == 3, "\(full)")
+        #expect(full.errors.contains("cannot write to standard output"))
+        let gone = try await shell("(\(call); echo \"status $?\" >&2) | head -n 1")
+        #expect(gone.output.hasPrefix("ACCEPTED"))
+        #expect(gone.errors == "status 0\n")
+        let closed = try await shell("\(call) >&-")
+        #expect(closed.status == 3, "\(closed)")
+    }
+
+    @Test("colour and drawing are for terminals, and NO_COLOR is obeyed")
+    func terminal() async throws {
+        guard FileManager.default.isExecutableFile(atPath: "/usr/bin/script") else { return }
+        let call = Self.verify + " --quote quote.bin --collateral collateral.json"
+        let plain = try await shell("env -u NO_COLOR TERM=xterm \(call)")
+        #expect(!plain.output.contains("\u{1B}") && !plain.output.contains("✓"))
+        let drawn = try await shell("env -u NO_COLOR TERM=xterm script -qec 'stty cols 60; \(call)' /dev/null")
+        #expect(drawn.output.contains("\u{1B}[1;32mACCEPTED\u{1B}[0m") && drawn.output.contains("✓"), "\(drawn)")
+        let uncolored = try await shell("env TERM=xterm NO_COLOR=1 script -qec 'stty cols 60; \(call)' /dev/null")
+        #expect(!uncolored.output.contains("\u{1B}") && uncolored.output.contains("✓"))
+        for line in uncolored.output.split(whereSeparator: \.isNewline) where line.split(separator: " ").count > 3 {
+            #expect(line.count <= 60, "\(line)")
+        }
+    }
+
+    @Test("an agent that is started alone says how to run it without a TEE")
+    func agentAlone() async throws {
+        let result = try await shell("dstack-guest-agent")
+        #expect(result.status == 2, "\(result)")
+        #expect(result.errors.split(separator: "\n").last?.contains("--simulate ./simulation") == true, "\(result)")
+    }
+
+    @Test("an address that is none is a wrong request, and nothing is started")
+    func wrongListenAddress() async throws {
+        let result = try await shell("dstack dev up --dir fresh --listen foo")
+        #expect(result.status == 2, "\(result)")
+        #expect(!FileManager.default.fileExists(atPath: path("fresh")))
+    }
+
+    @Test("a question on standard input is answered on standard output, and no file is written for it")
+    func upstreamCommands() async throws {
+        let before = try FileManager.default.contentsOfDirectory(atPath: files.path("e")).sorted()
+        let request = try await shell("echo '{}' | dstack-verifier --verify -")
+        #expect(request.status == 1)
+        #expect(try request.object()["is_valid"] as? Bool == false)
+        let certificate = try await shell("dstack-verifier --verify-cert - < root.pem")
+        #expect(certificate.status == 1)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: files.path("e")).sorted() == before)
+    }
+
+    @Test(
+        "the pages and the help of every program are whole",
+        arguments: ["dstack", "dstack-verifier", "dstack-guest-agent"])
+    func manual(_ program: String) async throws {
+        let page = try await shell("\(program) man")
+        #expect(page.status == 0)
+        #expect(page.output.hasPrefix(".TH \"\(program.uppercased().replacingOccurrences(of: "-", with: "\\-"))\""))
+        if FileManager.default.isExecutableFile(atPath: "/usr/bin/groff") {
+            let checked = try await shell("\(program) man | groff -man -ww -Tutf8")
+            #expect(checked.errors == "", "\(checked.errors)")
+            #expect(checked.output.contains("EXIT"))
+        }
+        let commands = page.output.split(separator: "\n").filter { $0.hasPrefix(".SS \"") }
+            .map { $0.dropFirst(5).dropLast().replacingOccurrences(of: "\\-", with: "-") }
+        for command in commands {
+            let help = try await shell("\(program) help \(command)")
+            #expect(help.status == 0)
+            #expect(help.output.components(separatedBy: "Exit status").count == 2, "\(command)")
+        }
+    }
+}
