@@ -147,7 +147,12 @@ struct CommandLineParser {
             return wrong("unknown option --\(name)", hint: "did you mean --\(suggestion)?")
         }
         // Often the option exists, but belongs to another command.
-        let owners = path[0].allCommands.filter { $0.command.arguments.contains { $0.name == name } }
+        // The nearest one is meant: of a command below this one, rather than of any.
+        let above = path.dropLast().map(\.name)
+        let below = command.allCommands.map {
+            (title: (above + [$0.title]).joined(separator: " "), command: $0.command)
+        }
+        let owners = (below + path[0].allCommands).filter { $0.command.arguments.contains { $0.name == name } }
         return wrong(
             "unknown option --\(name)",
             hint: owners.first.map { "--\(name) belongs to `\($0.title)`: see `\($0.title) --help`" })

@@ -10,7 +10,11 @@ package struct ConfigurationError: ExplainedFailure, Equatable, CustomStringConv
 
     package var exitStatus: ExitStatus { .wrongRequest }
 
-    package var hint: String? { "correct the configuration and try again" }
+    package var hint: String? {
+        // What stands nowhere and has no name is the file itself.
+        problems.allSatisfy { $0.origin == nil && $0.path.isEmpty }
+            ? "check the path, and who may read it" : "correct the configuration and try again"
+    }
 
     /// One line for one problem; else a first line with their number and a line for each.
     package var description: String {

@@ -221,6 +221,7 @@ struct CommandLineTests {
     @Test(
         "with --json every failure is one object of the same form, null where there is nothing",
         arguments: [
+            ("cache --json", "--json belongs to `dstack-verifier verify`: see `dstack-verifier verify --help`"),
             ("verfy --json", "did you mean `dstack-verifier verify`?"),
             ("verify --json --quote", "`dstack-verifier verify --help` shows an example and all options"),
             (
