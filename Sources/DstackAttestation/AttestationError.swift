@@ -32,6 +32,10 @@ public struct AttestationError: Error, Sendable {
         public static let invalidMeasurement = Code(rawValue: "invalid_measurement")
         /// The collateral service could not be reached or gave an unusable answer.
         public static let collateralUnavailable = Code(rawValue: "collateral_unavailable")
+        /// So many wait for collateral already that nobody more is let in; a moment later there may be room.
+        public static let collateralBusy = Code(rawValue: "collateral_busy")
+        /// A quote's signatures do not lead to the trust anchor, so that nothing is fetched for it.
+        public static let untrustedQuote = Code(rawValue: "untrusted_quote")
     }
 
     /// The kind of failure.

@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPServer
@@ -65,7 +66,7 @@ struct CollateralServiceFaultTests {
                     var response = response
                     response.body = .bytes(Array("not a CRL".utf8))
                     return response
-                }, "neither DER nor hexadecimal"
+                }, "neither DER nor PEM nor hexadecimal"
             ),
         ]
         for (ending, fault, reason) in faults {
@@ -94,6 +95,48 @@ struct CollateralServiceFaultTests {
         let service = try scene.service { $0.tlsAuthorities = nil }
         #expect(try await scene.failure(service)?.reason.contains("certificate") == true)
         #expect(scene.server.requestCount == 0)
+        await scene.server.stop()
+    }
+
+    @Test("a service with a certificate of its own is told from one that cannot be reached, and the hint fits")
+    func remedies() async throws {
+        let scene = try await CollateralScene()
+        let untrusted = try await scene.failure(scene.service { $0.tlsAuthorities = nil })
+        #expect(untrusted?.hint.contains("--ca FILE") == true)
+        scene.server.fail("/tcb", CollateralServer.status(404))
+        #expect(try await scene.failure(scene.service())?.hint.contains("another service") == true)
+        scene.server.fail("/tcb", CollateralServer.status(503))
+        #expect(try await scene.failure(scene.service { $0.retry.maximumRounds = 1 })?.hint.isEmpty == true)
+        await scene.server.stop()
+        #expect(try await scene.failure(scene.service())?.hint.contains("where there is a network") == true)
+    }
+
+    @Test("what a service says itself is shown, escaped and bounded, and what it means where that is known")
+    func ownWords() async throws {
+        let scene = try await CollateralScene()
+        func reason(
+            _ status: Int, _ body: String, _ headers: HTTPHeaders = [:], _ selector: TCBDataSelector = .standard
+        ) async throws -> String {
+            scene.server.fail("/tcb", { _ in HTTPServerResponse(status, headers: headers, body: Array(body.utf8)) })
+            return try await scene.failure(scene.service { $0.selector = selector })?.reason ?? ""
+        }
+        let unknown = try await reason(461, "The platform was not found in the cache.\n")
+        #expect(
+            unknown.hasSuffix(
+                "status 461, the service does not know this platform; it says \"The platform was not found in the "
+                    + "cache.\""))
+        #expect(try await reason(462, "").hasSuffix("status 462, the service has no certificates for this platform"))
+        #expect(try await reason(410, "").hasSuffix("status 410, gone: this is no longer served"))
+        #expect(
+            try await reason(410, "", [:], .evaluationDataNumber(5)).hasSuffix(
+                "gone: evaluation data number 5 is no longer served"))
+        #expect(try await reason(400, "", ["Error-Message": "Invalid FMSPC"]).hasSuffix("it says \"Invalid FMSPC\""))
+        let hostile = try await reason(404, "\u{1B}[2Jgone\r\nnext" + String(repeating: "x", count: 5000))
+        #expect(hostile.contains("\\u{1b}[2Jgone\\r\\nnext") && hostile.count < 500)
+        let page = try await reason(404, "<!DOCTYPE html><html><title>Sign in</title>")
+        #expect(page.hasSuffix("it answers with an HTML page (\"Sign in\")"))
+        let good = try await reason(200, " \n<html><head><title>Welcome</title></head></html>")
+        #expect(good.hasSuffix("TCB info: an HTML page (\"Welcome\") in place of JSON"))
         await scene.server.stop()
     }
 
@@ -162,7 +205,7 @@ struct CollateralServiceFaultTests {
         BadAnswer("half a document", "/tcb", "TCB info", editing { $0 = String($0.prefix($0.count / 2)) }),
         BadAnswer("two documents", "/tcb", "TCB info", editing { $0 += $0 }),
         BadAnswer(
-            "an error page", "/tcb", "TCB info",
+            "an error page", "/tcb", "an HTML page in place of JSON",
             { _ in
                 HTTPServerResponse(200, headers: ["Content-Type": "text/html"], body: Array("<html>".utf8))
             }),
@@ -179,6 +222,16 @@ struct CollateralServiceFaultTests {
         BadAnswer(
             "an issuer chain over the limit", "/tcb", "limit",
             header("TCB-Info-Issuer-Chain", String(repeating: "a", count: 80_000))),
+        BadAnswer(
+            "an error page in place of a revocation list", "/pckcrl", "an HTML page where DER",
+            { response in HTTPServerResponse(200, headers: response.headers, body: Array("<html>".utf8)) }),
+        BadAnswer(
+            "two revocation lists", "/pckcrl", "neither DER nor PEM",
+            { response in
+                guard case .bytes(let bytes) = response.body else { return response }
+                let list = PEM.encode("X509 CRL", bytes)
+                return HTTPServerResponse(200, headers: response.headers, body: Array((list + list).utf8))
+            }),
         BadAnswer(
             "half a revocation list", "/pckcrl", "CRL",
             { response in

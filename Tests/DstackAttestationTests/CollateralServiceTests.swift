@@ -142,10 +142,15 @@ struct CollateralServiceTests {
         await scene.server.stop()
     }
 
-    @Test("the root CRL is taken as hexadecimal text or as DER")
-    func rootCRLForms() async throws {
+    @Test("revocation lists are taken as DER, as PEM, and as hexadecimal text or base64 of either")
+    func revocationListForms() async throws {
         let scene = try await CollateralScene()
+        let pem: @Sendable (QuoteCollateral) -> String = { PEM.encode("X509 CRL", $0.rootCACRL) }
         let forms: [@Sendable (QuoteCollateral) -> [UInt8]] = [
+            { Array(pem($0).utf8) }, { Array("\n\(pem($0))\r\n".utf8) },
+            { Array(Hex.encode(Array(pem($0).utf8)).utf8) },
+            { Array(("0x" + Hex.encode($0.rootCACRL)).utf8) }, { Array(Base64.encode($0.rootCACRL).utf8) },
+            { Array(Base64.encode(Array(pem($0).utf8)).utf8) },
             { Array(Hex.encode($0.rootCACRL).utf8) }, { Array((Hex.encodeUppercase($0.rootCACRL) + "\r\n").utf8) },
             { $0.rootCACRL },
         ]
@@ -249,6 +254,9 @@ struct CollateralServiceTests {
             ("https://a.example:8081/sgx/certification/v4/", "https://a.example:8081"),
             ("https://a.example/tdx/certification/v4", "https://a.example"),
             ("HTTP://a.example/pccs/", "http://a.example/pccs"),
+            ("https://a.example/sgx/certification/v3/", "https://a.example"),
+            ("https://a.example/p/sgx/certification/v3", "https://a.example/p"),
+            ("https://a.example/sgx/certification", "https://a.example"),
         ] {
             #expect(try CollateralEndpoint(text).baseURL == base)
         }
@@ -259,6 +267,15 @@ struct CollateralServiceTests {
             #expect(throws: AttestationError.self, "\(text)") { try CollateralEndpoint(text) }
         }
         #expect(throws: AttestationError.self) { try CollateralEndpoint("https://a", subscriptionKey: "a\nb") }
+        for text in [
+            "https://a.example,https://b.example/", " https://a.example\n https://b.example , https://a.example",
+        ] {
+            #expect(try CollateralEndpoint.list(text).map(\.baseURL) == ["https://a.example", "https://b.example"])
+        }
+        #expect(try CollateralEndpoint.list("https://b", "https://a").map(\.baseURL) == ["https://b", "https://a"])
+        for text in ["", " , ", "https://a.example;https://b.example x", "https://a.example,b.example"] {
+            #expect(throws: AttestationError.self, "\(text)") { try CollateralEndpoint.list(text) }
+        }
         let secret = try CollateralEndpoint("https://a", subscriptionKey: "secret")
         #expect(!"\(secret)".contains("secret"))
     }

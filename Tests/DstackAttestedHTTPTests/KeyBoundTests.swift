@@ -366,6 +366,38 @@ struct KeyBoundTests {
         #expect(provider.asked.count == 1)
     }
 
+    @Test("a server whose evidence leads to another root is refused without asking anybody for collateral")
+    func notFetchedForForgery() async throws {
+        let simulation = try Simulation.shared()
+        let provider = Provider(nil)
+        let ready = ReadyCollateral(provider)
+        let client = AttestedHTTPClient(
+            verifier: try AttestedPeerVerifier(policy: Simulation.policy, collateral: ready, clock: TestClock()))
+        try await withServer(Simulation.identity(simulation.app)) { address in
+            let error = try await failure(client, address.url)
+            #expect(error.code == .evidenceRejected && error.check == CheckID.pckChain.name)
+        }
+        await ready.refresh(onlyMissing: true)
+        #expect(provider.asked.count == 0)
+    }
+
+    @Test("a genuine chain under a forged quote has nothing fetched either")
+    func notFetchedForReplayedChain() async throws {
+        let simulation = try Simulation.shared()
+        let provider = Provider(simulation.collateral)
+        let ready = ReadyCollateral(provider, verifier: simulation.verifier)
+        let bytes = try simulation.app.quote(reportData: [UInt8](repeating: 0, count: 64))
+        for position in [20, 48 + 520, bytes.count - 1 - 4000] {
+            var forged = bytes
+            forged[position] ^= 1
+            let quote = try Quote(parsing: forged)
+            await #expect(throws: AttestationError(.untrustedQuote, subject: "", reason: "")) {
+                try await ready.prepare(for: quote)
+            }
+        }
+        #expect(provider.asked.count == 0)
+    }
+
     @Test("without collateral the server is refused, with the provider's reason")
     func notFetched() async throws {
         let simulation = try Simulation.shared()
@@ -377,10 +409,11 @@ struct KeyBoundTests {
         }
     }
 
-    @Test("strangers with invented platforms do not push out those of peers that were accepted")
+    @Test("strangers with invented platforms have nothing fetched, and do not push out peers that were accepted")
     func crowd() async throws {
         let simulation = try Simulation.shared()
-        let ready = ReadyCollateral(Provider(simulation.collateral), verifier: simulation.verifier)
+        let provider = Provider(simulation.collateral)
+        let ready = ReadyCollateral(provider, verifier: simulation.verifier)
         let verifier = try AttestedPeerVerifier(policy: Simulation.policy, collateral: ready, clock: TestClock())
         let honest = try await Simulation.identity(simulation.app).certificateChain
         let bytes = try simulation.app.quote(reportData: [UInt8](repeating: 0, count: 64))
@@ -394,8 +427,10 @@ struct KeyBoundTests {
             var invented = bytes
             invented[chain + 40] = UInt8(ascii: "A") + UInt8(number % 26)
             invented[chain + 41] = UInt8(ascii: "A") + UInt8(number / 26)
-            try await ready.prepare(for: Quote(parsing: invented))
+            let quote = try Quote(parsing: invented)
+            await #expect(throws: AttestationError.self) { try await ready.prepare(for: quote) }
         }
+        #expect(provider.asked.count == 1)
         #expect(try verifier.verify(honest, as: .server).get().report.verdict == .accepted)
     }
 }

@@ -178,6 +178,9 @@ public final class AttestedPeerVerifier: Sendable {
     private func ready(for quote: Quote) throws(AttestedTLSError) -> PreparedCollateral {
         do throws(AttestationError) {
             return try collateral.ready(for: quote)
+        } catch  where error.code == .untrustedQuote {
+            // Without the quote: nobody shall look for collateral.
+            throw AttestedTLSError(.evidenceRejected, check: error.subject, reason: error.reason)
         } catch {
             throw AttestedTLSError(
                 .collateralUnavailable, check: "collateral", reason: error.description, quote: quote)

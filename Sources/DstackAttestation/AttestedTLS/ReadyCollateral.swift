@@ -1,5 +1,5 @@
 import DstackCrypto
-import DstackSystem
+import DstackEncoding
 import Synchronization
 
 /// Collateral that is at hand when a handshake asks for it. A handshake runs on a thread that serves other connections,
@@ -22,35 +22,44 @@ public final class ReadyCollateral: Sendable {
 
     private struct Entry {
         let prepared: PreparedCollateral
-        /// One of the platform's, to ask with again. Unverified, like the collateral.
+        /// One of the platform family's, which leads to the trust anchor, to ask with again.
         let quote: Quote
-        /// Whether evidence of the platform was accepted, so that it is one and not a stranger's invention.
+        /// Whether evidence of the family was accepted.
         var isProven = false
     }
 
     private struct State {
-        var entries: [FixedBytes<32>: Entry] = [:]
-        /// Quotes that came before their collateral.
-        var wanted: [FixedBytes<32>: Quote] = [:]
+        var entries: [CollateralRequest: Entry] = [:]
+        /// Quotes that came before their collateral; all lead to the trust anchor.
+        var wanted: [CollateralRequest: Quote] = [:]
+        /// What ``run()`` is fetching for the first time.
+        var fetching: Set<CollateralRequest> = []
+        /// The families of PCK chains whose evidence was accepted, by the SHA-256 of TEE and chain.
+        var families: [FixedBytes<32>: CollateralRequest] = [:]
     }
 
     private let source: Source
     private let cache: PreparedCollateralCache
     private let state = Mutex(State())
     private let refreshInterval: Duration
+    private let verifier: QuoteVerifier
     /// The root that evidence must lead back to.
-    public let trustAnchor: TrustAnchor
+    public var trustAnchor: TrustAnchor { verifier.trustAnchor }
 
-    /// Platforms remembered; strangers can show any number of them.
+    /// Platform families remembered; there are some hundred.
     private static let capacity = 256
-    /// Platforms waiting; what comes beyond is left out until there is room.
+    /// Families waiting; what comes beyond is left out until there is room.
     private static let maximumWanted = 64
+    /// Fetched for at once, for the first time and again; each has places of its own.
+    private static let maximumFetches = 8
+    /// Chains remembered.
+    private static let maximumChains = 4096
 
     /// Collateral that was fetched before and does not change.
     public init(_ collateral: OfflineCollateral, verifier: QuoteVerifier = QuoteVerifier()) {
         source = .fixed(collateral)
         cache = PreparedCollateralCache(verifier)
-        trustAnchor = verifier.trustAnchor
+        self.verifier = verifier
         refreshInterval = .seconds(3600)
     }
 
@@ -64,56 +73,58 @@ public final class ReadyCollateral: Sendable {
     ) {
         source = .provider(provider)
         cache = PreparedCollateralCache(verifier)
-        trustAnchor = verifier.trustAnchor
+        self.verifier = verifier
         self.refreshInterval = max(refreshInterval, .seconds(1))
     }
 
     /// What is there for a quote's platform. Never waits.
     ///
     /// - Throws: ``AttestationError/Code/collateralUnavailable``; from then on the platform is one of those that ``run()``
-    ///   fetches for.
+    ///   fetches for. ``AttestationError/Code/untrustedQuote`` for a quote that does not lead to the trust anchor: nothing
+    ///   is fetched for it.
     func ready(for quote: Quote) throws(AttestationError) -> PreparedCollateral {
         switch source {
         case .fixed(let offline): return cache.prepare(try offline.collateral(for: quote))
         case .provider:
-            let key = try Self.key(of: quote)
-            let found = state.withLock { state in
-                if let entry = state.entries[key] { return entry.prepared as PreparedCollateral? }
-                if state.wanted.count < Self.maximumWanted { state.wanted[key] = quote }
-                return nil
+            let family = try family(of: quote)
+            if let entry = state.withLock({ $0.entries[family] }) { return entry.prepared }
+            try verifier.requireOrigin(of: quote)
+            state.withLock { state in
+                guard state.wanted.count < Self.maximumWanted, !state.fetching.contains(family) else { return }
+                state.wanted[family] = quote
             }
-            guard let found else {
-                throw AttestationError(
-                    .collateralUnavailable, subject: "collateral",
-                    reason: "there is none yet for the peer's platform",
-                    hint: "it is fetched outside of handshakes; try again in a moment")
-            }
-            return found
+            throw AttestationError(
+                .collateralUnavailable, subject: "collateral", reason: "there is none yet for the peer's platform",
+                hint: "it is fetched outside of handshakes; try again in a moment")
         }
     }
 
     /// Fetches collateral for the platform of a quote, which has been parsed and not verified.
     ///
     /// - Returns: whether there is other collateral now than before.
-    /// - Throws: what the provider throws.
+    /// - Throws: what the provider throws; ``AttestationError/Code/untrustedQuote``, without asking it, for a quote that
+    ///   does not lead to the trust anchor.
     @discardableResult
     public func prepare(for quote: Quote) async throws -> Bool {
         guard case .provider(let provider) = source else { return false }
-        let key = try Self.key(of: quote)
-        let collateral = try await provider.collateral(for: quote)
+        let family = try family(of: quote)
+        try verifier.requireOrigin(of: quote)
+        var collateral = try await provider.collateral(for: quote, verifiedBy: verifier)
+        // Quotes bring their own; that of one machine would be in the way of the others.
+        collateral.pckCertificateChain = nil
         let prepared = cache.prepare(collateral)
         return state.withLock { state in
-            state.wanted[key] = nil
-            let isNew = state.entries[key].map { $0.prepared !== prepared } ?? true
-            let isProven = state.entries[key]?.isProven ?? false
-            if state.entries[key] == nil, state.entries.count >= Self.capacity { Self.makeRoom(&state) }
-            state.entries[key] = Entry(prepared: prepared, quote: quote, isProven: isProven)
+            state.wanted[family] = nil
+            let isNew = state.entries[family].map { $0.prepared !== prepared } ?? true
+            let isProven = state.entries[family]?.isProven ?? false
+            if state.entries[family] == nil, state.entries.count >= Self.capacity { Self.makeRoom(&state) }
+            state.entries[family] = Entry(prepared: prepared, quote: quote, isProven: isProven)
             return isNew
         }
     }
 
-    /// Chains that lead nowhere can be made by the thousand; they must not push out the platforms of honest peers, who would
-    /// be refused until theirs is fetched again.
+    /// Families of which nothing was accepted yet must not push out those of peers who are let in, who would be refused until
+    /// theirs is fetched again.
     private static func makeRoom(_ state: inout State) {
         if let index = state.entries.firstIndex(where: { !$0.value.isProven }) {
             state.entries.remove(at: index)
@@ -124,46 +135,102 @@ public final class ReadyCollateral: Sendable {
 
     /// Remembers that evidence of a quote's platform was accepted.
     func noteAccepted(_ quote: Quote) {
-        guard case .provider = source, let key = try? Self.key(of: quote) else { return }
-        state.withLock { $0.entries[key]?.isProven = true }
+        guard case .provider = source, let chain = Self.chainDigest(of: quote), let family = try? family(of: quote)
+        else {
+            return
+        }
+        state.withLock { state in
+            state.entries[family]?.isProven = true
+            if state.families.count >= Self.maximumChains { state.families.removeAll() }
+            state.families[chain] = family
+        }
     }
 
-    /// Fetches for all platforms that were seen. What cannot be fetched stays as it is.
+    /// Fetches for all platform families that were seen, several at once. What cannot be fetched stays as it is.
     ///
     /// - Parameter onlyMissing: whether to leave alone what is there.
     public func refresh(onlyMissing: Bool = false) async {
-        let quotes = state.withLock { state in
-            Array(state.wanted.values) + (onlyMissing ? [] : state.entries.values.map { $0.quote })
+        async let missing: Void = fetch(takeWanted())
+        if !onlyMissing { await fetch(state.withLock { $0.entries.values.map(\.quote) }) }
+        await missing
+    }
+
+    /// Done with, whether or not there is any: what nobody has collateral for must not keep the places of others. An honest
+    /// peer comes again.
+    private func takeWanted() -> [Quote] {
+        state.withLock { state in
+            let quotes = Array(state.wanted.values)
+            state.wanted = [:]
+            return quotes
         }
-        for quote in quotes {
-            guard !Task.isCancelled else { return }
-            // Done with, whether or not there is any: who shows what nobody has collateral for must not keep the places
-            // of others. An honest peer comes again.
-            if let key = try? Self.key(of: quote) { state.withLock { $0.wanted[key] = nil } }
-            _ = try? await prepare(for: quote)
+    }
+
+    private func fetch(_ quotes: [Quote]) async {
+        await withTaskGroup(of: Void.self) { group in
+            for (index, quote) in quotes.enumerated() where !Task.isCancelled {
+                if index >= Self.maximumFetches { await group.next() }
+                group.addTask { _ = try? await self.prepare(for: quote) }
+            }
         }
     }
 
     /// Fetches what handshakes missed, within seconds, and refreshes everything at every interval, until the task is
-    /// cancelled.
+    /// cancelled. Neither waits for the other, so that platforms that nobody answers for do not keep those of others.
     public func run() async {
         guard case .provider = source else { return }
-        var refreshedAt = ContinuousClock.now
-        while !Task.isCancelled {
-            try? await Task.sleep(for: .seconds(1))
-            let isDue = ContinuousClock.now - refreshedAt >= refreshInterval
-            await refresh(onlyMissing: !isDue)
-            if isDue { refreshedAt = .now }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.keepFetchingMissing() }
+            group.addTask {
+                while (try? await Task.sleep(for: self.refreshInterval)) != nil {
+                    await self.fetch(self.state.withLock { $0.entries.values.map(\.quote) })
+                }
+            }
         }
     }
 
-    /// Platforms are told apart by the whole certificate chain that their quotes bring, so that an unverified claim of one
-    /// platform cannot replace another's collateral.
-    private static func key(of quote: Quote) throws(AttestationError) -> FixedBytes<32> {
-        guard case .pckCertificateChain(let chain) = quote.signature.certificationData.content else {
+    private func keepFetchingMissing() async {
+        await withDiscardingTaskGroup { group in
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                for (family, quote) in beginFetching() {
+                    group.addTask {
+                        _ = try? await self.prepare(for: quote)
+                        self.state.withLock { _ = $0.fetching.remove(family) }
+                    }
+                }
+            }
+        }
+    }
+
+    private func beginFetching() -> [(CollateralRequest, Quote)] {
+        state.withLock { state in
+            var begun: [(CollateralRequest, Quote)] = []
+            while state.fetching.count < Self.maximumFetches, let (family, quote) = state.wanted.popFirst() {
+                state.fetching.insert(family)
+                begun.append((family, quote))
+            }
+            return begun
+        }
+    }
+
+    /// Collateral is for a platform family: TEE, FMSPC, and the authority of the PCK. An unverified claim of another's family
+    /// finds collateral that does not make it any truer.
+    private func family(of quote: Quote) throws(AttestationError) -> CollateralRequest {
+        guard case .pckCertificateChain(let chain) = quote.signature.certificationData.content,
+            let digest = Self.chainDigest(of: quote)
+        else {
             throw AttestationError(
                 .invalidQuote, subject: "certification data", reason: "the quote has no PCK certificate chain")
         }
-        return SHA256.hash([quote.header.teeType == .tdx ? 1 : 0] + chain)
+        if let known = state.withLock({ $0.families[digest] }) { return known }
+        return try AttestationError.decoding(.invalidQuote) { () throws(DecodingFailure) in
+            try CollateralRequest(tee: Self.tee(of: quote), pckChain: chain, selector: .standard)
+        }
+    }
+
+    private static func tee(of quote: Quote) -> TEEType { quote.body.enclaveReport != nil ? .sgx : .tdx }
+
+    private static func chainDigest(of quote: Quote) -> FixedBytes<32>? {
+        guard case .pckCertificateChain(let chain) = quote.signature.certificationData.content else { return nil }
+        return SHA256.hash([tee(of: quote) == .tdx ? 1 : 0] + chain)
     }
 }

@@ -2,6 +2,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
+import DstackSystem
 
 /// A signed document as a service gave it.
 struct SignedDocument: Hashable, Sendable {
@@ -18,6 +19,9 @@ struct SignedDocument: Hashable, Sendable {
     init(
         _ response: HTTPResponse, member: StaticString, chainHeaders: [String]
     ) throws(CollateralFailure) {
+        guard !TextForm.isHTML(response.body) else {
+            throw .permanent("\(TextForm.description(ofHTML: response.body)) in place of JSON", .address)
+        }
         do throws(DecodingFailure) {
             let root = try JSONDocument(parsing: response.body, subject: "answer", maximumDepth: 20).root
             let inner = try root.member(member)
@@ -63,7 +67,7 @@ struct SignedDocument: Hashable, Sendable {
             throw .permanent("TCB info of another platform: FMSPC \(info.fmspc.hex), asked for \(request.fmspc.hex)")
         }
         guard info.id == request.tee.name else {
-            throw .permanent("TCB info for \(SafeName.of(info.id)), asked for \(request.tee.name)")
+            throw .permanent("TCB info for \(SafeText.quoted(info.id, limit: 20)), asked for \(request.tee.name)")
         }
         try Self.check(info.evaluationDataNumber, request.selector)
     }
@@ -77,7 +81,8 @@ struct SignedDocument: Hashable, Sendable {
         }
         let expected = request.tee == .tdx ? "TD_QE" : "QE"
         guard identity.id == expected else {
-            throw .permanent("identity of the enclave \(SafeName.of(identity.id)), asked for \(expected)")
+            throw .permanent(
+                "identity of the enclave \(SafeText.quoted(identity.id, limit: 20)), asked for \(expected)")
         }
         try Self.check(identity.evaluationDataNumber, request.selector)
     }
@@ -88,30 +93,14 @@ struct SignedDocument: Hashable, Sendable {
     }
 }
 
-/// A word of somebody else's, cut to what fits a message.
-private enum SafeName {
-    static func of(_ text: String) -> String {
-        let plain = text.utf8.prefix(20).allSatisfy { $0 > 0x20 && $0 < 0x7F }
-        return plain ? "\"\(text.prefix(20))\"" : "something unprintable"
-    }
-}
-
 /// Revocation lists as services give them.
 enum RevocationListAnswer {
-    /// DER, or the hexadecimal text of DER.
     static func der(_ body: [UInt8]) throws(CollateralFailure) -> [UInt8] {
-        var bytes = body
-        if bytes.first != DERTag.sequence.octet {
-            let text = String(decoding: body.filter { ![0x0A, 0x0D, 0x20, 0x09].contains($0) }, as: UTF8.self)
-            do throws(DecodingFailure) {
-                bytes = try Hex.decode(text, subject: "revocation list")
-            } catch {
-                throw .permanent("a revocation list is neither DER nor hexadecimal text")
-            }
+        do throws(DecodingFailure) {
+            return try RevocationListForm.der(body)
+        } catch {
+            throw .permanent(error.description, TextForm.isHTML(body) ? .address : nil)
         }
-        // The hexadecimal text of DER begins with the digit 3, which is 0x33, so it is never taken for DER itself.
-        do throws(DecodingFailure) { _ = try CertificateRevocationList(der: bytes) } catch { throw .permanent(error) }
-        return bytes
     }
 
     /// Where the last certificate of a chain says that the list of its issuer is.

@@ -48,9 +48,9 @@ struct CollateralDownload: Sendable {
         _ ask: (CollateralEndpoint, inout State) async -> Result<Value, CollateralFailure>
     ) async throws(AttestationError) -> Found<Value> {
         var waiting = endpoints.map { (endpoint: $0, state: initial, notBefore: ContinuousClock.now) }
-        var failures: [String: String] = [:]
+        var failures: [String: CollateralFailure] = [:]
         var notes: [String] {
-            endpoints.compactMap { endpoint in failures["\(endpoint)"].map { "\(endpoint): \($0)" } }
+            endpoints.compactMap { endpoint in failures["\(endpoint)"].map { "\(endpoint): \($0.reason)" } }
         }
         rounds: for round in 0..<max(1, policy.maximumRounds) {
             if round > 0, await !pause(beforeRound: round, until: waiting.map(\.notBefore).min()) { break }
@@ -65,7 +65,7 @@ struct CollateralDownload: Sendable {
                 case .success(let value):
                     return Found(value: value, endpoint: candidate.endpoint, notes: notes)
                 case .failure(let failure):
-                    failures["\(candidate.endpoint)"] = failure.reason
+                    failures["\(candidate.endpoint)"] = failure
                     guard failure.mayPass else { continue }
                     if let wait = failure.wait {
                         if wait > policy.maximumDelay { continue }
@@ -77,12 +77,11 @@ struct CollateralDownload: Sendable {
             waiting = remaining
             if waiting.isEmpty { break }
         }
-        if Task.isCancelled { failures["cancelled"] = "" }
         let told = notes.isEmpty ? ["there is no collateral service to ask"] : notes
         throw AttestationError(
             .collateralUnavailable, subject: subject,
             reason: Task.isCancelled ? "cancelled" : told.joined(separator: "; "),
-            hint: "fetch it where there is a network, then verify with the file")
+            hint: failures.values.compactMap(\.remedy).min()?.hint ?? "")
     }
 
     /// False if the time is up.
@@ -167,7 +166,7 @@ struct CollateralDownload: Sendable {
     ) async -> Result<SignedDocument, CollateralFailure> {
         let query = "fmspc=\(Hex.encodeUppercase(request.fmspc.bytes))&\(request.selector.query)"
         let url = "\(endpoint.baseURL)/\(request.tee.name.lowercased())/certification/v4/tcb?\(query)"
-        return await answer(url, "TCB info") { response throws(CollateralFailure) in
+        return await answer(url, "TCB info", selector: request.selector) { response throws(CollateralFailure) in
             let document = try SignedDocument(
                 response, member: "tcbInfo", chainHeaders: ["SGX-TCB-Info-Issuer-Chain", "TCB-Info-Issuer-Chain"])
             try document.checkTCBInfo(request)
@@ -180,7 +179,7 @@ struct CollateralDownload: Sendable {
     ) async -> Result<SignedDocument, CollateralFailure> {
         let path = "\(request.tee.name.lowercased())/certification/v4/qe/identity"
         let url = "\(endpoint.baseURL)/\(path)?\(request.selector.query)"
-        return await answer(url, "QE identity") { response throws(CollateralFailure) in
+        return await answer(url, "QE identity", selector: request.selector) { response throws(CollateralFailure) in
             let document = try SignedDocument(
                 response, member: "enclaveIdentity", chainHeaders: ["SGX-Enclave-Identity-Issuer-Chain"])
             try document.checkQEIdentity(request)
@@ -208,17 +207,19 @@ struct CollateralDownload: Sendable {
             try RevocationListAnswer.der(response.body)
         }
         var reason = ""
+        var rootRemedy: CollateralFailure.Remedy?
         if !endpoint.isIntel {
             let result = await answer("\(endpoint.baseURL)/sgx/certification/v4/rootcacrl", "root CRL", parse)
             guard case .failure(let failure) = result else { return result }
             reason = "\(failure.reason), and "
+            rootRemedy = failure.remedy
         }
         do throws(CollateralFailure) {
             let address = try RevocationListAnswer.distributionPoint(ofLastIn: chain)
             try checkDistributionPoint(address)
             return await answer(address, "root CRL", parse)
         } catch {
-            return .failure(.permanent(reason + error.reason))
+            return .failure(.permanent(reason + error.reason, rootRemedy))
         }
     }
 
@@ -272,7 +273,7 @@ struct CollateralDownload: Sendable {
     // MARK: One exchange
 
     private func answer<Value: Sendable>(
-        _ url: String, _ what: String, headers: HTTPHeaders = [:],
+        _ url: String, _ what: String, headers: HTTPHeaders = [:], selector: TCBDataSelector = .standard,
         _ read: @Sendable (HTTPResponse) throws(CollateralFailure) -> Value
     ) async -> Result<Value, CollateralFailure> {
         let remaining = ContinuousClock.now.duration(to: deadline)
@@ -285,12 +286,16 @@ struct CollateralDownload: Sendable {
         do throws(HTTPClientError) {
             let response = try await client.send(request)
             guard response.isSuccess else {
-                return .failure(CollateralFailure(status: response, of: what, now: surroundings.clock.unixSeconds))
+                return .failure(
+                    CollateralFailure(
+                        status: response, of: what, selector: selector, now: surroundings.clock.unixSeconds))
             }
             do throws(CollateralFailure) {
                 return .success(try read(response))
             } catch {
-                return .failure(CollateralFailure(reason: "\(what): \(error.reason)", mayPass: error.mayPass))
+                return .failure(
+                    CollateralFailure(
+                        reason: "\(what): \(error.reason)", mayPass: error.mayPass, remedy: error.remedy))
             }
         } catch {
             return .failure(CollateralFailure(error))

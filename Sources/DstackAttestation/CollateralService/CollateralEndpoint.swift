@@ -14,14 +14,16 @@ public struct CollateralEndpoint: Hashable, Sendable, CustomStringConvertible {
     public static let phala = CollateralEndpoint(known: "https://pccs.phala.network")
 
     /// A service by its address, as configurations write it: with or without a slash or the interface's own path
-    /// (`/sgx/certification/v4`, `/tdx/certification/v4`) at the end.
+    /// (`/sgx/certification/v4`, `/tdx/certification/v4`) at the end. The path of version 3, which older configurations of
+    /// other tools name, stands for the same service; version 4 is what is asked for.
     ///
     /// - Throws: ``AttestationError`` with code `collateral_unavailable` unless it is an `http` or `https` URL without
     ///   query.
     public init(_ url: String, subscriptionKey: String? = nil) throws(AttestationError) {
         var base = Self.withoutSlash(url[...])
-        for tee in ["sgx", "tdx"] where base.hasSuffix("/\(tee)/certification/v4") {
-            base = Self.withoutSlash(base.dropLast("/\(tee)/certification/v4".count))
+        for path in ["sgx", "tdx"].flatMap({ tee in ["/v4", "/v3", ""].map { "/\(tee)/certification\($0)" } })
+        where base.hasSuffix(path) {
+            base = Self.withoutSlash(base.dropLast(path.count))
             break
         }
         let scheme = base.prefix { $0 != ":" }.lowercased()
@@ -44,6 +46,27 @@ public struct CollateralEndpoint: Hashable, Sendable, CustomStringConvertible {
     }
 
     private init(known url: String) { baseURL = url }
+
+    /// Services from a setting that may name several, such as `PCCS_URL`: addresses with commas or white space between them,
+    /// in the order in which they are asked.
+    ///
+    /// - Throws: as ``init(_:subscriptionKey:)``, and where there is none.
+    public static func list(_ settings: String...) throws(AttestationError) -> [CollateralEndpoint] {
+        try list(settings)
+    }
+
+    /// The same for several such settings.
+    public static func list(_ settings: [String]) throws(AttestationError) -> [CollateralEndpoint] {
+        var endpoints: [CollateralEndpoint] = []
+        for text in settings.flatMap({ $0.split { $0 == "," || $0.isWhitespace } }) {
+            let endpoint = try CollateralEndpoint(String(text))
+            if !endpoints.contains(endpoint) { endpoints.append(endpoint) }
+        }
+        guard endpoints.isEmpty else { return endpoints }
+        throw AttestationError(
+            .collateralUnavailable, subject: "collateral service", reason: "no address is given",
+            hint: "for example https://pccs.phala.network")
+    }
 
     private static func withoutSlash(_ text: Substring) -> Substring {
         var text = text

@@ -1,6 +1,7 @@
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
+import DstackSystem
 
 /// How often and how patiently a collateral service is asked.
 public struct CollateralRetryPolicy: Hashable, Sendable {
@@ -33,20 +34,57 @@ struct CollateralFailure: Error, Sendable {
     let mayPass: Bool
     /// What the service asked to wait.
     var wait: Duration?
+    /// What whoever runs this could do about it; nil where nothing helps but time.
+    var remedy: Remedy?
+
+    /// What helps against a failure, the most telling first.
+    enum Remedy: Int, Comparable, Sendable {
+        /// The service's certificate is from nobody whom this machine trusts.
+        case authority
+        /// Something answers there that is no collateral service.
+        case address
+        /// The service does not know the platform.
+        case otherService
+        /// There is no way to the service.
+        case network
+
+        static func < (left: Remedy, right: Remedy) -> Bool { left.rawValue < right.rawValue }
+
+        var hint: String {
+            switch self {
+            case .authority:
+                "a cache of your own has a certificate of its own: have it trusted with --ca FILE, or with "
+                    + "collateral.tls_authorities in the settings of the verifier service"
+            case .address:
+                "is that the address of a collateral service, and does no sign-in page or proxy answer for it?"
+            case .otherService: "another service may know the platform: https://pccs.phala.network, or Intel's own"
+            case .network: "fetch it where there is a network, then verify with the file"
+            }
+        }
+    }
 
     /// The service answered, but wrongly; it would do so again.
-    static func permanent(_ reason: String) -> CollateralFailure { .init(reason: reason, mayPass: false) }
+    static func permanent(_ reason: String, _ remedy: Remedy? = nil) -> CollateralFailure {
+        .init(reason: reason, mayPass: false, remedy: remedy)
+    }
 
     static func permanent(_ failure: DecodingFailure) -> CollateralFailure { .permanent(failure.description) }
 
-    init(reason: String, mayPass: Bool, wait: Duration? = nil) {
+    init(reason: String, mayPass: Bool, wait: Duration? = nil, remedy: Remedy? = nil) {
         self.reason = reason
         self.mayPass = mayPass
         self.wait = wait
+        self.remedy = remedy
     }
 
     init(_ error: HTTPClientError) {
         reason = error.description
+        remedy =
+            switch error.code {
+            case .peerNotTrusted: .authority
+            case .nameResolution, .connection, .proxy: .network
+            default: nil
+            }
         mayPass =
             switch error.code {
             case .nameResolution, .connection, .connectionLost, .connectionChanged, .proxy, .timeout, .tls,
@@ -56,8 +94,10 @@ struct CollateralFailure: Error, Sendable {
             }
     }
 
-    /// - Parameter now: Unix seconds, for a `Retry-After` that names a time.
-    init(status response: HTTPResponse, of what: String, now: Int64) {
+    /// - Parameters:
+    ///   - now: Unix seconds, for a `Retry-After` that names a time.
+    ///   - selector: what was asked for.
+    init(status response: HTTPResponse, of what: String, selector: TCBDataSelector, now: Int64) {
         mayPass = response.status == 429 || response.status >= 500
         wait = mayPass ? response.headers["Retry-After"].flatMap { Self.retryAfter($0, now: now) } : nil
         let meaning =
@@ -65,11 +105,38 @@ struct CollateralFailure: Error, Sendable {
             case 300...399: ", a redirect, which is not followed"
             case 401, 403: ", access denied (is a subscription key needed?)"
             case 404: ", not found: the service does not know this platform or this data"
-            case 410: ", gone: this evaluation data number is no longer served"
+            case 410:
+                if case .evaluationDataNumber(let number) = selector {
+                    ", gone: evaluation data number \(number) is no longer served"
+                } else {
+                    ", gone: this is no longer served"
+                }
             case 429: ", too many requests"
+            // Intel's PCCS: PCCS_STATUS_PLATFORM_UNKNOWN and PCCS_STATUS_CERTS_UNAVAILABLE.
+            case 461: ", the service does not know this platform"
+            case 462: ", the service has no certificates for this platform"
             default: ""
             }
-        reason = "\(what): status \(response.status)\(meaning)"
+        remedy =
+            switch response.status {
+            case 404, 410, 461, 462: .otherService
+            case 300...399: .address
+            default: TextForm.isHTML(response.body) ? .address : nil
+            }
+        reason = "\(what): status \(response.status)\(meaning)\(Self.words(of: response))"
+    }
+
+    /// The most characters of a service's own words that are passed on.
+    private static let maximumWords = 160
+
+    /// What a service says itself, in quotes: the header that Intel's has for it, or else its body.
+    private static func words(of response: HTTPResponse) -> String {
+        if TextForm.isHTML(response.body) {
+            return "; it answers with \(TextForm.description(ofHTML: response.body))"
+        }
+        let words = (response.headers["Error-Message"] ?? String(decoding: response.body.prefix(4096), as: UTF8.self))
+            .trimmed
+        return words.isEmpty ? "" : "; it says \(SafeText.quoted(words, limit: maximumWords))"
     }
 
     /// Seconds, or a date of RFC 9110 section 5.6.7 in its one current form; anything else counts as absent.

@@ -35,7 +35,8 @@ public struct FetchedCollateral: Hashable, Sendable {
 ///
 /// Services are asked in order, and again with growing delays while they fail in a way that may pass. Proxy variables of
 /// the environment are honoured. Callers that need the same platform's collateral at the same time share one download.
-/// Nothing that comes out is trusted: see ``CollateralProvider``.
+/// Nothing that comes out is trusted: see ``CollateralProvider``. Quotes that somebody else brought go through
+/// ``collateral(for:verifiedBy:)``, so that made-up ones cause no request.
 public final class CollateralService: CollateralProvider {
     /// Where and how to look.
     public struct Configuration: Sendable {
@@ -56,6 +57,13 @@ public final class CollateralService: CollateralProvider {
         /// Authorities for the services' own TLS certificates, PEM; nil for those of the operating system. A cache in
         /// one's own network often has a certificate of one's own.
         public var tlsAuthorities: [UInt8]?
+        /// How many callers of ``CollateralService/collateral(for:verifiedBy:)`` may wait for services at once. A platform gets
+        /// at most half of these places, and platforms that there was no collateral for before two thirds; who finds none is
+        /// refused at once (`collateral_busy`). What is in the cache needs no place.
+        public var maximumWaiting = 48
+        /// How long such a caller waits for newer collateral while what is there is still good. The download goes on
+        /// without it.
+        public var refreshPatience = Duration.seconds(2)
         /// Hosts that the root's revocation list may be fetched from where a service does not have it. A root
         /// certificate names its address, but is not verified yet at that time.
         public var crlHosts: Set<String> = ["certificates.trustedservices.intel.com"]
@@ -68,6 +76,7 @@ public final class CollateralService: CollateralProvider {
     private let client: HTTPClient
     private let store: CollateralStore
     private let surroundings: CollateralDownload.Surroundings
+    private let places: WaitingPlaces
     private let downloads = SingleFlight<CollateralRequest, Result<FetchedCollateral, AttestationError>>()
     /// Downloads that failed a moment ago: a peer who shows such a quote over and over is not passed on every time.
     private let refusals = Mutex<[CollateralRequest: (error: AttestationError, until: ContinuousClock.Instant)]>([:])
@@ -103,6 +112,7 @@ public final class CollateralService: CollateralProvider {
         self.configuration = configuration
         self.surroundings = surroundings
         store = CollateralStore(directory: configuration.cacheDirectory)
+        places = WaitingPlaces(maximum: configuration.maximumWaiting)
         var http = HTTPClientConfiguration()
         if let authorities = configuration.tlsAuthorities { http.trust = .chain(to: .pem(authorities)) }
         client = HTTPClient(http)
@@ -113,22 +123,36 @@ public final class CollateralService: CollateralProvider {
     /// Collateral for the platform and TEE of a quote, which has been parsed and not verified.
     public func collateral(for quote: Quote) async throws -> QuoteCollateral { try await fetch(for: quote).collateral }
 
+    /// Collateral for a quote that a verifier is about to judge; nothing is asked of any service unless the quote leads to
+    /// the verifier's trust anchor.
+    public func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral {
+        try await fetch(for: quote, verifiedBy: verifier).collateral
+    }
+
     /// Collateral for the platform and TEE of a quote, which has been parsed and not verified.
     ///
-    /// - Parameter refreshing: whether to ask the services although there is good collateral in the cache.
-    /// - Throws: ``AttestationError`` with code `collateral_unavailable`, saying for each service why, or `invalid_quote`
-    ///   if the quote does not say which platform it is from.
+    /// - Parameters:
+    ///   - verifier: who will judge the quote. Services are then asked only for a quote that leads to its trust anchor, and
+    ///     waiting for them is bounded (``Configuration/maximumWaiting``). Without one they are asked for whatever the quote
+    ///     claims to be, as is right for one's own.
+    ///   - refreshing: whether to ask the services although there is good collateral in the cache.
+    /// - Throws: ``AttestationError`` with code `collateral_unavailable`, saying for each service why, `untrusted_quote` or
+    ///   `collateral_busy` as in ``CollateralProvider/collateral(for:verifiedBy:)``, or `invalid_quote` if the quote does not
+    ///   say which platform it is from.
     public func fetch(
-        for quote: Quote, refreshing: Bool = false
+        for quote: Quote, verifiedBy verifier: QuoteVerifier? = nil, refreshing: Bool = false
     ) async throws(AttestationError) -> FetchedCollateral {
         let tee: TEEType = quote.body.enclaveReport != nil ? .sgx : .tdx
         switch quote.signature.certificationData.content {
         case .pckCertificateChain(let chain):
-            return try await fetch(request(tee, chain), refreshing: refreshing)
+            let claim = verifier.map { Claim(quote: quote, verifier: $0) }
+            return try await fetch(request(tee, chain), claim, refreshing: refreshing)
         case .ppidEncryptedRSA2048(let identifier, let selector), .ppidEncryptedRSA3072(let identifier, let selector):
             let wanted = PCKCertificateRequest(quote, encryptedPPID: identifier, selector)
-            let (chain, notes) = try await pckChain(wanted, refreshing: refreshing)
-            let found = try await fetch(request(tee, Array(chain.utf8)), refreshing: refreshing)
+            let (chain, notes) = try await pckChain(
+                wanted, verifier.map { Claim(quote: quote, verifier: $0) }, refreshing: refreshing)
+            let claim = verifier.map { Claim(quote: quote, verifier: $0, chain: chain) }
+            let found = try await fetch(request(tee, Array(chain.utf8)), claim, refreshing: refreshing)
             var collateral = found.collateral
             collateral.pckCertificateChain = chain
             return FetchedCollateral(
@@ -144,6 +168,21 @@ public final class CollateralService: CollateralProvider {
     /// Collateral for a platform family, without a quote: to fill a cache beforehand, for example.
     public func fetch(
         _ request: CollateralRequest, refreshing: Bool = false
+    ) async throws(AttestationError) -> FetchedCollateral { try await fetch(request, nil, refreshing: refreshing) }
+
+    /// A stranger's quote, and who is to judge it.
+    private struct Claim {
+        let quote: Quote
+        let verifier: QuoteVerifier
+        /// PEM; nil for the one in the quote.
+        var chain: String?
+
+        func check() throws(AttestationError) { try verifier.requireOrigin(of: quote, pckCertificateChain: chain) }
+    }
+
+    /// - Parameter claim: what must hold before anybody is asked; nil if nothing.
+    private func fetch(
+        _ request: CollateralRequest, _ claim: Claim?, refreshing: Bool
     ) async throws(AttestationError) -> FetchedCollateral {
         let now = surroundings.clock.unixSeconds
         let known = store.entry(for: request)
@@ -156,20 +195,54 @@ public final class CollateralService: CollateralProvider {
         if let refusal = currentRefusal(request), !refreshing {
             result = .failure(refusal)
         } else {
-            let cancelled = AttestationError(.collateralUnavailable, subject: request.subject, reason: "cancelled")
+            try claim?.check()
             // With something good at hand, nobody waits for a second round.
             let isUrgent = known.map { $0.expires < now } ?? true
-            result =
-                await downloads.value(for: request) { await self.download(request, isUrgent: isUrgent) }
-                ?? .failure(cancelled)
+            if claim == nil {
+                result = await sharedDownload(request, isUrgent: isUrgent)
+            } else {
+                let patience = isUrgent ? nil : configuration.refreshPatience
+                result =
+                    await places.wait(for: request, isKnown: known != nil) {
+                        await sharedDownload(request, isUrgent: isUrgent, patience: patience)
+                    } ?? .failure(.busy(request.subject))
+            }
         }
         switch result {
         case .success(let fetched): return fetched
         case .failure(let error):
             guard let known, let origin = origin(ofOld: known, now) else { throw error }
             return FetchedCollateral(
-                collateral: known.collateral, origin: origin, expires: known.expires, notes: [error.description])
+                collateral: known.collateral, origin: origin, expires: known.expires, notes: [error.message])
         }
+    }
+
+    /// Takes part in the one download that there is for a platform.
+    ///
+    /// - Parameter patience: how long to wait for it; nil for as long as it takes.
+    private func sharedDownload(
+        _ request: CollateralRequest, isUrgent: Bool, patience: Duration? = nil
+    ) async -> Result<FetchedCollateral, AttestationError> {
+        guard let patience else {
+            return await downloads.value(for: request) { await self.download(request, isUrgent: isUrgent) }
+                ?? .failure(.init(.collateralUnavailable, subject: request.subject, reason: "cancelled"))
+        }
+        // A caller of its own, so that the download outlives those who do not wait for it. It ends by its own time limits.
+        let download = Task { await self.sharedDownload(request, isUrgent: isUrgent) }
+        let (outcomes, outcome) = AsyncStream<Result<FetchedCollateral, AttestationError>>.makeStream()
+        let arrival = Task { outcome.yield(await download.value) }
+        let timer = Task {
+            try? await Task.sleep(for: patience)
+            outcome.yield(
+                .failure(
+                    .init(.collateralUnavailable, subject: request.subject, reason: "the services take their time")))
+        }
+        defer {
+            arrival.cancel()
+            timer.cancel()
+        }
+        for await first in outcomes { return first }
+        return .failure(.init(.collateralUnavailable, subject: request.subject, reason: "cancelled"))
     }
 
     private func request(
@@ -229,8 +302,9 @@ public final class CollateralService: CollateralProvider {
         }
     }
 
+    /// - Parameter claim: whose chain it must turn out to be before it is kept; nil for whatever comes.
     private func pckChain(
-        _ request: PCKCertificateRequest, refreshing: Bool
+        _ request: PCKCertificateRequest, _ claim: Claim?, refreshing: Bool
     ) async throws(AttestationError) -> (chain: String, notes: [String]) {
         let now = surroundings.clock.unixSeconds
         let known = store.chain(for: request)
@@ -238,14 +312,32 @@ public final class CollateralService: CollateralProvider {
             return (known.chain, [])
         }
         do throws(AttestationError) {
-            let found = try await makeDownload(isUrgent: known == nil).pckChain(request)
+            let download = makeDownload(isUrgent: known == nil)
+            let ask = { () async -> Result<CollateralDownload.Found<String>, AttestationError> in
+                do throws(AttestationError) {
+                    return .success(try await download.pckChain(request))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            let answer: Result<CollateralDownload.Found<String>, AttestationError>
+            if claim == nil {
+                answer = await ask()
+            } else {
+                answer = await places.waitForIdentifier(ask) ?? .failure(.busy("PCK certificate"))
+            }
+            let found = try answer.get()
+            if var claim {
+                claim.chain = found.value
+                try claim.check()
+            }
             let entry = CollateralStore.PCKEntry(chain: found.value, source: found.endpoint.baseURL, fetchedAt: now)
             let problem = store.keep(entry, for: request)
             return (found.value, found.notes + (problem.map { [$0] } ?? []))
         } catch {
             // An old certificate is as good as its own dates and its revocation list say.
             guard let known else { throw error }
-            return (known.chain, [error.description])
+            return (known.chain, [error.message])
         }
     }
 

@@ -80,12 +80,13 @@ public struct EndpointVerifier: Sendable {
         do throws(AttestationError) {
             collateral = try await self.collateral(for: claim.quote)
         } catch {
-            // Nobody has collateral for a simulated platform. What does not lead to the root is a no all the same.
+            // What does not lead to the root is a no, whether or not there is collateral for it.
             report.evidence = quoteVerifier.verifyWithoutCollateral(evidence, policy: policy, at: time)
             report.evidence?.binding = claim.binding
             guard let failure = report.evidence?.failureToReachAnchor else { throw error }
             report.problem = EndpointReport.Failure(failure)
-            report.collateralAbsence = error.message
+            report.collateralAbsence =
+                error.code == .untrustedQuote ? "not asked for: none could make this a yes" : error.message
             return report
         }
         report.evidence = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time)
@@ -145,7 +146,7 @@ public struct EndpointVerifier: Sendable {
 
     private func collateral(for quote: Quote) async throws(AttestationError) -> QuoteCollateral {
         do {
-            return try await collateral.collateral(for: quote)
+            return try await collateral.collateral(for: quote, verifiedBy: quoteVerifier)
         } catch let error as AttestationError {
             throw error
         } catch {

@@ -36,7 +36,11 @@ struct EvidenceChain {
 
     func outcome(of link: String) -> ChainLink.Outcome {
         guard let report else { return .notReached }
-        if collateralAbsence != nil, link == "hardware_root" { return .notReached }
+        if collateralAbsence != nil, link == "hardware_root" || link == "platform" {
+            // Both fail for want of collateral alone, unless it is the platform that does not lead to the root.
+            let isBroken = report.failureToReachAnchor.map { self.link(of: $0.check) == link } ?? false
+            return isBroken ? .failed : .notReached
+        }
         let outcomes = report.checks.filter { self.link(of: $0.id) == link }.map(\.outcome)
         if outcomes.contains(where: { if case .failed = $0 { true } else { false } }) { return .failed }
         if outcomes.contains(.notReached) { return .notReached }

@@ -15,7 +15,7 @@ import Synchronization
 public struct QuoteVerifier: Sendable {
     /// The root that evidence must lead back to.
     public let trustAnchor: TrustAnchor
-    private let tables: P256KeyTables
+    let tables: P256KeyTables
 
     /// A verifier under a root, Intel's unless said otherwise.
     public init(trustAnchor: TrustAnchor = .intel) {

@@ -7,4 +7,22 @@ public protocol CollateralProvider: Sendable {
     ///
     /// - Throws: ``AttestationError`` with code `collateral_unavailable` if there is none to be had.
     func collateral(for quote: Quote) async throws -> QuoteCollateral
+
+    /// Collateral for a quote that somebody else brought, and that a verifier is about to judge.
+    ///
+    /// Whoever shows quotes must not be able to have things fetched by making them up. So nobody is asked for collateral
+    /// before the quote is known to lead to the verifier's trust anchor. Where this is left out it is done for every quote;
+    /// providers that have collateral at hand without asking anybody give it at once, and verification says what is wrong.
+    ///
+    /// - Throws: ``AttestationError`` with code `untrusted_quote` if the quote does not lead to the trust anchor,
+    ///   `collateral_unavailable` if there is none to be had, `collateral_busy` if too many wait for some already.
+    func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral
+}
+
+extension CollateralProvider {
+    /// Asks ``collateral(for:)`` once the quote is known to lead to the verifier's trust anchor.
+    public func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral {
+        try verifier.requireOrigin(of: quote)
+        return try await collateral(for: quote)
+    }
 }

@@ -64,6 +64,11 @@ public struct OfflineCollateral: CollateralProvider {
         return latest.collateral
     }
 
+    /// The same: finding it takes nothing from anybody.
+    public func collateral(
+        for quote: Quote, verifiedBy verifier: QuoteVerifier
+    ) throws(AttestationError) -> QuoteCollateral { try collateral(for: quote) }
+
     private static func key(of quote: Quote) throws(AttestationError) -> Key {
         guard case .pckCertificateChain(let pem) = quote.signature.certificationData.content else {
             throw AttestationError(

@@ -3,12 +3,15 @@ internal import DstackEncoding
 extension VerifierService {
     /// An answer as HTTP carries it: a status and JSON.
     public struct WireAnswer: Sendable {
-        /// 200 for every verdict, 400 for a body that is not JSON, 422 for JSON that is no request.
+        /// 200 for every verdict, 400 for a body that is not JSON, 422 for JSON that is no request, 503 where too many
+        /// requests wait for collateral already.
         public let status: Int
         /// The body, `application/json`.
         public let json: [UInt8]
         /// What was answered; nil for a body that is no request.
         public let response: VerifierResponse?
+        /// Seconds after which there may be room again, for status 503.
+        public var retryAfter: Int? { status == 503 ? 5 : nil }
     }
 
     /// Answers the body of `POST /verify`.
@@ -17,7 +20,8 @@ extension VerifierService {
     public func answer(toBody body: [UInt8]) async -> WireAnswer {
         do throws(VerifierRequest.Malformed) {
             let response = await verify(try VerifierRequest(parsingJSON: body))
-            return WireAnswer(status: 200, json: response.json(), response: response)
+            guard response.isBusy else { return WireAnswer(status: 200, json: response.json(), response: response) }
+            return WireAnswer(status: 503, json: Self.refusal(503, response.reason ?? ""), response: response)
         } catch {
             let status = error.isJSON ? 422 : 400
             return WireAnswer(status: status, json: Self.refusal(status, error.description), response: nil)
@@ -36,13 +40,15 @@ extension VerifierService {
     /// The body of the answer to `GET /health`.
     public static let health = Array(#"{"status":"ok","service":"dstack-verifier"}"#.utf8)
 
+    private static let phrases = [400: "Bad Request", 422: "Unprocessable Entity", 503: "Service Unavailable"]
+
     /// In the form of the framework that upstream's service is built with, whose refusals these are there.
     private static func refusal(_ status: Int, _ description: String) -> [UInt8] {
         var writer = JSONWriter()
         writer.object { object in
             object.object("error") { error in
                 error.member("code", status)
-                error.member("reason", status == 400 ? "Bad Request" : "Unprocessable Entity")
+                error.member("reason", phrases[status] ?? "")
                 error.member("description", description)
             }
         }

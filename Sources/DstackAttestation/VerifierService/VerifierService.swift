@@ -20,6 +20,7 @@ public struct VerifierService: Sendable {
     /// The root that evidence must lead back to.
     public let trustAnchor: TrustAnchor
     private let collateral: any CollateralProvider
+    private let verifier: QuoteVerifier
     private let prepared: PreparedCollateralCache
     let clock: @Sendable () -> Int64
 
@@ -37,6 +38,7 @@ public struct VerifierService: Sendable {
         self.policy = policy
         trustAnchor = verifier.trustAnchor
         self.collateral = collateral
+        self.verifier = verifier
         prepared = PreparedCollateralCache(verifier)
         self.clock = clock
     }
@@ -50,6 +52,7 @@ public struct VerifierService: Sendable {
             response = judge(report, opened.attestation, request)
         } catch {
             response = .invalid(error.reason)
+            response.isBusy = error.isBusy
         }
         // What was not reached is not fulfilled.
         if response.expectations.isEmpty { response.expectations = request.expectedNames.map { ($0, false) } }
@@ -73,7 +76,9 @@ public struct VerifierService: Sendable {
         do {
             return try await prepare(for: opened.attestation).verify(opened.evidence, policy: policy, at: clock())
         } catch {
-            throw Refusal(.quote, "\(error)")
+            var refusal = Refusal(.quote, "\(error)")
+            refusal.isBusy = (error as? AttestationError)?.code == .collateralBusy
+            throw refusal
         }
     }
 
@@ -84,7 +89,8 @@ public struct VerifierService: Sendable {
                 .invalidEnvelope, subject: "platform",
                 reason: "evidence of \(attestation.platform.variant) cannot be verified here, only of dstack-tdx")
         }
-        return prepared.prepare(try await collateral.collateral(for: attestation.parsedQuote()))
+        return prepared.prepare(
+            try await collateral.collateral(for: attestation.parsedQuote(), verifiedBy: verifier))
     }
 
     /// Makes an answer of a report, step by step; the first step that fails is the reason.
@@ -161,6 +167,8 @@ public struct VerifierService: Sendable {
 /// Why a request ends before there is a report.
 private struct Refusal: Error {
     let reason: String
+    /// Whether it is for want of room, and says nothing about the evidence.
+    var isBusy = false
 
     init(_ stage: VerifierStage, _ reason: String) { self.reason = "\(stage.failurePrefix): \(reason)" }
 

@@ -30,9 +30,7 @@ package enum CollateralOptions {
         let urls = arguments[services]
         if !urls.isEmpty {
             configuration.endpoints = try CommandFailure.wrongRequest { () throws(AttestationError) in
-                var endpoints: [CollateralEndpoint] = []
-                for url in urls { endpoints.append(try CollateralEndpoint(url)) }
-                return endpoints
+                try CollateralEndpoint.list(urls)
             }
         }
         if let update { configuration.selector = try selector(arguments[update]) }

@@ -37,6 +37,11 @@ enum FetchCommand {
             throw CommandFailure(.worldFailed, error)
         }
         for note in fetched.notes { console.note(note) }
+        if let failure = QuoteVerifier().originFailure(of: quote), failure.check != .pckCertificateSource {
+            console.note(
+                "the quote does not lead to Intel's root (\(failure.description)): only whoever trusts another root accepts it"
+            )
+        }
         let path = arguments[output].flatMap { $0 == StandardInput.name ? nil : $0 }
         guard let path else {
             console.print(String(decoding: fetched.collateral.json, as: UTF8.self))

@@ -74,7 +74,9 @@ enum ServeCommand {
                     "verified",
                     ["peer": "\(request.peer.address)", "valid": response.isValid, "reason": response.reason ?? ""])
             }
-            return .json(answer.json, status: answer.status)
+            var response = HTTPServerResponse.json(answer.json, status: answer.status)
+            if let seconds = answer.retryAfter { response.headers.add("Retry-After", "\(seconds)") }
+            return response
         }
         return routes
     }

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackCommandLine
+import DstackHTTPServer
 import DstackSystem
 
 extension VerifierService {
@@ -10,7 +11,7 @@ extension VerifierService {
         do {
             let root = try configuration.trustRoot.map { try TrustAnchor(certificate: File.read($0, limit: 1 << 20)) }
             self.init(
-                collateral: try Self.provider(configuration.collateral),
+                collateral: try Self.provider(configuration.collateral, configuration.limits.maximumRequestsInFlight),
                 verifier: QuoteVerifier(trustAnchor: root ?? .intel), policy: try Self.policy(configuration.policy),
                 clock: { SystemWallClock().unixSeconds })
         } catch {
@@ -26,11 +27,15 @@ extension VerifierService {
         }
     }
 
-    private static func provider(_ settings: VerifierConfiguration.Collateral) throws -> any CollateralProvider {
+    private static func provider(
+        _ settings: VerifierConfiguration.Collateral, _ maximumRequests: Int
+    ) throws -> any CollateralProvider {
         if let path = settings.offline { return try OfflineCollateral(path: path) }
         var configuration = CollateralService.Configuration()
-        // A service that somebody chose is asked alone: the others would learn which platforms are verified here.
-        if let url = settings.service { configuration.endpoints = [try CollateralEndpoint(url)] }
+        // Services that somebody chose are asked alone: the others would learn which platforms are verified here.
+        if let urls = settings.service { configuration.endpoints = try CollateralEndpoint.list(urls) }
+        // The rest is for requests that need not wait.
+        configuration.maximumWaiting = max(1, maximumRequests * 3 / 4)
         configuration.cacheDirectory = settings.cacheDirectory
         configuration.tlsAuthorities = try settings.tlsAuthorities.map { try File.read($0, limit: 4 << 20) }
         return CollateralService(configuration)

@@ -25,7 +25,7 @@ struct VerifierConfiguration {
     struct Collateral {
         /// A file or directory to take collateral from, in place of services.
         let offline: String?
-        /// Base URL of a service that is asked first; nil for the defaults.
+        /// Base URLs of the services that are asked, as ``CollateralEndpoint/list(_:)-(String...)`` reads them; nil for the defaults.
         let service: String?
         /// Where downloads are kept.
         let cacheDirectory: String?
@@ -142,7 +142,7 @@ extension ConfigurationType<String> {
     /// The base URL of a collateral service.
     fileprivate static var serviceURL: ConfigurationType {
         .text(expecting: "an http or https URL such as https://pccs.phala.network", standIn: "") { text in
-            (try? CollateralEndpoint(text)) == nil ? nil : text
+            (try? CollateralEndpoint.list(text)) == nil ? nil : text
         }
     }
 }

@@ -74,7 +74,7 @@ enum VerifyCommand {
                 simulated: leading.simulationNote, hint: leading.hint, arguments)
         }
         do throws(AttestationError) {
-            let fetched = try await CollateralService(configuration).fetch(for: quote)
+            let fetched = try await CollateralService(configuration).fetch(for: quote, verifiedBy: verifier)
             for note in fetched.notes { console.note(note) }
             return console.show(
                 verifier.verify(evidence, collateral: fetched.collateral, policy: policy, at: time), arguments)
