@@ -152,7 +152,7 @@ struct AttackMemoryTests {
         let verifier = try verifier(evidence.platform)
         var policy = VerificationPolicy.authentic
         policy.maximumCollateralAge = .max
-        policy.platformGracePeriod = .max
+        policy.platformGracePeriod = .seconds(.max)
         for time in [.min, -1, 0, 1, evidence.platform.configuration.notBefore - 1] as [Int64] {
             verifier.verify(quote, collateral: collateral, policy: policy, at: time)
                 .expectRefused(.trustAnchor, .notYetValid)
@@ -163,8 +163,8 @@ struct AttackMemoryTests {
         }
         for extreme in [Int64.min, -1, 0] {
             policy.maximumCollateralAge = extreme
-            policy.platformGracePeriod = extreme
-            policy.qeGracePeriod = extreme
+            policy.platformGracePeriod = .seconds(extreme)
+            policy.qeGracePeriod = .seconds(extreme)
             verifier.verify(quote, collateral: collateral, policy: policy, at: evidence.now)
                 .expectRefused(.policyCollateralAge, .notAcceptable)
         }

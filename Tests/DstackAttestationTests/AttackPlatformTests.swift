@@ -224,7 +224,9 @@ struct AttackPlatformTests {
             try evidence.verified().expectRefused(.policyPlatforms, .notAcceptable)
             evidence.policy.acceptedPlatforms = []
             try evidence.verified().expectRefused(.policyPlatforms, .notAcceptable)
-            evidence.policy.acceptedPlatforms = nil
+            evidence.policy = .standard
+            evidence.policy.acceptedSGXTypes = []
+            try evidence.verified().expectRefused(.policySGXType, .notAcceptable)
             evidence.policy.acceptedSGXTypes = [0, 2]
             try evidence.verified().expectRefused(.policySGXType, .notAcceptable)
             evidence.policy.acceptedSGXTypes = [1]

@@ -55,7 +55,7 @@ struct EventLogTests {
         let replayed = try log.replay()
         #expect(RTMR.allCases.map { replayed.eventCount(of: $0) } == counts)
         #expect(RTMR.allCases.map { replayed.registers[$0].hex } == registers)
-        #expect(replayed.hasBootEvents)
+        #expect(replayed.bootCoverage == .full)
     }
 
     @Test(
@@ -215,7 +215,7 @@ struct EventLogTests {
         let runtimeOnly = log.stripped(.init(bootEvents: .dropped))
         #expect(runtimeOnly.events.allSatisfy { $0.register == .rtmr3 })
         #expect(try runtimeOnly.replay().registers.rtmr3 == registers.rtmr3)
-        #expect(try !runtimeOnly.replay().hasBootEvents)
+        #expect(try runtimeOnly.replay().bootCoverage == .absent)
     }
 
     @Test("the hashed bytes stand beside the digests of version 2, and nowhere else")

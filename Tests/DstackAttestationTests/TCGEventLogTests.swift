@@ -91,24 +91,89 @@ struct TCGEventLogTests {
     func index() throws {
         var log = try Self.sample()
         log.entries[2].registerIndex = 5
+        #expect(log.entries[2].type != .noAction)
         let error = #expect(throws: AttestationError.self) { try TCGEventLog(parsing: log.encoded) }
         #expect(error?.code == .invalidEventLog)
         let direct = #expect(throws: AttestationError.self) { try EventLog(log) }
         #expect(direct?.code == .invalidEventLog)
     }
 
-    @Test("a trust domain's entry has one digest, of SHA-384")
+    @Test("an entry without a SHA-384 digest keeps its register from replaying, and one with two is refused")
     func digests() throws {
-        for digests in [
-            [], [TCGEventLog.Digest(.sha256, [UInt8](repeating: 0, count: 32))],
-            [TCGEventLog.Digest](repeating: try #require(.init(.sha384, [UInt8](repeating: 0, count: 48))), count: 2),
-        ] as [[TCGEventLog.Digest?]] {
-            var log = try Self.sample()
-            log.entries[1].digests = digests.compactMap { $0 }
-            #expect(try TCGEventLog(parsing: log.encoded) == log)
-            #expect(throws: AttestationError.self) { try EventLog(log) }
+        let sha384 = try #require(TCGEventLog.Digest(.sha384, [UInt8](repeating: 9, count: 48)))
+        let others = try [TCGEventLog.HashAlgorithm.sha1, .sha256, .sha512, .sm3, .sha3Bits384].map {
+            try #require(TCGEventLog.Digest($0, [UInt8](repeating: 0, count: $0.digestSize)))
         }
+        var log = try Self.sample()
+        log.entries[4].type = .runtime
+        for digests in [[]] + others.map({ [$0] }) {
+            log.entries[1].digests = digests
+            #expect(try TCGEventLog(parsing: log.encoded) == log)
+            let error = #expect(throws: AttestationError.self) { try EventLog(log).replay() }
+            #expect(error?.code == .missingDigest)
+        }
+        // Beside others, that of SHA-384 is the one that the register was extended with.
+        log.entries[1].digests = others + [sha384]
+        #expect(try TCGEventLog(parsing: log.encoded) == log)
+        #expect(try EventLog(log).events[0].digest?.bytes == sha384.bytes)
+        log.entries[1].digests = [sha384, sha384]
+        #expect(throws: AttestationError.self) { try EventLog(log) }
         #expect(TCGEventLog.Digest(.sha384, [0]) == nil)
+    }
+
+    @Test(
+        "entries that extend nothing are passed over wherever they stand, whatever register they name",
+        arguments: [0xFFFF_FFFF, 5, 8, 0x1_0000] as [UInt32], [0, 1, 3, 5])
+    func noAction(index: UInt32, position: Int) throws {
+        var log = try Self.sample()
+        let plain = try EventLog(log)
+        for digests in [0, 1] {
+            let entry = TCGEventLog.Entry(
+                registerIndex: index, type: .noAction,
+                digests: try [TCGEventLog.Digest](
+                    repeating: #require(.init(.sha384, [UInt8](repeating: 0, count: 48))), count: digests),
+                data: Array("SP800-155 Event3".utf8) + [UInt8](repeating: 0, count: 16))
+            log.entries.insert(entry, at: position)
+            for unused in [[], [UInt8](repeating: 0xFF, count: 64), [UInt8](repeating: 0, count: 64)] {
+                log.unused = unused
+                let read = try TCGEventLog(parsing: log.encoded)
+                #expect(read == log && read.encoded == log.encoded)
+                #expect(try EventLog(read) == plain)
+            }
+        }
+    }
+
+    @Test("an entry that extends nothing and is cut is refused, and never the silent end of the log")
+    func cutNoAction() throws {
+        var log = try Self.sample()
+        log.entries.append(
+            TCGEventLog.Entry(registerIndex: 0xFFFF_FFFF, type: .noAction, digests: [], data: [1, 2, 3, 4]))
+        log.unused = []
+        let bytes = log.encoded
+        // Behind index and type, wherever it is cut; before that it is the marker of an end.
+        for count in (bytes.count - 12)..<bytes.count {
+            #expect(throws: AttestationError.self) { try TCGEventLog(parsing: Array(bytes[..<count])) }
+        }
+    }
+
+    @Test("what stands behind a false end of the log is said, and how much of it")
+    func falseEnd() throws {
+        var log = try Self.sample()
+        let more = TCGEventLog(header: log.header, entries: [log.entries[2]], unused: []).encoded
+            .dropFirst(TCGEventLog(header: log.header, entries: [], unused: []).encoded.count)
+        for (unused, count) in [
+            ([], 0), ([UInt8](repeating: 0xFF, count: 999), 0), ([0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0], 0),
+            ([0xFF, 0xFF, 0xFF, 0xFF, 9], 1), ([UInt8](repeating: 0xFF, count: 8) + more, more.count),
+            ([UInt8](repeating: 0xFF, count: 8) + more + [0, 0], more.count),
+        ] as [([UInt8], Int)] {
+            log.unused = unused
+            let read = try TCGEventLog(parsing: log.encoded)
+            #expect(read == log)
+            // Digits at the end that happen to be zeros count as fill.
+            #expect(abs(read.unreadByteCount - count) <= 8 && (read.unreadByteCount == 0) == (count == 0))
+            #expect(try EventLog(read).omissions.isEmpty == (count == 0))
+        }
+        #expect(throws: AttestationError.self) { try TCGEventLog(parsing: []) }
     }
 
     @Test("wrong headers are refused at their offsets")

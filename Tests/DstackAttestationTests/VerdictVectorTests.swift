@@ -102,6 +102,8 @@ struct VerdictVectorTests {
         policy.allowsDynamicPlatform = true
         policy.allowsCachedKeys = true
         policy.allowsSMT = true
+        #expect(check(policy) == .osImage)
+        policy.osImage = .ifNamed
         #expect(check(policy) == nil)
         policy.minimumEvaluationDataNumber = 18
         #expect(check(policy) == .policyEvaluationDataNumber)

@@ -1,6 +1,8 @@
-import DstackAttestation
+import DstackEncoding
 import DstackMockTEE
 import Testing
+
+@testable import DstackAttestation
 
 @Suite("Verification: policy files")
 struct VerificationPolicyTests {
@@ -27,7 +29,10 @@ struct VerificationPolicyTests {
             #"{"platform_grace_period_secs":1.5}"#, #"{"min_tcb_eval_data_number":4294967296}"#,
             #"{"expected_report_data":"00"}"#, #"{"expected_mr_td":""}"#, #"{"expected_rt_mr4":"00"}"#,
             #"{"accepted_sgx_types":[256]}"#, #"{"accepted_ppids":["00"]}"#, #"{"allow_smt":true,"allow_smt":false}"#,
-            #"{"expected_app_id":"5bb4ff9a"}"#,
+            #"{"expected_app_id":"5bb4ff9a"}"#, #"{"require_os_image":"yes"}"#, #"{"require_os_image":1}"#,
+            #"{"qe_grace_period_secs":"for ever"}"#, #"{"name":""}"#, #"{"name":"a\u001b"}"#,
+            // A relaxed policy must not be reported as a preset.
+            #"{"name":"strict","allow_smt":true}"#, #"{"name":"standard"}"#,
         ])
     func refused(json: String) {
         let error = #expect(throws: AttestationError.self) { try policy(json) }
@@ -52,7 +57,8 @@ struct VerificationPolicyTests {
         ]
         func check(_ name: String, _ bytes: [UInt8]) throws -> CheckID? {
             let hex = bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-            let policy = try policy(#"{"allow_smt":true,"expected_\#(name)":"\#(hex)"}"#)
+            let policy = try policy(
+                #"{"allow_smt":true,"require_os_image":"if_named","expected_\#(name)":"\#(hex)"}"#)
             return verifier.verify(quote, collateral: collateral, policy: policy, at: Self.now).failure?.check
         }
         for (name, bytes) in fields {
@@ -92,5 +98,115 @@ struct VerificationPolicyTests {
         forged.events.removeLast()
         #expect(try verify(forged.json, compose).failure?.check == .eventLogReplay)
         #expect(try verify("[", compose).failure?.check == .eventLogFormat)
+    }
+
+    @Test("null in place of a restriction is refused, but where upstream's own files have it")
+    func null() throws {
+        for name in VerificationPolicy.members {
+            if name == "accepted_sgx_types" {
+                #expect(try policy(#"{"accepted_sgx_types":null}"#).acceptedSGXTypes == nil)
+                #expect(try policy(#"{"accepted_sgx_types":null}"#).lostRestrictions.isEmpty)
+                continue
+            }
+            let error = #expect(throws: AttestationError.self, "\(name)") { try policy(#"{"\#(name)":null}"#) }
+            #expect(error?.code == .invalidPolicy && error?.reason.contains("null") == true)
+        }
+    }
+
+    @Test("every policy that is written reads back as the same policy, presets and reported ones included")
+    func roundTrip() throws {
+        for preset in [VerificationPolicy.authentic, .standard, .strict] {
+            #expect(try VerificationPolicy(parsingJSON: preset.json()) == preset)
+            #expect(try VerificationPolicy(parsingJSON: preset.json(pretty: true)) == preset)
+            var expecting = preset
+            expecting.expected.reportData = FixedBytes(repeating: 7)
+            #expect(try VerificationPolicy(parsingJSON: expecting.json()) == expecting)
+        }
+        var full = VerificationPolicy(name: "mine", allowedStatuses: [.upToDate, .outOfDate])
+        full.rejectedAdvisoryIDs = ["A"]
+        full.allowedAdvisoryIDs = []
+        full.platformGracePeriod = .unlimited
+        full.qeGracePeriod = 9
+        full.minimumEvaluationDataNumber = 3
+        full.allowsDynamicPlatform = true
+        full.allowsCachedKeys = true
+        full.allowsDebug = true
+        full.allowsServiceTD = true
+        full.acceptedSGXTypes = []
+        full.acceptedPlatforms = [FixedBytes(repeating: 4)]
+        full.maximumCollateralAge = 5
+        let hashes: [WritableKeyPath<ExpectedValues, FixedBytes<32>?>] = [
+            \.mrEnclave, \.mrSigner, \.composeHash, \.osImageHash, \.mrAggregated, \.mrSystem,
+        ]
+        let measurements: [WritableKeyPath<ExpectedValues, Measurement384?>] = [
+            \.mrTd, \.rtMr0, \.rtMr1, \.rtMr2, \.rtMr3, \.mrConfigId, \.mrOwner, \.mrOwnerConfig, \.mrSeam,
+        ]
+        for (index, path) in hashes.enumerated() {
+            full.expected[keyPath: path] = FixedBytes(repeating: UInt8(index + 1))
+        }
+        for (index, path) in measurements.enumerated() {
+            full.expected[keyPath: path] = FixedBytes(repeating: UInt8(index + 1))
+        }
+        full.expected.reportData = FixedBytes(repeating: 1)
+        full.expected.tdAttributes = FixedBytes(repeating: 2)
+        full.expected.xfam = FixedBytes(repeating: 3)
+        full.expected.appID = FixedBytes(repeating: 4)
+        full.expected.instanceID = FixedBytes(repeating: 5)
+        full.expected.isvProdId = 6
+        full.expected.minimumIsvSvn = 7
+        for requirement in OSImageRequirement.allCases {
+            full.osImage = requirement
+            #expect(try VerificationPolicy(parsingJSON: full.json()) == full)
+        }
+        // A list of members that grows must grow here too.
+        let written = try JSONDocument(parsing: full.json(), subject: "policy").root.members.map(\.name)
+        #expect(Set(written) == Set(VerificationPolicy.members))
+    }
+
+    @Test("a preset that was changed is written and reported under another name")
+    func changedPreset() throws {
+        var policy = VerificationPolicy.strict
+        policy.allowsDebug = true
+        let read = try VerificationPolicy(parsingJSON: policy.json())
+        #expect(read.name == "custom" && read.allowsDebug)
+        #expect(policy.shownName == "custom")
+    }
+
+    @Test("a restriction that nil is assigned to rejects everything, and is written as what no reader takes")
+    func lost() throws {
+        let lose: [(CheckID, (inout VerificationPolicy) -> Void)] = [
+            (.policyAdvisories, { $0.allowedAdvisoryIDs = nil }), (.policySGXType, { $0.acceptedSGXTypes = nil }),
+            (.policyCollateralAge, { $0.maximumCollateralAge = nil }),
+            (.policyPlatforms, { $0.acceptedPlatforms = nil }), (.osImage, { $0.expected.osImageHash = nil }),
+            (.expectedReportData, { $0.expected.reportData = nil }),
+            (.expectedMeasurements, { $0.expected.mrTd = nil }),
+            (.expectedMeasurements, { $0.expected.isvProdId = nil }),
+            (.expectedMeasurements, { $0.expected.minimumIsvSvn = nil }),
+            (.expectedApplication, { $0.expected.composeHash = nil }),
+            (.osImage, { $0.expected.osImageHash = FixedBytes(hex: "no hexadecimal text") }),
+        ]
+        for (check, edit) in lose {
+            for tee in TEEType.allCases {
+                var evidence = try MockEvidence(tee)
+                edit(&evidence.policy)
+                try evidence.verified().expectRefused(check, .missing)
+                // Withdrawn on purpose, as a whole.
+                evidence.policy = .standard
+                try evidence.verified().expectAccepted()
+            }
+            var policy = VerificationPolicy.standard
+            edit(&policy)
+            if policy.$acceptedSGXTypes {
+                #expect(try VerificationPolicy(parsingJSON: policy.json()).acceptedSGXTypes == [])
+            } else {
+                #expect(throws: AttestationError.self) { try VerificationPolicy(parsingJSON: policy.json()) }
+            }
+        }
+    }
+
+    @Test("an empty policy file is refused as empty")
+    func emptyFile() {
+        let error = #expect(throws: AttestationError.self) { try policy("") }
+        #expect(error?.reason.contains("empty") == true)
     }
 }

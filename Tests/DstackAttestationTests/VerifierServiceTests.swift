@@ -317,7 +317,7 @@ struct VerifierServiceTests {
             "expected_report_data":"\(right.uppercased())","expected_compose_hash":"\(vm.composeHash)",\
             "expected_app_id":"\(vm.appID)","expected_os_image_hash":"\(vm.osImageHash)",\
             "expected_instance_id":"\(vm.instanceID)","expected_mr_td":"\(vm.domain.mrTd)",\
-            "expected_rt_mr3":"\(vm.domain.registers[3])","expected_mr_system":null
+            "expected_rt_mr3":"\(vm.domain.registers[3])"
             """
         let answer = try await ask(service(vm), quoteRequest(vm, all))
         #expect(try answer.isValid, "\(answer.text.suffix(400))")

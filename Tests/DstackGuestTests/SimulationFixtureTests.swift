@@ -90,7 +90,7 @@ struct SimulationFixtureTests {
                 appCompose: compose, policy: policy, at: Self.now)
         }
         var policy = VerificationPolicy.standard
-        policy.requiresOSImage = false
+        policy.osImage = .optional
         let accepted = try report(policy)
         #expect(accepted.verdict == .accepted, "\(String(describing: accepted.failure))")
         #expect(accepted.text().contains("OS image"))

@@ -33,11 +33,13 @@ extension EndpointReport {
         if let note = evidence?.simulationNote { page.paragraph("note", note) }
         if let failure {
             page.reason(
-                "\(failure.message) [\(failure.check): \(failure.code.rawValue)]", found: failure.found,
-                expected: failure.expected)
+                "\(failure.message) [\(failure.check): \(failure.code.rawValue)]",
+                outdated: evidence?.tcbShortfalls ?? [], found: failure.found, expected: failure.expected)
+        } else {
+            page.shortfalls(evidence?.tcbShortfalls ?? [])
         }
         for condition in conditions { page.paragraph("if", condition) }
-        if let evidence { page.paragraph("policy", evidence.policy.name) }
+        if let evidence { page.paragraph("policy", evidence.policy.shownName) }
         page.paragraph("time", RFC3339.format(time))
         if verdict == .accepted, let until = evidence?.validUntil {
             page.paragraph(

@@ -66,8 +66,9 @@ extension Attestation {
         return EvidenceFinding(.sameRuntimeEvents, .passed)
     }
 
-    /// The log replays, and leads to the quote's registers. A log without boot events, as small forms have it, says
-    /// nothing of RTMR0 to RTMR2; these are then for image verification alone.
+    /// The log replays, and leads to the quote's registers. A log that leaves the boot out, or has of it the three ACPI events
+    /// only, says nothing of RTMR0 to RTMR2; these are then for image verification alone (``BootCoverage`` says why that is
+    /// safe).
     public func checkEventLog(with report: TDReport) -> (findings: [EvidenceFinding], replayed: ReplayedEventLog?) {
         let registers: [EvidenceFinding.Check] = [.rtmr0, .rtmr1, .rtmr2, .rtmr3]
         guard let eventLog else {
@@ -81,13 +82,14 @@ extension Attestation {
             return ([failure] + registers.map { EvidenceFinding($0, .skipped("the log does not replay")) }, nil)
         }
         let comparisons = zip(registers, replayed.compare(with: report.rtmrs)).map { check, comparison in
-            if comparison.register != .rtmr3, !replayed.hasBootEvents {
-                return EvidenceFinding(check, .skipped("the log has no boot events"))
+            if !comparison.isTold {
+                return EvidenceFinding(check, .skipped(replayed.bootCoverage.gap ?? "the log does not tell"))
             }
             let (quoted, found) = (comparison.quoted.hex, comparison.replayed.hex)
+            let omitted = eventLog.omissions.map { "; \($0)" }.joined()
             return EvidenceFinding(
                 check, expected: quoted, found: found,
-                otherwise: "\(comparison.register) mismatch, quoted: \(quoted), replayed: \(found)")
+                otherwise: "\(comparison.register) mismatch, quoted: \(quoted), replayed: \(found)\(omitted)")
         }
         return ([EvidenceFinding(.eventLog, .passed)] + comparisons, replayed)
     }

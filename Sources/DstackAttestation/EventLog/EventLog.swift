@@ -59,6 +59,8 @@ public struct LoggedEvent: Sendable, Hashable {
 public struct EventLog: Sendable, Hashable {
     /// The entries. Order matters within a register; entries of different registers interleave.
     public var events: [LoggedEvent]
+    /// What the source had and was not read, in words, for people who wonder why a log does not replay. Part of no wire form.
+    public var omissions: [String] = []
 
     /// A log of the given entries.
     public init(_ events: [LoggedEvent] = []) {
@@ -70,10 +72,13 @@ public struct EventLog: Sendable, Hashable {
         events = runtimeEvents.map { LoggedEvent($0) }
     }
 
+    /// The names of the three measurements of ACPI tables, in the order in which firmware makes them.
+    static let acpiEventNames = ["acpi-loader", "acpi-rsdp", "acpi-tables"]
+
     /// Gives the first three measurements of ACPI tables their names. Firmware measures them in a fixed order and calls
     /// all of them the same.
     public mutating func nameACPIEvents() {
-        var names = ["acpi-loader", "acpi-rsdp", "acpi-tables"][...]
+        var names = Self.acpiEventNames[...]
         for index in events.indices where events[index].isACPIData {
             guard let name = names.popFirst() else { return }
             events[index].name = name
@@ -98,6 +103,9 @@ public struct EventLog: Sendable, Hashable {
         public enum BootEvents: Sendable, Hashable {
             /// They lose their data, except for the marker of the ACPI events. RTMR0 to RTMR2 can still be replayed.
             case withoutData
+            /// Only the three ACPI events stay, as upstream's certificates and small envelopes have it since mid-2026: enough
+            /// to verify an OS image, not to replay RTMR0 to RTMR2.
+            case acpiEventsOnly
             /// They are left out; only runtime events stay.
             case dropped
         }
@@ -117,7 +125,7 @@ public struct EventLog: Sendable, Hashable {
         public static let upstream = Stripping(bootEvents: .withoutData, keepsRuntimeDigests: false)
     }
 
-    /// A smaller log that replays to the same registers (unless boot events are dropped).
+    /// A smaller log that replays to the same registers (unless boot events are left out).
     public func stripped(_ stripping: Stripping = .upstream) -> EventLog {
         var log = EventLog()
         for var event in events {
@@ -128,8 +136,11 @@ public struct EventLog: Sendable, Hashable {
                     event.preimage = nil
                 }
             } else {
-                guard stripping.bootEvents == .withoutData else { continue }
-                if !event.isACPIData { event.payload = [] }
+                switch stripping.bootEvents {
+                case .withoutData: if !event.isACPIData { event.payload = [] }
+                case .acpiEventsOnly: guard event.isACPIData else { continue }
+                case .dropped: continue
+                }
             }
             log.events.append(event)
         }

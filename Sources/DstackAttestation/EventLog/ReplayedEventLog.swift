@@ -29,6 +29,8 @@ public struct ReplayedEventLog: Sendable, Hashable {
     private let runtimeRegisters: [Measurement384]
     /// How many events extended each register.
     private let counts: [Int]
+    /// How much of the boot the log tells.
+    public let bootCoverage: BootCoverage
 
     fileprivate init(replaying log: EventLog) throws(AttestationError) {
         var registers = RTMRValues()
@@ -50,13 +52,15 @@ public struct ReplayedEventLog: Sendable, Hashable {
         self.runtimeEvents = runtimeEvents
         self.runtimeRegisters = runtimeRegisters
         self.counts = counts
+        bootCoverage = BootCoverage(log)
     }
 
     /// How many events extended a register.
     public func eventCount(of register: RTMR) -> Int { counts[Int(register.rawValue)] }
 
-    /// Whether the log has any event of the boot, i.e. of RTMR0 to RTMR2. Small forms of a log leave them out.
-    public var hasBootEvents: Bool { counts[0...2].contains { $0 > 0 } }
+    /// Whether the log tells how a register came about: RTMR3 always, the others where the boot is told
+    /// (``bootCoverage``). The value in ``registers`` means nothing otherwise.
+    public func tells(_ register: RTMR) -> Bool { register == .rtmr3 || bootCoverage == .full }
 
     /// RTMR3 as it was after so many of ``runtimeEvents``.
     func runtimeRegister(afterEvents count: Int) -> Measurement384 {
@@ -83,6 +87,8 @@ public struct ReplayedEventLog: Sendable, Hashable {
         public let replayed: Measurement384
         /// How many events of the log extended it.
         public let eventCount: Int
+        /// Whether the log tells how the register came about; the comparison means nothing otherwise.
+        public let isTold: Bool
 
         /// Whether both are equal.
         public var matches: Bool { quoted == replayed }
@@ -93,7 +99,7 @@ public struct ReplayedEventLog: Sendable, Hashable {
         RTMR.allCases.map { register in
             Comparison(
                 register: register, quoted: quoted[register], replayed: registers[register],
-                eventCount: eventCount(of: register))
+                eventCount: eventCount(of: register), isTold: tells(register))
         }
     }
 }
@@ -112,8 +118,8 @@ extension LoggedEvent {
             guard type != .noAction else { return nil }
             guard let digest else {
                 throw AttestationError(
-                    .missingDigest, subject: subject(), reason: "a boot event needs its digest of 96 hexadecimal digits"
-                )
+                    .missingDigest, subject: subject(),
+                    reason: "a boot event needs the SHA-384 digest that its register was extended with")
             }
             return digest
         }

@@ -11,7 +11,7 @@ public struct TCGEventLog: Sendable, Hashable {
     /// The events.
     public var entries: [Entry]
     /// What follows the last event: the end marker `ff ff ff ff` and the rest of the area. Empty where the log ends with
-    /// its last event.
+    /// its last event. Firmware fills it with `ff`; ``unreadByteCount`` says what else is there.
     public var unused: [UInt8]
 
     /// A log from its parts. `unused` is best left at the end marker.
@@ -81,21 +81,30 @@ public struct TCGEventLog: Sendable, Hashable {
         case sha384 = 0x000C
         /// SHA-512.
         case sha512 = 0x000D
+        /// SM3-256, beside or in place of SHA-384 in logs of some clouds.
+        case sm3 = 0x0012
+        /// SHA3-256.
+        case sha3Bits256 = 0x0027
+        /// SHA3-384.
+        case sha3Bits384 = 0x0028
+        /// SHA3-512.
+        case sha3Bits512 = 0x0029
 
         /// Size of a digest in bytes.
         public var digestSize: Int {
             switch self {
             case .sha1: 20
-            case .sha256: 32
-            case .sha384: 48
-            case .sha512: 64
+            case .sha256, .sm3, .sha3Bits256: 32
+            case .sha384, .sha3Bits384: 48
+            case .sha512, .sha3Bits512: 64
             }
         }
     }
 
     /// An event: a TCG_PCR_EVENT2.
     public struct Entry: Sendable, Hashable {
-        /// Measurement register index, 0 to 4: 0 stands for MRTD, 1 to 4 for RTMR0 to RTMR3.
+        /// Measurement register index, 0 to 4: 0 stands for MRTD, 1 to 4 for RTMR0 to RTMR3. Any in an entry that extends
+        /// nothing (EV_NO_ACTION); firmware writes 0xFFFFFFFF there.
         public var registerIndex: UInt32
         /// What kind of event it is.
         public var type: MeasuredEventType
@@ -132,28 +141,39 @@ public struct TCGEventLog: Sendable, Hashable {
 extension EventLog {
     /// The log of a trust domain's boot, for replay.
     ///
-    /// Entries for register index 0 are left out: they describe MRTD, which no log can replay. ACPI measurements get
-    /// their names.
+    /// Entries for register index 0 are left out: they describe MRTD, which no log can replay; so are entries that extend
+    /// nothing and name no register. Of several digests that of SHA-384 counts; an entry without one is kept without digest,
+    /// so that its register does not replay. ACPI measurements get their names.
     ///
-    /// - Throws: ``AttestationError`` for an entry that does not have exactly one digest, of SHA-384.
+    /// - Throws: ``AttestationError`` for an entry that extends a register which a trust domain does not have, and for one
+    ///   with several digests of SHA-384.
     public init(_ log: TCGEventLog) throws(AttestationError) {
         var events: [LoggedEvent] = []
         for (index, entry) in log.entries.enumerated() where entry.registerIndex != 0 {
             guard let register = UInt8(exactly: entry.registerIndex - 1).flatMap(RTMR.init) else {
+                if entry.type == .noAction { continue }
                 throw AttestationError(
                     .invalidEventLog, subject: "entry \(index) of the CCEL",
                     reason: "register index \(entry.registerIndex); a trust domain has 1 to 4")
             }
-            guard entry.digests.count == 1, entry.digests[0].algorithm == .sha384,
-                let digest = Measurement384(entry.digests[0].bytes)
-            else {
+            let digests = entry.digests.filter { $0.algorithm == .sha384 }
+            guard digests.count <= 1 else {
                 throw AttestationError(
                     .invalidEventLog, subject: "entry \(index) of the CCEL",
-                    reason: "exactly one digest is needed, of SHA-384")
+                    reason: "\(digests.count) digests of SHA-384; an entry has one")
             }
-            events.append(LoggedEvent(register: register, type: entry.type, digest: digest, payload: entry.data))
+            events.append(
+                LoggedEvent(
+                    register: register, type: entry.type, digest: digests.first.flatMap { Measurement384($0.bytes) },
+                    payload: entry.data))
         }
         self.init(events)
+        if log.unreadByteCount > 0 {
+            omissions = [
+                "\(log.unreadByteCount) bytes behind the end marker of the log were not read; the rest of the area should be "
+                    + "filled with ff"
+            ]
+        }
         nameACPIEvents()
     }
 

@@ -9,11 +9,18 @@ extension TCGEventLog {
 
     static let endMarker: UInt32 = 0xFFFF_FFFF
 
-    /// Parses a log: up to its end marker, to the end of the bytes, or to a rest of zeros.
+    /// Parses a log: up to the fill of its area, to the end of the bytes, or to a rest of zeros.
+    ///
+    /// Firmware fills the area with `ff` before it writes. An index of `ff ff ff ff` therefore ends the log, unless an entry of
+    /// type EV_NO_ACTION follows: these name no register, and some firmware writes that index into them (TCG PC Client
+    /// Platform Firmware Profile 1.06, section 10.4.5.3). What was measured behind them must not be overlooked.
     ///
     /// - Throws: ``AttestationError`` with the offset, for anything else that does not follow the format, and for register
     ///   indices that a trust domain does not have.
     public init(parsing bytes: [UInt8]) throws(AttestationError) {
+        guard !bytes.isEmpty else {
+            throw AttestationError(.invalidEventLog, subject: "event log", reason: "empty")
+        }
         self = try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
             var reader = ByteReader(bytes.span.bytes)
             let header = try Header(&reader)
@@ -22,12 +29,15 @@ extension TCGEventLog {
             while !reader.isAtEnd {
                 let start = reader.offset
                 let index = try reader.littleEndian(UInt32.self, "register index")
-                // Areas are filled up with 0xff; zeros, which would otherwise be entries without digests, are a clean
-                // end too, since nothing that was measured can hide in them.
-                if index == Self.endMarker || start > lastUsed {
+                var ahead = reader
+                let type = try? ahead.littleEndian(UInt32.self, "event type")
+                let extendsNothing = type == MeasuredEventType.noAction.rawValue
+                // Zeros, which would otherwise be entries without digests, are a clean end too, since nothing that was
+                // measured can hide in them.
+                if index == Self.endMarker && !extendsNothing || start > lastUsed {
                     return TCGEventLog(header: header, entries: entries, unused: Array(bytes[start...]))
                 }
-                guard index <= 4 else {
+                guard index <= 4 || extendsNothing else {
                     throw DecodingFailure(
                         .unsupported, "register index", at: start, "\(index) found; a trust domain has 0 to 4")
                 }
@@ -35,6 +45,15 @@ extension TCGEventLog {
             }
             return TCGEventLog(header: header, entries: entries, unused: [])
         }
+    }
+
+    /// How many bytes of ``unused`` are no fill: everything behind the end marker but `ff`, and zeros at the very end. Firmware
+    /// leaves none; where there are some, the log may go on behind a false end.
+    public var unreadByteCount: Int {
+        guard let last = unused.lastIndex(where: { $0 != 0 }), let first = unused.firstIndex(where: { $0 != 0xFF }),
+            first <= last
+        else { return 0 }
+        return last + 1 - first
     }
 
     /// The log's bytes.
@@ -131,7 +150,7 @@ extension TCGEventLog.Entry {
             guard let algorithm = TCGEventLog.HashAlgorithm(rawValue: identifier) else {
                 throw DecodingFailure(
                     .unsupported, "digest algorithm", at: start,
-                    "0x\(String(identifier, radix: 16)) found; SHA-1, SHA-256, SHA-384 and SHA-512 are known")
+                    "0x\(String(identifier, radix: 16)) found; those of SHA-1, SHA-2, SHA-3 and SM3 are known")
             }
             let bytes = try reader.bytes(algorithm.digestSize, "digest")
             guard let digest = TCGEventLog.Digest(algorithm, bytes) else { continue }

@@ -130,8 +130,10 @@ public final class TDXAttester: Attester {
                 reason: "the quote is not over the report data that was asked for")
         }
         let events = try explain(report.rtMr3, recordedEvents(deadline))
+        var log = boot
+        log.events += events.map { LoggedEvent($0) }
         return Attestation(
-            platform: .tdx(.init(quote: quote, eventLog: EventLog(boot.events + events.map { LoggedEvent($0) }))),
+            platform: .tdx(.init(quote: quote, eventLog: log)),
             runtimeEvents: events, reportData: reportData, config: config)
     }
 
@@ -230,6 +232,6 @@ public final class TDXAttester: Attester {
         return try log.replay().compare(with: report.rtmrs).filter { !$0.matches }.map {
             "the firmware's event log does not explain \($0.register): quoted \($0.quoted), replayed \($0.replayed); "
                 + "verifiers that replay it will refuse this guest's evidence"
-        }
+        } + log.omissions
     }
 }

@@ -89,10 +89,12 @@ struct EvidenceChain {
             return status.rawValue + (advisories.isEmpty ? "" : ", \(advisories.joined(separator: ", "))")
         }
         let collateral = report?.facts.collateral
+        let shortfalls = (report?.tcbShortfalls ?? []).map { "\($0.title) \($0.found) of \($0.needed)" }
         return link(
             "platform", "platform", report?.platformName ?? "unknown",
             [
                 ("TCB status", status),
+                ("outdated", shortfalls.isEmpty ? nil : shortfalls.joined(separator: "; ")),
                 ("FMSPC", report?.platform.map { Hex.encodeUppercase($0.fmspc.bytes) }),
                 ("PPID", report?.platform.map { $0.ppid.hex }),
                 ("enclave", report?.quote.map { "quoting enclave of version \($0.signature.qeReport.isvSvn)" }),

@@ -44,10 +44,16 @@ struct ReportPage {
     }
 
     /// Why there is no yes; values that were not found are left out.
-    mutating func reason(_ text: String, found: String, expected: String) {
+    mutating func reason(_ text: String, outdated: [TCBShortfall], found: String, expected: String) {
         paragraph("because", text)
+        shortfalls(outdated)
         if !found.isEmpty { paragraph("found", found) }
         if !expected.isEmpty { paragraph("expected", expected) }
+    }
+
+    /// What of the platform is outdated, a line each.
+    mutating func shortfalls(_ shortfalls: [TCBShortfall]) {
+        for shortfall in shortfalls { paragraph("outdated", SafeText.line(shortfall.line)) }
     }
 
     /// A name and its text, which goes on below itself.

@@ -85,9 +85,6 @@ struct EvidenceEvaluation {
         record(Array(log.findings.dropFirst()), as: .eventLogReplay, .mismatch)
         guard let replayed = log.replayed else { return }
         var facts = EvidenceFacts(replayed)
-        if log.findings.contains(where: { if case .skipped = $0.outcome { true } else { false } }) {
-            facts.notChecked.append("the boot events of RTMR0 to RTMR2, which this form of the log leaves out")
-        }
         do throws(AttestationError) {
             let identity = try ApplicationIdentity(replayed)
             checks.pass(.applicationIdentity, found: .text("app \(identity.appID)"))
@@ -100,6 +97,13 @@ struct EvidenceEvaluation {
             checks.fail(.applicationIdentity, .malformed, error)
         }
         recordImage(attestation, report, &facts)
+        // An image that was verified has recomputed all three.
+        if let gap = replayed.bootCoverage.gap, facts.osImageHash == nil {
+            facts.notChecked.insert(
+                "RTMR0, RTMR1 and RTMR2 (firmware configuration, kernel, command line): \(gap), and no OS image was verified "
+                    + "that would recompute them", at: 0)
+        }
+        facts.notChecked += replayed.log.omissions.map { "the end of the event log: \($0)" }
         if let identity = facts.identity, let measurements = facts.measurements, let pck {
             facts.appInfo = AppInfo(
                 identity, measurements: measurements, deviceID: DeviceID(ppid: pck.ppid.bytes),
@@ -172,10 +176,11 @@ struct EvidenceEvaluation {
         } catch {
             return checks.fail(.osImage, .malformed, error.description)
         }
-        if configuration.attestationVariant == .legacy, !policy.requiresOSImage, policy.expected.osImageHash == nil {
+        if configuration.attestationVariant == .legacy, policy.osImage == .optional, policy.expected.osImageHash == nil
+        {
             return checks.skip(
                 .osImage,
-                "not verified: this form needs recomputation from the image's files, and the \(policy.name) policy does "
+                "not verified: this form needs recomputation from the image's files, and the \(policy.shownName) policy does "
                     + "not ask for it")
         }
         let result = LiteImageVerifier.verify(
@@ -199,9 +204,15 @@ struct EvidenceEvaluation {
         checks.pass(.osImage, found: .hex(hash))
     }
 
+    /// For evidence that names no image. Whoever presents evidence can leave the configuration out, so that an image which
+    /// must be there and is not is as bad as one that does not verify.
     private mutating func recordImageAbsence(_ reason: String) {
         if policy.expected.osImageHash != nil {
             checks.fail(.osImage, .missing, "the policy expects an OS image: \(reason)")
+        } else if policy.osImage == .required {
+            checks.fail(
+                .osImage, .missing, "the policy requires a verified OS image (require_os_image): \(reason)",
+                expected: .literal("event log and VM configuration; or a policy that does not require an image"))
         } else {
             checks.skip(.osImage, reason)
         }

@@ -35,7 +35,10 @@ public struct EvidenceFacts: Sendable {
         }
         object.object("event_log") { log in
             for register in RTMR.allCases {
-                log.member("rtmr\(register.rawValue)", replayed.registers[register].hex)
+                // What a log does not tell must not be taken for what it leads to.
+                log.member(
+                    "rtmr\(register.rawValue)",
+                    replayed.tells(register) ? replayed.registers[register].hex : String?.none)
             }
             log.member("events", replayed.log.events.count)
             log.array("runtime_events") { array in

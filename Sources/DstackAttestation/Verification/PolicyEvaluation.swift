@@ -40,12 +40,21 @@ enum PolicyEvaluation {
         }
     }
 
+    /// Rejects for every restriction whose value is lost. Recorded before all else: a failure stands.
+    static func recordLost(_ policy: VerificationPolicy, in checks: inout CheckList) {
+        for (name, check) in policy.lostRestrictions {
+            checks.fail(
+                check, .missing, "the policy's \(name) was set to nothing (nil), so that nothing can satisfy it",
+                expected: .literal("a value; or the restriction left alone, to not ask"))
+        }
+    }
+
     private static func recordStatus(_ policy: VerificationPolicy, _ facts: Facts, _ checks: inout CheckList) {
         guard let status = facts.status else { return }
         let allowed = policy.allowedStatuses
         checks.require(
             .policyTCBStatus, status != .revoked && policy.allowedStatuses.contains(status), .notAcceptable,
-            "TCB status \(status.rawValue) is not accepted by the \(policy.name) policy", found: .status(status),
+            "TCB status \(status.rawValue) is not accepted by the \(policy.shownName) policy", found: .status(status),
             expected: .list(TCBStatus.allCases.filter(allowed.contains).map(\.rawValue)))
     }
 
@@ -67,9 +76,10 @@ enum PolicyEvaluation {
     }
 
     private static func require(
-        _ check: CheckID, _ subject: String, _ date: Int64, _ grace: Int64?, _ now: Int64, _ checks: inout CheckList
+        _ check: CheckID, _ subject: String, _ date: Int64, _ grace: GracePeriod, _ now: Int64,
+        _ checks: inout CheckList
     ) {
-        guard let grace else {
+        guard let grace = grace.seconds else {
             return checks.pass(check, found: .time(date), expected: .literal("any date"))
         }
         checks.require(

@@ -198,6 +198,7 @@ struct QuoteVerification {
     ) -> VerificationReport {
         var checks = self.checks
         checks.reserveAll()
+        PolicyEvaluation.recordLost(policy, in: &checks)
         checks.merge(collateral.checks)
         for window in collateral.windows { window.record(at: now, in: &checks) }
         var keys = earlierKeys

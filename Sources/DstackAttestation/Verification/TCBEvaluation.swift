@@ -60,12 +60,14 @@ struct TCBEvaluation: Sendable {
             for index in 0..<16 where pck.cpuSvn[index] < level.sgxComponents[index] { return false }
             guard let teeTcbSvn else { return true }
             guard let components = level.tdxComponents else { return false }
-            // With a module version above 0, the module's own identity judges bytes 0 and 1.
-            let start = teeTcbSvn[1] > 0 ? 2 : 0
-            for index in start..<16 where teeTcbSvn[index] < components[index] { return false }
+            for index in judgedTDXComponents(teeTcbSvn) where teeTcbSvn[index] < components[index] { return false }
             return true
         }
     }
+
+    /// The TDX components that levels of the platform judge: with a module version above 0, the module's own identity judges
+    /// the first two.
+    static func judgedTDXComponents(_ teeTcbSvn: FixedBytes<16>) -> Range<Int> { (teeTcbSvn[1] > 0 ? 2 : 0)..<16 }
 
     private static func advisories(_ lists: [String]...) -> [String] {
         var result: [String] = []
@@ -73,19 +75,45 @@ struct TCBEvaluation: Sendable {
         return result
     }
 
-    private static func describe(_ pck: PCKExtension, _ teeTcbSvn: FixedBytes<16>?) -> Fact {
+    /// What the platform has, and the status of the level that it reaches with it.
+    private static func found(
+        _ pck: PCKExtension, _ teeTcbSvn: FixedBytes<16>?, _ status: TCBStatus? = nil
+    ) -> Fact {
         let (cpuSvn, pceSvn) = (pck.cpuSvn, pck.pceSvn)
-        guard let teeTcbSvn else { return .text("CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn)") }
-        return .text("CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn), TEE TCB SVN \(teeTcbSvn.hex)")
+        return .deferred {
+            "CPUSVN \(cpuSvn.hex), PCESVN \(pceSvn)" + (teeTcbSvn.map { ", TEE TCB SVN \($0.hex)" } ?? "")
+                + (status.map { ": \($0.rawValue)" } ?? "")
+        }
+    }
+
+    /// What a level demands.
+    private static func demand(_ level: TCBLevel, _ teeTcbSvn: FixedBytes<16>?) -> Fact {
+        .deferred {
+            var text = "at least CPUSVN \(level.sgxComponents.hex), PCESVN \(level.pceSvn)"
+            if let teeTcbSvn, let components = level.tdxComponents {
+                let judged = judgedTDXComponents(teeTcbSvn)
+                text +=
+                    judged.lowerBound == 0
+                    ? ", TEE TCB SVN \(components.hex)"
+                    : ", TEE TCB SVN from byte \(judged.lowerBound) on "
+                        + "\(Hex.encode(Array(components.bytes[judged])))"
+            }
+            return text
+        }
+    }
+
+    /// For a platform that reaches no level: what the lowest demands.
+    private static func lowestDemand(_ tcbInfo: TCBInfo, _ teeTcbSvn: FixedBytes<16>?) -> Fact {
+        tcbInfo.levels.last.map { demand($0, teeTcbSvn) } ?? .literal("a level; the document has none")
     }
 
     private mutating func evaluateSGX(_ pck: PCKExtension, _ tcbInfo: TCBInfo, _ qeLevel: SVNLevel?) {
         guard let level = Self.level(tcbInfo, pck, teeTcbSvn: nil) else {
             return checks.fail(
                 .tcbLevel, .noMatchingLevel, "the platform is older than every level that Intel knows",
-                found: Self.describe(pck, nil))
+                found: Self.found(pck, nil), expected: Self.lowestDemand(tcbInfo, nil))
         }
-        checks.pass(.tcbLevel, found: .status(level.status), expected: Self.describe(pck, nil))
+        checks.pass(.tcbLevel, found: Self.found(pck, nil, level.status), expected: Self.demand(level, nil))
         platformLevel = level
         platformStatus = level.status
         platformAdvisoryIDs = level.advisoryIDs
@@ -101,9 +129,11 @@ struct TCBEvaluation: Sendable {
         guard let level = Self.level(tcbInfo, pck, teeTcbSvn: report.teeTcbSvn) else {
             return checks.fail(
                 .tcbLevel, .noMatchingLevel, "the platform is older than every level that Intel knows",
-                found: Self.describe(pck, report.teeTcbSvn))
+                found: Self.found(pck, report.teeTcbSvn), expected: Self.lowestDemand(tcbInfo, report.teeTcbSvn))
         }
-        checks.pass(.tcbLevel, found: .status(level.status), expected: Self.describe(pck, report.teeTcbSvn))
+        checks.pass(
+            .tcbLevel, found: Self.found(pck, report.teeTcbSvn, level.status),
+            expected: Self.demand(level, report.teeTcbSvn))
         platformLevel = level
         let module: ModuleMatch
         switch Self.match(report, svn: report.teeTcbSvn, tcbInfo, into: &checks) {
@@ -126,7 +156,8 @@ struct TCBEvaluation: Sendable {
         guard let current = Self.level(tcbInfo, pck, teeTcbSvn: report15.teeTcbSvn2) else {
             return checks.fail(
                 .currentTCBLevel, .noMatchingLevel, "what the platform runs now is older than every known level",
-                found: Self.describe(pck, report15.teeTcbSvn2))
+                found: Self.found(pck, report15.teeTcbSvn2),
+                expected: Self.lowestDemand(tcbInfo, report15.teeTcbSvn2))
         }
         var currentChecks = CheckList()
         let currentModule: ModuleMatch
@@ -139,7 +170,8 @@ struct TCBEvaluation: Sendable {
         let now = currentModule.level.map { current.status.converged(with: $0.status) } ?? current.status
         let nowWithQE = now.converged(with: qeLevel.status)
         checks.pass(
-            .currentTCBLevel, found: .status(nowWithQE), expected: Self.describe(pck, report15.teeTcbSvn2))
+            .currentTCBLevel, found: Self.found(pck, report15.teeTcbSvn2, nowWithQE),
+            expected: Self.demand(current, report15.teeTcbSvn2))
         requireNotRevoked(launchedWithQE, nowWithQE)
         status = Self.relaunchAdvice(launched: launchedWithQE, now: nowWithQE) ?? launchedWithQE
     }

@@ -11,12 +11,12 @@ public struct VerificationPolicy: Hashable, Sendable {
     public var allowedStatuses: Set<TCBStatus>
     /// Advisories of platform, TDX module, current level or quoting enclave that reject; compared without regard to case.
     public var rejectedAdvisoryIDs: [String] = []
-    /// If set, any advisory that is not listed rejects.
-    public var allowedAdvisoryIDs: [String]?
-    /// Seconds for which an outdated platform is still accepted after its TCB date; nil for any time.
-    public var platformGracePeriod: Int64? = 0
-    /// Seconds for which an outdated quoting enclave is still accepted after its TCB date; nil for any time.
-    public var qeGracePeriod: Int64? = 0
+    /// If set, any advisory that is not listed rejects; an empty list rejects all.
+    @Restriction public var allowedAdvisoryIDs: [String]?
+    /// How long an outdated platform is still accepted after its TCB date.
+    public var platformGracePeriod: GracePeriod = 0
+    /// How long an outdated quoting enclave is still accepted after its TCB date.
+    public var qeGracePeriod: GracePeriod = 0
     /// The least `tcbEvaluationDataNumber` of TCB info and QE identity; 0 for any. Keeps out collateral from before a TCB
     /// recovery that has not expired yet.
     public var minimumEvaluationDataNumber: UInt32 = 0
@@ -26,19 +26,19 @@ public struct VerificationPolicy: Hashable, Sendable {
     public var allowsCachedKeys = false
     /// Whether platforms with simultaneous multithreading are accepted.
     public var allowsSMT = false
-    /// SGX types (0 standard, 1 scalable, 2 scalable with integrity) that are accepted; nil for any.
-    public var acceptedSGXTypes: [UInt8]?
+    /// SGX types (0 standard, 1 scalable, 2 scalable with integrity) that are accepted; any if unset, none if empty.
+    @Restriction public var acceptedSGXTypes: [UInt8]?
     /// Whether debug and profiling attributes are accepted. No preset accepts them.
     public var allowsDebug = false
     /// Whether a bound service TD is accepted. No preset accepts it.
     public var allowsServiceTD = false
-    /// Seconds since the issue date of TCB info, QE identity and revocation lists; nil for as long as they are valid.
-    public var maximumCollateralAge: Int64?
-    /// PPIDs of the platforms that are accepted; nil for any. The only software answer to a stolen platform key.
-    public var acceptedPlatforms: [FixedBytes<16>]?
-    /// Whether the OS image must be verified where evidence comes with a VM configuration. Its legacy form, which can only
-    /// be recomputed from the image's files, is then refused.
-    public var requiresOSImage = true
+    /// Seconds since the issue date of TCB info, QE identity and revocation lists; as long as they are valid if unset.
+    @Restriction public var maximumCollateralAge: Int64?
+    /// PPIDs of the platforms that are accepted; any if unset, none if empty. The only software answer to a stolen platform
+    /// key.
+    @Restriction public var acceptedPlatforms: [FixedBytes<16>]?
+    /// What is wanted of the OS image.
+    public var osImage = OSImageRequirement.required
     /// What the quote must say.
     public var expected = ExpectedValues()
 
@@ -52,9 +52,9 @@ public struct VerificationPolicy: Hashable, Sendable {
     public static let authentic: VerificationPolicy = {
         var policy = VerificationPolicy(
             name: "authentic", allowedStatuses: Set(TCBStatus.allCases).subtracting([.revoked]))
-        policy.platformGracePeriod = nil
-        policy.qeGracePeriod = nil
-        policy.requiresOSImage = false
+        policy.platformGracePeriod = .unlimited
+        policy.qeGracePeriod = .unlimited
+        policy.osImage = .optional
         policy.allowsDynamicPlatform = true
         policy.allowsCachedKeys = true
         policy.allowsSMT = true
@@ -62,73 +62,142 @@ public struct VerificationPolicy: Hashable, Sendable {
     }()
 
     /// The default: up to date, or needing only mitigations in software. Dynamic platforms, cached keys and
-    /// multithreading pass and are reported.
+    /// multithreading pass and are reported. An OS image must be verified where evidence names one; a quote alone, of a trust
+    /// domain or an enclave, passes.
     public static let standard: VerificationPolicy = {
         var policy = VerificationPolicy(name: "standard", allowedStatuses: [.upToDate, .swHardeningNeeded])
+        policy.osImage = .ifNamed
         policy.allowsDynamicPlatform = true
         policy.allowsCachedKeys = true
         policy.allowsSMT = true
         return policy
     }()
 
-    /// Up to date only; no dynamic platform, no cached keys, no multithreading.
+    /// Up to date only; no dynamic platform, no cached keys, no multithreading; and the OS image must be there and verified.
     public static let strict = VerificationPolicy(name: "strict", allowedStatuses: [.upToDate])
 
     /// The preset of a name: `authentic`, `standard` or `strict`.
     public static func preset(named name: String) -> VerificationPolicy? {
         [authentic, standard, strict].first { $0.name == name }
     }
+
+    /// The name under which the policy is shown: a preset's only where the values are the preset's, whatever is expected
+    /// beside them. A policy that was relaxed must not be reported as what it was made from.
+    var shownName: String {
+        guard let preset = Self.preset(named: name) else { return name }
+        return hasValues(of: preset) ? name : "custom"
+    }
+
+    func hasValues(of other: VerificationPolicy) -> Bool {
+        var policy = self
+        policy.name = other.name
+        policy.expected = other.expected
+        return policy == other
+    }
+
+    /// The restrictions whose value is lost (``Restriction``), by the names of a policy file, with the check that each fails.
+    var lostRestrictions: [(name: String, check: CheckID)] {
+        let own: [(String, CheckID, Bool)] = [
+            ("allowed_advisory_ids", .policyAdvisories, $allowedAdvisoryIDs),
+            ("accepted_sgx_types", .policySGXType, $acceptedSGXTypes),
+            ("max_collateral_age_secs", .policyCollateralAge, $maximumCollateralAge),
+            ("accepted_ppids", .policyPlatforms, $acceptedPlatforms),
+        ]
+        return own.filter(\.2).map { ($0.0, $0.1) }
+            + expected.values.filter(\.isLost).map { ("expected_\($0.name)", $0.check) }
+            + expected.lostNumbers.map { ($0, .expectedMeasurements) }
+    }
 }
 
-/// Values that a relying party expects. Only those that are set are compared, always whole.
+/// Values that a relying party expects. Only those that are set are compared, always whole. One that nil is assigned to
+/// rejects everything (``Restriction``); an own ``init()`` expects nothing.
 public struct ExpectedValues: Hashable, Sendable {
     /// All 64 bytes of report data.
-    public var reportData: FixedBytes<64>?
+    @Restriction public var reportData: FixedBytes<64>?
     /// Virtual firmware.
-    public var mrTd: Measurement384?
+    @Restriction public var mrTd: Measurement384?
     /// Firmware configuration.
-    public var rtMr0: Measurement384?
+    @Restriction public var rtMr0: Measurement384?
     /// Kernel.
-    public var rtMr1: Measurement384?
+    @Restriction public var rtMr1: Measurement384?
     /// Command line and initial RAM disk.
-    public var rtMr2: Measurement384?
+    @Restriction public var rtMr2: Measurement384?
     /// Application events.
-    public var rtMr3: Measurement384?
+    @Restriction public var rtMr3: Measurement384?
     /// Launch configuration.
-    public var mrConfigId: Measurement384?
+    @Restriction public var mrConfigId: Measurement384?
     /// Owner.
-    public var mrOwner: Measurement384?
+    @Restriction public var mrOwner: Measurement384?
     /// Owner's configuration.
-    public var mrOwnerConfig: Measurement384?
+    @Restriction public var mrOwnerConfig: Measurement384?
     /// TDX module.
-    public var mrSeam: Measurement384?
+    @Restriction public var mrSeam: Measurement384?
     /// Attributes of the trust domain, all eight bytes.
-    public var tdAttributes: FixedBytes<8>?
+    @Restriction public var tdAttributes: FixedBytes<8>?
     /// Extended features of the trust domain, all eight bytes.
-    public var xfam: FixedBytes<8>?
+    @Restriction public var xfam: FixedBytes<8>?
     /// Enclave.
-    public var mrEnclave: FixedBytes<32>?
+    @Restriction public var mrEnclave: FixedBytes<32>?
     /// Enclave's signer.
-    public var mrSigner: FixedBytes<32>?
+    @Restriction public var mrSigner: FixedBytes<32>?
     /// Product of the enclave's signer.
-    public var isvProdId: UInt16?
+    @Restriction public var isvProdId: UInt16?
     /// Least security version of the enclave.
-    public var minimumIsvSvn: UInt16?
+    @Restriction public var minimumIsvSvn: UInt16?
     /// SHA-256 of the measured app-compose.json, from the event log.
-    public var composeHash: FixedBytes<32>?
+    @Restriction public var composeHash: FixedBytes<32>?
     /// Application identifier, from the event log.
-    public var appID: FixedBytes<20>?
+    @Restriction public var appID: FixedBytes<20>?
     /// Instance identifier, from the event log.
-    public var instanceID: FixedBytes<20>?
+    @Restriction public var instanceID: FixedBytes<20>?
     /// OS image, once its measurements were found in the quote.
-    public var osImageHash: FixedBytes<32>?
+    @Restriction public var osImageHash: FixedBytes<32>?
     /// `mr_aggregated` of the running application.
-    public var mrAggregated: FixedBytes<32>?
+    @Restriction public var mrAggregated: FixedBytes<32>?
     /// `mr_system` of the running application.
-    public var mrSystem: FixedBytes<32>?
+    @Restriction public var mrSystem: FixedBytes<32>?
 
     /// Nothing is expected.
     public init() {}
+
+    /// One expected value that has a hexadecimal form.
+    struct Named {
+        /// The name of a policy file, without its prefix.
+        let name: String
+        /// Nil if it is not set, or lost.
+        let hex: String?
+        /// Whether nil was assigned.
+        let isLost: Bool
+        /// The check that compares it.
+        let check: CheckID
+    }
+
+    /// All of them but the numbers, set or not.
+    var values: [Named] {
+        func named<let count: Int>(
+            _ name: String, _ value: FixedBytes<count>?, _ isLost: Bool, _ check: CheckID = .expectedMeasurements
+        ) -> Named { Named(name: name, hex: value?.hex, isLost: isLost, check: check) }
+        return [
+            named("report_data", reportData, $reportData, .expectedReportData), named("mr_td", mrTd, $mrTd),
+            named("rt_mr0", rtMr0, $rtMr0), named("rt_mr1", rtMr1, $rtMr1), named("rt_mr2", rtMr2, $rtMr2),
+            named("rt_mr3", rtMr3, $rtMr3), named("mr_config_id", mrConfigId, $mrConfigId),
+            named("mr_owner", mrOwner, $mrOwner), named("mr_owner_config", mrOwnerConfig, $mrOwnerConfig),
+            named("mr_seam", mrSeam, $mrSeam), named("td_attributes", tdAttributes, $tdAttributes),
+            named("xfam", xfam, $xfam), named("mr_enclave", mrEnclave, $mrEnclave),
+            named("mr_signer", mrSigner, $mrSigner),
+            named("compose_hash", composeHash, $composeHash, .expectedApplication),
+            named("app_id", appID, $appID, .expectedApplication),
+            named("instance_id", instanceID, $instanceID, .expectedApplication),
+            named("os_image_hash", osImageHash, $osImageHash, .osImage),
+            named("mr_aggregated", mrAggregated, $mrAggregated, .expectedApplication),
+            named("mr_system", mrSystem, $mrSystem, .expectedApplication),
+        ]
+    }
+
+    /// The numbers that nil was assigned to, by the names of a policy file.
+    var lostNumbers: [String] {
+        ($isvProdId ? ["expected_isv_prod_id"] : []) + ($minimumIsvSvn ? ["min_isv_svn"] : [])
+    }
 
     /// Whether something is expected that says which code runs. Firmware, kernel and platform do not; and an application or
     /// instance id alone is what whoever starts a machine says that it is.

@@ -38,9 +38,20 @@ extension VerificationReport {
             return failure.code == .missing
                 ? "give the event log: --event-log FILE, or the whole --attestation FILE" : nil
         case .osImage where failure.code == .missing:
-            return "give the VM configuration (vm_config in the agent's answer): --vm-config FILE"
+            return
+                "give event log and VM configuration (event_log and vm_config in the agent's answer): --event-log and "
+                + "--vm-config; or judge without an OS image: --policy standard"
         default: return nil
         }
+    }
+
+    /// What raises the components that fall short, each once.
+    private var neededUpdates: String {
+        var advice: [String] = []
+        for shortfall in tcbShortfalls where !advice.contains(shortfall.remedy.advice) {
+            advice.append(shortfall.remedy.advice)
+        }
+        return advice.isEmpty ? "updates" : advice.joined(separator: ", and ")
     }
 
     private static let fetchHint =
@@ -58,7 +69,7 @@ extension VerificationReport {
         switch status {
         case .outOfDate, .outOfDateConfigurationNeeded:
             return
-                "the host needs updates (microcode or BIOS, TDX module, quoting enclave); until then a policy file can "
+                "the host needs \(neededUpdates); until then a policy file can "
                 + "accept the status (allowed_statuses), and --policy authentic accepts and reports any"
         case .tdRelaunchAdvised, .tdRelaunchAdvisedConfigurationNeeded:
             return "the host has been updated since: start the virtual machine again"

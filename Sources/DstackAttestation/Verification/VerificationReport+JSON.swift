@@ -45,6 +45,9 @@ extension VerificationReport {
         object.member("ppid", platform?.ppid.hex)
         writeComponentStatus("qe_status", qeStatus, facts.qeLevel?.advisoryIDs ?? [], to: &object)
         writeComponentStatus("platform_status", platformStatus, facts.tcb?.platformAdvisoryIDs ?? [], to: &object)
+        object.array("tcb_shortfalls") { array in
+            for shortfall in tcbShortfalls { array.object { shortfall.write(to: &$0) } }
+        }
         evidence?.write(to: &object)
         object.object("policy") { policy.write(to: &$0) }
         object.object("trust_anchor") { anchor in

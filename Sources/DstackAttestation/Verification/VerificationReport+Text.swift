@@ -32,10 +32,12 @@ extension VerificationReport {
         if let note = simulationNote { page.paragraph("note", note) }
         if let failure {
             page.reason(
-                "\(failure.message) [\(failure.check.name): \(failure.code.rawValue)]", found: failure.found,
-                expected: failure.expected)
+                "\(failure.message) [\(failure.check.name): \(failure.code.rawValue)]", outdated: tcbShortfalls,
+                found: failure.found, expected: failure.expected)
+        } else {
+            page.shortfalls(tcbShortfalls)
         }
-        page.paragraph("policy", policy.name)
+        page.paragraph("policy", policy.shownName)
         if let binding { page.paragraph("binding", "\(binding.rawValue): \(binding.meaning)") }
         page.paragraph("time", RFC3339.format(time))
         if let validUntil { page.paragraph("holds to", "\(RFC3339.format(validUntil)) with this collateral") }

@@ -121,9 +121,9 @@ public struct VerificationReport: Sendable {
             if !overflow { last = min(last, end) }
         }
         if facts.tcb?.platformStatus?.isOutOfDate == true, status?.isOutOfDate == true {
-            limit(facts.tcb?.platformDate, policy.platformGracePeriod)
+            limit(facts.tcb?.platformDate, policy.platformGracePeriod.seconds)
         }
-        if facts.qeLevel?.status.isOutOfDate == true { limit(facts.qeLevel?.date, policy.qeGracePeriod) }
+        if facts.qeLevel?.status.isOutOfDate == true { limit(facts.qeLevel?.date, policy.qeGracePeriod.seconds) }
         if policy.maximumCollateralAge != nil { limit(facts.policyFacts?.oldestIssueDate, policy.maximumCollateralAge) }
         return last
     }

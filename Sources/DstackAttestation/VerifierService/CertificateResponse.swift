@@ -68,7 +68,7 @@ extension VerifierService {
     /// Verifies an RA-TLS certificate: that it stands for itself (``RATLSProfile``), and that its evidence is genuine,
     /// acceptable to the service's policy, and about its key.
     ///
-    /// The OS image is reported and not required, unless the policy expects one: whoever relies on it looks at
+    /// The OS image is reported and not required, unless the policy requires or expects one: whoever relies on it looks at
     /// ``CertificateResponse/isOSImageVerified``.
     ///
     /// - Parameter bytes: DER or PEM.
@@ -87,10 +87,11 @@ extension VerifierService {
             guard let attestation = certificate.attestation else { throw certificate.missingEvidence }
             let prepared = try await prepare(for: attestation)
             let report = try prepared.verify(certificate, policy: policy, at: now)
+            let expectsImage = policy.expected.osImageHash != nil || policy.expected.$osImageHash
             let failure = report.checks.first { check in
                 switch check.outcome {
                 case .passed, .notApplicable: false
-                case .failed, .notReached: check.id != .osImage || policy.expected.osImageHash != nil
+                case .failed, .notReached: check.id != .osImage || expectsImage || policy.osImage == .required
                 }
             }
             return CertificateResponse(

@@ -13,14 +13,6 @@ extension ExpectedValues {
         self = try VerificationPolicy(parsingJSON: writer.bytes).expected
     }
 
-    /// The values that are set, as a policy file has them.
-    private var policyMembers: [(name: String, json: [UInt8])] {
-        var result = members.map { name, hex in (name: "expected_\(name)", json: Array("\"\(hex)\"".utf8)) }
-        if let isvProdId { result.append(("expected_isv_prod_id", Array("\(isvProdId)".utf8))) }
-        if let minimumIsvSvn { result.append(("min_isv_svn", Array("\(minimumIsvSvn)".utf8))) }
-        return result
-    }
-
     /// These values and those of another side.
     ///
     /// - Throws: ``AttestationError`` with code `invalid_policy` where both sides want something else of the same value:
@@ -60,6 +52,8 @@ extension ExpectedValues {
         case "expected_mr_owner": isMet(mrOwner, td?.mrOwner)
         case "expected_mr_owner_config": isMet(mrOwnerConfig, td?.mrOwnerConfig)
         case "expected_mr_seam": isMet(mrSeam, td?.mrSeam)
+        case "expected_td_attributes": isMet(tdAttributes, td?.tdAttributes)
+        case "expected_xfam": isMet(xfam, td?.xfam)
         case "expected_mr_enclave": isMet(mrEnclave, enclave?.mrEnclave)
         case "expected_mr_signer": isMet(mrSigner, enclave?.mrSigner)
         case "expected_isv_prod_id": isMet(isvProdId, enclave?.isvProdId)

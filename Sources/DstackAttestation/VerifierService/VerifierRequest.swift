@@ -45,8 +45,10 @@ public struct VerifierRequest: Sendable {
 
     /// Reads the JSON form.
     ///
-    /// Members that are not known are ignored, because clients send what a guest's quote API gave them as it is. Only
-    /// names that begin with `expected_` must be known: who mistypes one would believe that it had been checked.
+    /// Members that are not known are ignored, because clients send what a guest's quote API gave them as it is; the members
+    /// of that answer may be null, which is as good as absent. What reads like a restriction must be known here and must not
+    /// be null: who mistypes one, has no value for one, or states one that only a policy file has, would believe that it had
+    /// been checked.
     ///
     /// - Throws: ``Malformed`` for anything that is not a JSON object with these members.
     public init(parsingJSON bytes: [UInt8]) throws(Malformed) {
@@ -78,14 +80,21 @@ public struct VerifierRequest: Sendable {
         }
         isDebug = try root.optionalMember("debug")?.bool() ?? false
         wantsReport = try root.optionalMember("report")?.bool() ?? false
-        if let node = try root.optionalMember("policy") {
+        if let node = try root.restriction("policy") {
             guard let preset = VerificationPolicy.preset(named: try node.string()) else {
                 throw node.failure("unknown policy; known are authentic, standard and strict", .unsupported)
             }
             policy = preset
         }
-        let values = root.members.filter { name, value in
-            (name.hasPrefix("expected_") || name == "min_isv_svn") && !value.isNull
+        var values: [(name: String, value: JSONNode)] = []
+        for (name, value) in root.members where Self.isRestriction(name) {
+            guard name.hasPrefix("expected_") || name == "min_isv_svn" else {
+                throw value.failure(
+                    "a request states expected_… values, min_isv_svn and the policy's name; other restrictions belong into "
+                        + "the verifier's policy file", .unsupported)
+            }
+            guard !value.isNull else { throw value.lostRestriction }
+            values.append((name, value))
         }
         expectedNames = values.map(\.name)
         do throws(AttestationError) {
@@ -93,5 +102,13 @@ public struct VerifierRequest: Sendable {
         } catch {
             throw DecodingFailure(.malformed, error.subject, error.reason)
         }
+    }
+
+    /// Whether a name reads like something that is asked of the evidence, in any spelling. None of the members of a quote
+    /// API's answer begins so.
+    private static func isRestriction(_ name: String) -> Bool {
+        let plain = name.lowercased()
+        return ["expect", "min_", "max_", "allow", "accept", "reject", "require"].contains { plain.hasPrefix($0) }
+            || VerificationPolicy.members.contains { $0 != "name" && $0.utf8.elementsEqual(plain.utf8) }
     }
 }

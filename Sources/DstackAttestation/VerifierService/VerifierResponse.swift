@@ -50,6 +50,8 @@ public struct VerifierResponse: Sendable {
         public internal(set) var tcbStatus: TCBStatus?
         /// Intel's advisories that apply.
         public internal(set) var advisoryIDs: [String] = []
+        /// What of the platform is older than an acceptable one's.
+        public internal(set) var tcbShortfalls: [TCBShortfall] = []
         /// Who the application is.
         public internal(set) var appInfo: AppInfo?
         /// Where its keys come from.
@@ -72,7 +74,8 @@ extension VerifierResponse {
     /// The answer as upstream's clients know it.
     ///
     /// Members of ours are there only where a client asked for them, or where it must not miss them: `expected` (name to
-    /// boolean), `policy`, `report`, and `details.simulated` under a simulated TEE's root.
+    /// boolean), `policy`, `report`, `details.tcb_shortfalls` of an outdated platform, and `details.simulated` under a simulated TEE's
+    /// root.
     ///
     /// - Parameter pretty: whether to indent.
     public func json(pretty: Bool = false) -> [UInt8] {
@@ -128,6 +131,11 @@ extension VerifierResponse.Details {
         if let registerMismatches {
             object.array("rtmr_debug") { array in
                 for mismatch in registerMismatches { array.object { mismatch.write(to: &$0) } }
+            }
+        }
+        if !tcbShortfalls.isEmpty {
+            object.array("tcb_shortfalls") { array in
+                for shortfall in tcbShortfalls { array.object { shortfall.write(to: &$0) } }
             }
         }
         if isSimulated { object.member("simulated", true) }

@@ -99,6 +99,7 @@ public struct VerifierService: Sendable {
     ) -> VerifierResponse {
         var details = VerifierResponse.Details()
         details.isSimulated = trustAnchor.isSimulated
+        details.tcbShortfalls = report.tcbShortfalls
         let failure = Self.record(report, attestation, in: &details)
         if case .osImage? = failure?.stage, request.isDebug, let report = report.quote?.body.tdReport {
             let mismatches = RegisterMismatch.all(attestation, report)

@@ -44,48 +44,53 @@ enum InspectCommands {
         let quote = try arguments.read(replayQuote, limit: limit)
         do throws(AttestationError) {
             let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
-            let replayed = try (isText ? EventLog(json: log) : EventLog(ccel: log)).replay()
+            let survey = EventLogSurvey(try isText ? EventLog(json: log) : EventLog(ccel: log))
+            for remark in survey.remarks { console.note("note: \(SafeText.line(remark))") }
             guard let bytes = quote else {
-                show(replayed, nil, isJSON: arguments[Flag.json], console)
+                show(survey, nil, isJSON: arguments[Flag.json], console)
                 return .done
             }
             guard let report = try Quote(parsing: Evidence.binary(from: bytes)).body.tdReport else {
                 throw AttestationError(
                     .invalidQuote, subject: "--quote", reason: "an SGX quote has no runtime registers")
             }
-            let differences = replayed.compare(with: report.rtmrs).filter { !$0.matches }
-            show(replayed, differences, isJSON: arguments[Flag.json], console)
-            for difference in differences {
-                console.fail("\(difference.register) differs: the quote has \(difference.quoted.hex)")
+            show(survey, report.rtmrs, isJSON: arguments[Flag.json], console)
+            for register in survey.registers where register.value != report.rtmrs[register.register] {
+                console.fail(
+                    register.value == nil
+                        ? "\(register.register) is not explained: \(register.absence ?? "")"
+                        : "\(register.register) differs: the quote has \(report.rtmrs[register.register].hex)")
             }
-            if differences.isEmpty { console.note("all four registers are the quote's") }
-            return differences.isEmpty ? .yes : .no
+            guard survey.matches(report.rtmrs) else { return .no }
+            console.note("all four registers are the quote's")
+            return .yes
         } catch {
             throw CommandFailure(.no, error)
         }
     }
 
-    private static func show(
-        _ replayed: ReplayedEventLog, _ differences: [ReplayedEventLog.Comparison]?, isJSON: Bool, _ console: Console
-    ) {
+    private static func show(_ survey: EventLogSurvey, _ quoted: RTMRValues?, isJSON: Bool, _ console: Console) {
         guard isJSON else {
-            for register in RTMR.allCases {
-                console.print("rtmr\(register.rawValue) \(replayed.registers[register].hex)")
+            for register in survey.registers {
+                let value = register.value?.hex ?? "unknown: \(register.absence ?? "")"
+                console.print("rtmr\(register.register.rawValue) \(SafeText.line(value))")
             }
             return
         }
         var writer = JSONWriter()
         writer.object { object in
-            for register in RTMR.allCases {
-                object.member("rtmr\(register.rawValue)", replayed.registers[register].hex)
+            for register in survey.registers {
+                object.member("rtmr\(register.register.rawValue)", register.value?.hex)
             }
-            object.member("events", replayed.log.events.count)
-            object.member("matches", differences?.isEmpty)
+            object.member("events", survey.entryCount)
+            object.member("remarks", survey.remarks)
+            object.member("matches", quoted.map { survey.matches($0) })
             object.array("differences") { array in
-                for difference in differences ?? [] {
+                guard let quoted else { return }
+                for register in survey.registers where register.value != quoted[register.register] {
                     array.object { item in
-                        item.member("register", "rtmr\(difference.register.rawValue)")
-                        item.member("quoted", difference.quoted.hex)
+                        item.member("register", "rtmr\(register.register.rawValue)")
+                        item.member("quoted", quoted[register.register].hex)
                     }
                 }
             }

@@ -12,14 +12,15 @@ enum VerifyCommand {
     static let command = Command(
         "verify", "decides whether a quote or an attestation is genuine and acceptable",
         examples: [
-            "dstack-verifier verify --quote q.bin --collateral c.json --policy strict",
+            "dstack-verifier verify --quote q.bin --collateral c.json",
             "dstack-verifier verify --attestation a.bin --collateral c.json --at 2026-10-20T00:00:00Z --json",
             "dstack-verifier verify --quote q.bin --fetch --cache ~/.cache/dstack",
         ],
         notes: [
             "Presets: authentic (genuine, not revoked, not debug; any other TCB status passes and is reported), standard "
-                + "(UpToDate or SWHardeningNeeded), strict (UpToDate only; no dynamic platform, cached keys or "
-                + "multithreading). A policy file is a JSON object; docs/verification.md lists its members.",
+                + "(UpToDate or SWHardeningNeeded; an OS image that is named must be verified), strict (UpToDate only; no "
+                + "dynamic platform, cached keys or multithreading; an OS image must be there). A policy file is a JSON "
+                + "object; docs/verification.md lists its members.",
             "Without --fetch nothing is asked of a network. What is fetched is trusted no more than a file.",
         ],
         arguments: [

@@ -39,7 +39,8 @@ extension Arguments {
     /// The bytes of a file that the command line names, or of standard input for `-`.
     ///
     /// - Parameter limit: the most bytes that are accepted.
-    /// - Throws: a wrong request that names the option: a file that cannot be read is a mistake in the command line.
+    /// - Throws: a wrong request that names the option: a file that cannot be read, or is empty, is a mistake in the command
+    ///   line.
     package func read(_ option: Option<String>, limit: Int) throws(CommandFailure) -> [UInt8] {
         try read(self[option], option.specification, limit)
     }
@@ -68,8 +69,10 @@ extension Arguments {
     private func read(
         _ path: String, _ specification: ArgumentSpecification, _ limit: Int
     ) throws(CommandFailure) -> [UInt8] {
+        let bytes: [UInt8]
         do throws(SystemError) {
-            return path == StandardInput.name ? try standardInput.read(limit: limit) : try File.read(path, limit: limit)
+            bytes =
+                path == StandardInput.name ? try standardInput.read(limit: limit) : try File.read(path, limit: limit)
         } catch {
             let hint: String? =
                 switch error.code {
@@ -80,6 +83,13 @@ extension Arguments {
                 }
             throw CommandFailure(.wrongRequest, "\(specification.label): \(error)", hint: hint)
         }
+        // A file that is named has something to say. Taken for one that was not named, an empty one would withdraw a request.
+        guard !bytes.isEmpty else {
+            throw CommandFailure(
+                .wrongRequest, "\(specification.label): \(path) is empty",
+                hint: "name a file with content, or leave the argument out")
+        }
+        return bytes
     }
 }
 

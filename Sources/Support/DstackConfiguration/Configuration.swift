@@ -88,9 +88,9 @@ package struct ConfigurationLayer: Sendable {
 
     let kind: Kind
 
-    /// A file of at most 1 MiB.
+    /// A file of at most 1 MiB, and not empty.
     ///
-    /// - Parameter ifPresent: whether it may be missing. Any other reason not to read it is an error all the same.
+    /// - Parameter ifPresent: whether it may be missing, or empty. Any other reason not to read it is an error all the same.
     package static func file(
         _ path: String, ifPresent: Bool = false, format: Format = .toml
     ) -> ConfigurationLayer {
@@ -126,6 +126,14 @@ package struct ConfigurationLayer: Sendable {
                 if ifPresent, error.code == ENOENT { return nil }
                 throw ConfigurationError([
                     ConfigurationProblem(origin: nil, path: "", message: "the configuration cannot be used: \(error)")
+                ])
+            }
+            // Every setting in it, the restrictions among them, would silently be the default. /dev/null is said on purpose.
+            guard !bytes.isEmpty || ifPresent || path == "/dev/null" else {
+                throw ConfigurationError([
+                    ConfigurationProblem(
+                        origin: nil, path: "",
+                        message: "the configuration cannot be used: \(path) is empty; leave it out for the defaults")
                 ])
             }
             let origin = ConfigurationOrigin(source: path, isDocument: true)
