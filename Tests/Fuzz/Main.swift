@@ -28,10 +28,11 @@ enum Main {
             "dstack-fuzz --seed 1 --count 100000", "dstack-fuzz --kind documents --first 4711 --count 1",
         ],
         notes: [
-            "Exit status: 0 nothing found, 1 something was accepted that should not be, or a crash or a hang.",
-            "Kinds: " + FuzzKind.allCases.map(\.rawValue).joined(separator: ", "),
+            "Kinds: " + FuzzKind.allCases.map(\.rawValue).joined(separator: ", ")
         ],
-        arguments: [threads, limit], shared: [seed, count, first, kind, vectors], subcommands: [EmitCommand.command]
+        arguments: [threads, limit], shared: [seed, count, first, kind, vectors],
+        statuses: [.done: "nothing found", .no: "something was accepted that should not be, or a crash or a hang"],
+        subcommands: [EmitCommand.command]
     ) { arguments, console in
         try await Campaign(arguments, console).run()
     }

@@ -30,7 +30,7 @@ extension EndpointReport {
     }
 
     private func writeReasons(to page: inout ReportPage) {
-        if let note = evidence?.simulationNote { page.paragraph("note", note) }
+        if let note = VerificationReport.simulationNote(isSimulated, trustAnchor) { page.paragraph("note", note) }
         if let failure {
             page.reason(
                 "\(failure.message) [\(failure.check): \(failure.code.rawValue)]",

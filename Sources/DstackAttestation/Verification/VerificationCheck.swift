@@ -184,7 +184,7 @@ struct CheckList: Sendable {
     /// Takes over what another list has recorded.
     mutating func merge(_ other: CheckList) {
         for entry in other.entries { record(entry) }
-        hints.merge(other.hints) { first, _ in first }
+        if !other.hints.isEmpty { hints.merge(other.hints) { first, _ in first } }
     }
 
     func hasPassed(_ id: CheckID) -> Bool {

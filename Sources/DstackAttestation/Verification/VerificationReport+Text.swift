@@ -44,7 +44,9 @@ extension VerificationReport {
     }
 
     /// What a report says first about a simulated TEE: under another root than its own, that alone explains every failure.
-    package var simulationNote: String? {
+    package var simulationNote: String? { Self.simulationNote(isSimulated, trustAnchor) }
+
+    static func simulationNote(_ isSimulated: Bool, _ trustAnchor: TrustAnchor) -> String? {
         guard isSimulated else { return nil }
         return trustAnchor.isSimulated
             ? "this TEE is simulated: its root was made by software, and nothing about hardware is proven"

@@ -1,0 +1,103 @@
+import DstackHTTP
+import DstackHTTPServer
+import Foundation
+import Testing
+
+/// Collateral from a service, fetched by the programs that need it.
+@Suite("Fetching collateral", .enabled(if: Program.path("dstack-verifier") != nil, "dstack-verifier is not built"))
+struct FetchTests {
+    private let files: ScratchDirectory
+    private var quote: [String] { ["--quote", files.path("e/quote.bin"), "--trust-root", files.path("e/root.pem")] }
+
+    init() async throws {
+        files = try ScratchDirectory()
+        #expect(try await Program.dstack("mock-tee", files.path("e")).status == 0)
+    }
+
+    /// Runs a body while a service answers from the collateral of the simulated platform.
+    private func withService(_ body: (_ url: String) async throws -> Void) async throws {
+        let text = try #require(
+            try JSONSerialization.jsonObject(with: Data(files.text("e/collateral.json").utf8)) as? [String: String])
+        let encoded = text.mapValues { $0.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? "" }
+        func document(_ member: String, _ key: String) -> [UInt8] {
+            Array("{\"\(member)\":\(text[key] ?? ""),\"signature\":\"\(text[key + "_signature"] ?? "")\"}".utf8)
+        }
+        let answers: [(String, [UInt8], String, String)] = [
+            ("/tcb", document("tcbInfo", "tcb_info"), "TCB-Info-Issuer-Chain", "tcb_info_issuer_chain"),
+            (
+                "/qe/identity", document("enclaveIdentity", "qe_identity"), "SGX-Enclave-Identity-Issuer-Chain",
+                "qe_identity_issuer_chain"
+            ),
+            ("/pckcrl", Array((text["pck_crl"] ?? "").utf8), "SGX-PCK-CRL-Issuer-Chain", "pck_crl_issuer_chain"),
+            ("/rootcacrl", Array((text["root_ca_crl"] ?? "").utf8), "X-Nothing", "none"),
+        ]
+        let server = HTTPServer(
+            HTTPServerConfiguration(listeners: [HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0))])
+        ) { request in
+            guard let answer = answers.first(where: { request.path.hasSuffix($0.0) }) else {
+                return HTTPServerResponse(404)
+            }
+            return HTTPServerResponse(
+                200, headers: HTTPHeaders([.init(name: answer.2, value: encoded[answer.3] ?? "none")]), body: answer.1)
+        }
+        let port = try await server.start().compactMap { $0.port }.first ?? 0
+        do { try await body("http://127.0.0.1:\(port)") } catch {
+            await server.stop()
+            throw error
+        }
+        await server.stop()
+    }
+
+    @Test("verify fetches collateral where it is told to, and keeps it where it is told to")
+    func verify() async throws {
+        let cache = files.path("cache")
+        try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
+        let call = ["verify", "--fetch", "--cache", cache] + quote
+        var address = ""
+        try await withService { url in
+            address = url
+            let result = try await Program.run("dstack-verifier", call + ["--url", url])
+            #expect(result.status == 0, "\(result)")
+            #expect(result.output.hasPrefix("ACCEPTED TDX"))
+        }
+        // The service is gone, and what it gave still holds.
+        let result = try await Program.run("dstack-verifier", call, environment: ["PCCS_URL": address])
+        #expect(result.status == 0, "\(result)")
+        let alone = try await Program.run(
+            "dstack-verifier", ["verify", "--fetch", "--url", "http://127.0.0.1:1"] + quote)
+        #expect(alone.status == 3, "\(alone)")
+        #expect(!alone.output.contains("ACCEPTED"))
+    }
+
+    @Test("what fetch-collateral writes says until when it holds, and verify reads it")
+    func fetch() async throws {
+        let output = files.path("c.json")
+        try await withService { url in
+            let result = try await Program.run(
+                "dstack-verifier",
+                ["fetch-collateral", "--quote", files.path("e/quote.bin"), "--url", url, "-o", output, "--json"])
+            #expect(result.status == 0, "\(result)")
+            let object = try result.object()
+            #expect(object["output"] as? String == output)
+            #expect(object["expires"] is String)
+        }
+        let verified = try await Program.run("dstack-verifier", ["verify", "--collateral", output] + quote)
+        #expect(verified.status == 0, "\(verified)")
+    }
+
+    @Test("without --fetch nothing is fetched, whatever the environment names")
+    func withoutFetch() async throws {
+        let environment = ["PCCS_URL": "http://127.0.0.1:1"]
+        let nothing = try await Program.run("dstack-verifier", ["verify"] + quote, environment: environment)
+        #expect(nothing.status == 2, "\(nothing)")
+        let file = try await Program.run(
+            "dstack-verifier", ["verify", "--collateral", files.path("e/collateral.json")] + quote,
+            environment: environment)
+        #expect(file.status == 0, "\(file)")
+        let both = try await Program.run(
+            "dstack-verifier",
+            ["verify", "--collateral", files.path("e/collateral.json"), "--url", "http://127.0.0.1:1"] + quote)
+        #expect(both.status == 2, "\(both)")
+        #expect(both.errors.contains("--url needs --fetch"))
+    }
+}
