@@ -34,6 +34,8 @@ public struct AttestationError: Error, Sendable {
         public static let collateralUnavailable = Code(rawValue: "collateral_unavailable")
         /// So many wait for collateral already that nobody more is let in; a moment later there may be room.
         public static let collateralBusy = Code(rawValue: "collateral_busy")
+        /// What was kept about earlier collateral is damaged or missing, so that nothing can be told to be newer.
+        public static let damagedFloors = Code(rawValue: "damaged_floors")
         /// A quote's signatures do not lead to the trust anchor, so that nothing is fetched for it.
         public static let untrustedQuote = Code(rawValue: "untrusted_quote")
     }

@@ -145,7 +145,7 @@ struct AttackMemoryTests {
         for index in 0..<64 { #expect(verdicts[index] == (index % 2 == 0 ? .accepted : .rejected)) }
     }
 
-    @Test("a clock that is far off refuses and never traps (V64)", arguments: TEEType.allCases)
+    @Test("a clock that is far off refuses and never traps", arguments: TEEType.allCases)
     func clocks(tee: TEEType) throws {
         let evidence = try MockEvidence(tee)
         let (quote, collateral) = (try evidence.quoteBytes(), try evidence.collateralValue())

@@ -337,7 +337,7 @@ struct AttackRevocationTests {
     func forms(_ attack: Attack) throws { try attack.run() }
 
     @Test(
-        "lists older than the policy allows are refused though they are still valid (V20)", arguments: TEEType.allCases,
+        "lists older than the policy allows are refused though they are still valid", arguments: TEEType.allCases,
         List.allCases)
     func age(tee: TEEType, list: List) throws {
         var evidence = try MockEvidence(tee)

@@ -80,7 +80,9 @@ struct CollateralServiceCacheTests {
         let scene = try await CollateralScene()
         _ = try await scene.service { $0.cacheDirectory = directory.path }.fetch(for: scene.quote())
         #expect(
-            try directory.files == ["tdx-\(scene.evidence.platform.configuration.fmspc.hex)-platform-standard.json"])
+            try directory.files == [
+                "floors.json", "tdx-\(scene.evidence.platform.configuration.fmspc.hex)-platform-standard.json",
+            ])
         await scene.server.stop()
         let offline = try scene.service { $0.cacheDirectory = directory.path }
         let fetched = try await offline.fetch(for: scene.quote())
@@ -104,7 +106,7 @@ struct CollateralServiceCacheTests {
             scene.server.set(try evidence.collateralValue())
             _ = try await service.fetch(for: Quote(parsing: evidence.quoteBytes()))
         }
-        #expect(try directory.files.count == 3)
+        #expect(try directory.files.count == 4)
         #expect(scene.server.requestCount == 12)
         await scene.server.stop()
     }
@@ -117,7 +119,7 @@ struct CollateralServiceCacheTests {
             try await scene.service { $0.cacheDirectory = directory.path }.fetch(for: scene.quote())
         }
         _ = try await fetch()
-        let file = URL(fileURLWithPath: directory.path).appendingPathComponent(try #require(try directory.files.first))
+        let file = URL(fileURLWithPath: directory.path).appendingPathComponent(try #require(try directory.files.last))
         let good = try Data(contentsOf: file)
         let text = String(decoding: good, as: UTF8.self)
 
@@ -126,7 +128,7 @@ struct CollateralServiceCacheTests {
         let foreign = try MockPlatform(other).collateral(for: .tdx, at: CollateralScene.now).json
         let bad: [Data] = [
             Data(), good.prefix(good.count / 2), Data("null".utf8), Data(repeating: 0xFF, count: 100),
-            Data(text.replacingOccurrences(of: "\"format\":1", with: "\"format\":2").utf8),
+            Data(text.replacingOccurrences(of: "\"format\":2", with: "\"format\":3").utf8),
             Data(text.replacingOccurrences(of: "\"tcb_info_signature\":\"", with: "\"tcb_info_signature\":\"00").utf8),
             Data(
                 text.replacingOccurrences(of: "\"fetched_at\":\(CollateralScene.now)", with: "\"fetched_at\":-5").utf8),

@@ -96,7 +96,7 @@ public final class AttestedPeerVerifier: Sendable {
             let quote = try Self.quote(of: attestation)
             let ready = try ready(for: quote)
             let report = try Self.policyChecked { () throws(AttestationError) in
-                try ready.verify(certificate, policy: policy, at: clock.unixSeconds)
+                try ready.verify(certificate, policy: policy, at: clock.unixSeconds, floors: collateral.floors)
             }
             try Self.require(report, quote)
             collateral.noteAccepted(quote)
@@ -128,7 +128,9 @@ public final class AttestedPeerVerifier: Sendable {
             let quote = try Self.quote(of: attestation)
             let ready = try ready(for: quote)
             let report = try Self.policyChecked { () throws(AttestationError) in
-                try ready.verify(response.attestation, for: binding, policy: policy, at: clock.unixSeconds)
+                try ready.verify(
+                    response.attestation, for: binding, policy: policy, at: clock.unixSeconds, floors: collateral.floors
+                )
             }
             if report.failure?.check == .expectedReportData {
                 throw Self.mismatch(report, binding, told: response.publicKey)

@@ -24,6 +24,8 @@ public final class ReadyCollateral: Sendable {
         let prepared: PreparedCollateral
         /// One of the platform family's, which leads to the trust anchor, to ask with again.
         let quote: Quote
+        /// How new the collateral is; nil if not all of it was found genuine.
+        let marks: CollateralMarks?
         /// Whether evidence of the family was accepted.
         var isProven = false
     }
@@ -43,6 +45,8 @@ public final class ReadyCollateral: Sendable {
     private let state = Mutex(State())
     private let refreshInterval: Duration
     private let verifier: QuoteVerifier
+    /// What was verified before; nil where collateral does not change.
+    let floors: CollateralFloors?
     /// The root that evidence must lead back to.
     public var trustAnchor: TrustAnchor { verifier.trustAnchor }
 
@@ -58,6 +62,7 @@ public final class ReadyCollateral: Sendable {
     /// Collateral that was fetched before and does not change.
     public init(_ collateral: OfflineCollateral, verifier: QuoteVerifier = QuoteVerifier()) {
         source = .fixed(collateral)
+        floors = nil
         cache = PreparedCollateralCache(verifier)
         self.verifier = verifier
         refreshInterval = .seconds(3600)
@@ -72,6 +77,7 @@ public final class ReadyCollateral: Sendable {
         refreshInterval: Duration = .seconds(3600)
     ) {
         source = .provider(provider)
+        floors = provider.floors ?? CollateralFloors()
         cache = PreparedCollateralCache(verifier)
         self.verifier = verifier
         self.refreshInterval = max(refreshInterval, .seconds(1))
@@ -87,7 +93,7 @@ public final class ReadyCollateral: Sendable {
         case .fixed(let offline): return cache.prepare(try offline.collateral(for: quote))
         case .provider:
             let family = try family(of: quote)
-            if let entry = state.withLock({ $0.entries[family] }) { return entry.prepared }
+            if let entry = state.withLock({ $0.entries[family] }), !isTooOld(entry) { return entry.prepared }
             try verifier.requireOrigin(of: quote)
             state.withLock { state in
                 guard state.wanted.count < Self.maximumWanted, !state.fetching.contains(family) else { return }
@@ -113,14 +119,24 @@ public final class ReadyCollateral: Sendable {
         // Quotes bring their own; that of one machine would be in the way of the others.
         collateral.pckCertificateChain = nil
         let prepared = cache.prepare(collateral)
+        // Here and not when a peer is let in, because it may have to be written to a disk.
+        let marks = prepared.verifiedMarks(of: quote)
+        if let marks { floors?.raise(to: marks, under: trustAnchor) }
         return state.withLock { state in
             state.wanted[family] = nil
             let isNew = state.entries[family].map { $0.prepared !== prepared } ?? true
             let isProven = state.entries[family]?.isProven ?? false
             if state.entries[family] == nil, state.entries.count >= Self.capacity { Self.makeRoom(&state) }
-            state.entries[family] = Entry(prepared: prepared, quote: quote, isProven: isProven)
+            state.entries[family] = Entry(
+                prepared: prepared, quote: quote, marks: marks, isProven: isProven)
             return isNew
         }
+    }
+
+    /// Whether something newer was verified since, with collateral of another family.
+    private func isTooOld(_ entry: Entry) -> Bool {
+        guard let floors, let marks = entry.marks else { return false }
+        return floors.shortfall(of: marks, under: trustAnchor) != nil
     }
 
     /// Families of which nothing was accepted yet must not push out those of peers who are let in, who would be refused until

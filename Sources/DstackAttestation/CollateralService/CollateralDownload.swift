@@ -19,17 +19,21 @@ struct CollateralDownload: Sendable {
     let crlHosts: Set<String>
     let client: HTTPClient
     let surroundings: Surroundings
+    /// Why collateral is not taken although it can be read; nil if it is.
+    let objection: @Sendable (QuoteCollateral) -> CollateralFailure?
     private let deadline: ContinuousClock.Instant
 
     init(
         endpoints: [CollateralEndpoint], policy: CollateralRetryPolicy, crlHosts: Set<String>, client: HTTPClient,
-        surroundings: Surroundings
+        surroundings: Surroundings,
+        objection: @escaping @Sendable (QuoteCollateral) -> CollateralFailure? = { _ in nil }
     ) {
         self.endpoints = endpoints
         self.policy = policy
         self.crlHosts = crlHosts
         self.client = client
         self.surroundings = surroundings
+        self.objection = objection
         deadline = .now + policy.totalTimeout
     }
 
@@ -134,6 +138,7 @@ struct CollateralDownload: Sendable {
                 tcbInfoIssuerChain: info.issuerChain, tcbInfo: info.text, tcbInfoSignature: info.signature,
                 qeIdentityIssuerChain: identity.issuerChain, qeIdentity: identity.text,
                 qeIdentitySignature: identity.signature)
+            if let failure = objection(collateral) { return .failure(failure) }
             return .success(collateral)
         } catch {
             return .failure(error)

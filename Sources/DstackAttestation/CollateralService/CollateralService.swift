@@ -48,6 +48,9 @@ public final class CollateralService: CollateralProvider {
         public var retry = CollateralRetryPolicy()
         /// An existing directory where collateral is kept between runs, and which others may read; nil for memory only.
         public var cacheDirectory: String?
+        /// What was verified before, where it is kept elsewhere; nil, the default, for in ``cacheDirectory``, or in memory where
+        /// there is none.
+        public var floors: CollateralFloors?
         /// After this time the services are asked again although nothing is outdated yet, because a revocation or a TCB
         /// recovery is published when it happens. While they cannot be reached, what is there stays good to its dates.
         public var refreshAfter = Duration.seconds(86_400)
@@ -77,9 +80,12 @@ public final class CollateralService: CollateralProvider {
     private let store: CollateralStore
     private let surroundings: CollateralDownload.Surroundings
     private let places: WaitingPlaces
-    private let downloads = SingleFlight<CollateralRequest, Result<FetchedCollateral, AttestationError>>()
+    /// What was verified before: nothing older is taken from a service, or out of the cache, for whoever verifies.
+    public var floors: CollateralFloors? { keptFloors }
+    private let keptFloors: CollateralFloors
+    private let downloads = SingleFlight<Wanted, Result<FetchedCollateral, AttestationError>>()
     /// Downloads that failed a moment ago: a peer who shows such a quote over and over is not passed on every time.
-    private let refusals = Mutex<[CollateralRequest: (error: AttestationError, until: ContinuousClock.Instant)]>([:])
+    private let refusals = Mutex<[Wanted: (error: AttestationError, until: ContinuousClock.Instant)]>([:])
 
     private static let refusalLifetime = Duration.seconds(30)
     private static let maximumRefusals = 256
@@ -112,6 +118,9 @@ public final class CollateralService: CollateralProvider {
         self.configuration = configuration
         self.surroundings = surroundings
         store = CollateralStore(directory: configuration.cacheDirectory)
+        keptFloors =
+            configuration.floors
+            ?? CollateralFloors(directory: configuration.cacheDirectory, selector: configuration.selector)
         places = WaitingPlaces(maximum: configuration.maximumWaiting)
         var http = HTTPClientConfiguration()
         if let authorities = configuration.tlsAuthorities { http.trust = .chain(to: .pem(authorities)) }
@@ -180,31 +189,40 @@ public final class CollateralService: CollateralProvider {
         func check() throws(AttestationError) { try verifier.requireOrigin(of: quote, pckCertificateChain: chain) }
     }
 
+    /// What is fetched, and for whom: what one trust anchor calls too old, another may not.
+    private struct Wanted: Hashable, Sendable {
+        let request: CollateralRequest
+        /// Nil where nothing was verified before that could be newer.
+        let anchor: FixedBytes<64>?
+    }
+
     /// - Parameter claim: what must hold before anybody is asked; nil if nothing.
     private func fetch(
         _ request: CollateralRequest, _ claim: Claim?, refreshing: Bool
     ) async throws(AttestationError) -> FetchedCollateral {
         let now = surroundings.clock.unixSeconds
-        let known = store.entry(for: request)
+        let anchor = claim?.verifier.trustAnchor
+        if anchor != nil, let problem = keptFloors.problem { throw problem }
+        let known = store.entry(for: request).flatMap { isTooOld($0.marks, anchor) ? nil : $0 }
         if !refreshing, let known, known.expires >= now, !isDue(known, now) {
             return FetchedCollateral(
                 collateral: known.collateral, origin: .cache(service: known.source, fetchedAt: known.fetchedAt),
                 expires: known.expires, notes: [])
         }
         let result: Result<FetchedCollateral, AttestationError>
-        if let refusal = currentRefusal(request), !refreshing {
+        if let refusal = currentRefusal(Wanted(request: request, anchor: anchor?.point)), !refreshing {
             result = .failure(refusal)
         } else {
             try claim?.check()
             // With something good at hand, nobody waits for a second round.
             let isUrgent = known.map { $0.expires < now } ?? true
             if claim == nil {
-                result = await sharedDownload(request, isUrgent: isUrgent)
+                result = await sharedDownload(request, anchor, isUrgent: isUrgent)
             } else {
                 let patience = isUrgent ? nil : configuration.refreshPatience
                 result =
                     await places.wait(for: request, isKnown: known != nil) {
-                        await sharedDownload(request, isUrgent: isUrgent, patience: patience)
+                        await sharedDownload(request, anchor, isUrgent: isUrgent, patience: patience)
                     } ?? .failure(.busy(request.subject))
             }
         }
@@ -221,14 +239,15 @@ public final class CollateralService: CollateralProvider {
     ///
     /// - Parameter patience: how long to wait for it; nil for as long as it takes.
     private func sharedDownload(
-        _ request: CollateralRequest, isUrgent: Bool, patience: Duration? = nil
+        _ request: CollateralRequest, _ anchor: TrustAnchor?, isUrgent: Bool, patience: Duration? = nil
     ) async -> Result<FetchedCollateral, AttestationError> {
         guard let patience else {
-            return await downloads.value(for: request) { await self.download(request, isUrgent: isUrgent) }
+            let wanted = Wanted(request: request, anchor: anchor?.point)
+            return await downloads.value(for: wanted) { await self.download(request, anchor, isUrgent: isUrgent) }
                 ?? .failure(.init(.collateralUnavailable, subject: request.subject, reason: "cancelled"))
         }
         // A caller of its own, so that the download outlives those who do not wait for it. It ends by its own time limits.
-        let download = Task { await self.sharedDownload(request, isUrgent: isUrgent) }
+        let download = Task { await self.sharedDownload(request, anchor, isUrgent: isUrgent) }
         let (outcomes, outcome) = AsyncStream<Result<FetchedCollateral, AttestationError>>.makeStream()
         let arrival = Task { outcome.yield(await download.value) }
         let timer = Task {
@@ -269,35 +288,49 @@ public final class CollateralService: CollateralProvider {
         return .stale(service: entry.source, fetchedAt: entry.fetchedAt)
     }
 
-    private func makeDownload(isUrgent: Bool = true) -> CollateralDownload {
+    /// Whether something newer was verified before.
+    private func isTooOld(_ marks: CollateralMarks?, _ anchor: TrustAnchor?) -> Bool {
+        guard let anchor, let marks else { return false }
+        return keptFloors.shortfall(of: marks, under: anchor) != nil
+    }
+
+    /// - Parameter anchor: under which a service's answer must be no older than what was verified before; nil for any.
+    private func makeDownload(_ anchor: TrustAnchor? = nil, isUrgent: Bool = true) -> CollateralDownload {
         var policy = configuration.retry
         if !isUrgent { policy.maximumRounds = 1 }
         return CollateralDownload(
             endpoints: configuration.endpoints, policy: policy,
-            crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings)
+            crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings,
+            objection: { [keptFloors] collateral in
+                guard let anchor, let marks = CollateralMarks(DecodedCollateral(collateral)),
+                    let issue = keptFloors.shortfall(of: marks, under: anchor)
+                else { return nil }
+                return .permanent(issue.message)
+            })
     }
 
     private func download(
-        _ request: CollateralRequest, isUrgent: Bool
+        _ request: CollateralRequest, _ anchor: TrustAnchor?, isUrgent: Bool
     ) async -> Result<FetchedCollateral, AttestationError> {
         do throws(AttestationError) {
-            let found = try await makeDownload(isUrgent: isUrgent).collateral(request)
-            let expires: Int64
+            let found = try await makeDownload(anchor, isUrgent: isUrgent).collateral(request)
+            let dates: CollateralDates
             do throws(CollateralFailure) {
-                expires = try found.value.lastGoodSecond(for: request)
+                dates = try CollateralDates(found.value, for: request)
             } catch {
                 throw AttestationError(.collateralUnavailable, subject: request.subject, reason: error.reason)
             }
             let source = found.endpoint.baseURL
             let entry = CollateralStore.Entry(
-                collateral: found.value, source: source, fetchedAt: surroundings.clock.unixSeconds, expires: expires)
+                collateral: found.value, source: source, fetchedAt: surroundings.clock.unixSeconds, dates: dates)
+            keptFloors.establish()
             let problem = store.keep(entry, for: request)
             return .success(
                 FetchedCollateral(
-                    collateral: found.value, origin: .network(service: source), expires: expires,
+                    collateral: found.value, origin: .network(service: source), expires: dates.lastGoodSecond,
                     notes: found.notes + (problem.map { [$0] } ?? [])))
         } catch {
-            if !Task.isCancelled { remember(error, request) }
+            if !Task.isCancelled { remember(error, Wanted(request: request, anchor: anchor?.point)) }
             return .failure(error)
         }
     }
@@ -332,6 +365,7 @@ public final class CollateralService: CollateralProvider {
                 try claim.check()
             }
             let entry = CollateralStore.PCKEntry(chain: found.value, source: found.endpoint.baseURL, fetchedAt: now)
+            keptFloors.establish()
             let problem = store.keep(entry, for: request)
             return (found.value, found.notes + (problem.map { [$0] } ?? []))
         } catch {
@@ -343,7 +377,7 @@ public final class CollateralService: CollateralProvider {
 
     // MARK: Refusals
 
-    private func currentRefusal(_ request: CollateralRequest) -> AttestationError? {
+    private func currentRefusal(_ request: Wanted) -> AttestationError? {
         refusals.withLock { refusals in
             guard let refusal = refusals[request] else { return nil }
             if refusal.until > .now { return refusal.error }
@@ -352,7 +386,7 @@ public final class CollateralService: CollateralProvider {
         }
     }
 
-    private func remember(_ error: AttestationError, _ request: CollateralRequest) {
+    private func remember(_ error: AttestationError, _ request: Wanted) {
         refusals.withLock { refusals in
             if refusals.count >= Self.maximumRefusals { refusals = refusals.filter { $0.value.until > .now } }
             guard refusals.count < Self.maximumRefusals else { return }

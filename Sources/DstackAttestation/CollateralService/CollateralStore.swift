@@ -17,6 +17,16 @@ final class CollateralStore: Sendable {
         let fetchedAt: Int64
         /// The first of all dates in it by which it must be replaced; Unix seconds, the last good one.
         let expires: Int64
+        /// How new its parts say that they are.
+        let marks: CollateralMarks?
+
+        init(collateral: QuoteCollateral, source: String, fetchedAt: Int64, dates: CollateralDates) {
+            self.collateral = collateral
+            self.source = source
+            self.fetchedAt = fetchedAt
+            expires = dates.lastGoodSecond
+            marks = dates.marks
+        }
     }
 
     /// A PCK certificate chain of one machine.
@@ -91,8 +101,10 @@ final class CollateralStore: Sendable {
 
     // MARK: Files
 
-    /// Of the files; another number is another format, which is not read.
-    private static let format = 1
+    /// Of the files: from 2 on, what was verified before is kept beside them (``CollateralFloors``). Other numbers are other
+    /// formats, which are not read.
+    private static let format = 2
+    private static let readableFormats = 1...2
 
     private func remember(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
 
@@ -117,7 +129,7 @@ final class CollateralStore: Sendable {
     private static func decode(_ bytes: [UInt8]) -> (root: JSONNode, source: String, fetchedAt: Int64, digest: String)?
     {
         guard let root = try? JSONDocument(parsing: bytes, subject: "cache").root,
-            (try? root.member("format").integer(Int.self)) == format,
+            let found = try? root.member("format").integer(Int.self), readableFormats.contains(found),
             let source = try? root.member("source").string(),
             let fetchedAt = try? root.member("fetched_at").integer(Int64.self),
             let digest = try? root.member("sha256").string(),
@@ -131,9 +143,9 @@ final class CollateralStore: Sendable {
         guard let (root, source, fetchedAt, digest) = decode(bytes), let node = try? root.member("collateral"),
             case let json = node.rawBytes, SHA256.hash(json).hex == digest,
             let collateral = try? QuoteCollateral(parsingJSON: json),
-            let expires = try? collateral.lastGoodSecond(for: request)
+            let dates = try? CollateralDates(collateral, for: request)
         else { return nil }
-        return Entry(collateral: collateral, source: source, fetchedAt: fetchedAt, expires: expires)
+        return Entry(collateral: collateral, source: source, fetchedAt: fetchedAt, dates: dates)
     }
 
     private static func decodeChain(_ bytes: [UInt8]) -> PCKEntry? {
@@ -156,23 +168,43 @@ extension Dictionary {
     }
 }
 
-extension QuoteCollateral {
-    /// The last second at which none of its parts is outdated; checks on the way that it is for what was asked.
-    func lastGoodSecond(for request: CollateralRequest) throws(CollateralFailure) -> Int64 {
+/// What the dates and numbers in collateral say, which nobody has verified yet.
+struct CollateralDates {
+    /// The last second at which none of its parts is outdated.
+    let lastGoodSecond: Int64
+    let marks: CollateralMarks
+
+    /// - Throws: ``CollateralFailure`` for collateral that cannot be read or is not for what was asked.
+    init(_ collateral: QuoteCollateral, for request: CollateralRequest) throws(CollateralFailure) {
         do throws(DecodingFailure) {
-            let info = try TCBInfo(parsing: Array(tcbInfo.utf8))
-            let identity = try QEIdentity(parsing: Array(qeIdentity.utf8))
+            let info = try TCBInfo(parsing: Array(collateral.tcbInfo.utf8))
+            let identity = try QEIdentity(parsing: Array(collateral.qeIdentity.utf8))
             guard info.fmspc == request.fmspc, info.id == request.tee.name,
                 identity.id == (request.tee == .tdx ? "TD_QE" : "QE")
             else { throw DecodingFailure(.malformed, "collateral", "it is for something else") }
+            let rootCRL = try CertificateRevocationList(der: collateral.rootCACRL)
+            let pckCRL = try CertificateRevocationList(der: collateral.pckCRL)
             var last = min(info.nextUpdate, identity.nextUpdate)
-            for list in [rootCACRL, pckCRL] {
+            for list in [rootCRL, pckCRL] {
                 // A list is good before its next update, documents are so up to and including theirs.
-                if let next = try CertificateRevocationList(der: list).nextUpdate { last = min(last, next &- 1) }
+                if let next = list.nextUpdate { last = min(last, next &- 1) }
             }
-            return last
+            lastGoodSecond = last
+            marks = CollateralMarks(rootCRL, pckCRL, info, identity)
         } catch {
             throw .permanent(error)
+        }
+    }
+}
+
+extension CollateralStore {
+    /// Whether a directory has collateral that was kept together with ``CollateralFloors``.
+    static func hasEntriesUnderFloors(_ directory: String) -> Bool {
+        guard let names = try? CollateralDirectory.names(directory) else { return false }
+        return names.contains { name in
+            guard name != CollateralFloors.fileName else { return false }
+            guard let bytes = try? File.read("\(directory)/\(name)", limit: maximumFileBytes) else { return false }
+            return String(decoding: bytes.prefix(64), as: UTF8.self).hasPrefix("{\"format\":2,")
         }
     }
 }

@@ -23,6 +23,8 @@ public struct EndpointVerifier: Sendable {
     public var binding: EvidenceBinding?
     /// Where the platform's collateral comes from.
     public var collateral: any CollateralProvider
+    /// What was verified before, if older collateral and an earlier time shall not be accepted: for verifications as of now.
+    public var floors: CollateralFloors?
 
     /// A verifier under a root, Intel's unless said otherwise.
     public init(quoteVerifier: QuoteVerifier = QuoteVerifier(), collateral: any CollateralProvider) {
@@ -89,7 +91,9 @@ public struct EndpointVerifier: Sendable {
                 error.code == .untrustedQuote ? "not asked for: none could make this a yes" : error.message
             return report
         }
-        report.evidence = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time)
+        let verified = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time, floors: floors)
+        floors?.raise(by: verified)
+        report.evidence = verified
         report.evidence?.binding = claim.binding
         return report
     }

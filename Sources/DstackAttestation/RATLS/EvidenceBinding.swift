@@ -39,9 +39,11 @@ extension PreparedCollateral {
     /// Verifies evidence that must be about one TLS connection; the same answer as
     /// `verify(_:for:collateral:policy:at:)` of ``QuoteVerifier`` with the same collateral.
     public func verify(
-        _ attestation: [UInt8], for session: SessionBinding, policy: VerificationPolicy = .standard, at time: Int64
+        _ attestation: [UInt8], for session: SessionBinding, policy: VerificationPolicy = .standard, at time: Int64,
+        floors: CollateralFloors? = nil
     ) throws(AttestationError) -> VerificationReport {
-        var report = verify(Evidence(attestation: attestation), policy: try session.binding(policy), at: time)
+        var report = verify(
+            Evidence(attestation: attestation), policy: try session.binding(policy), at: time, floors: floors)
         report.binding = .sessionBound
         return report
     }

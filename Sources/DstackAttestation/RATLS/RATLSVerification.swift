@@ -25,9 +25,11 @@ extension PreparedCollateral {
     /// Verifies the evidence in a certificate; the same answer as `verify(_:collateral:policy:at:)` of ``QuoteVerifier``
     /// with the same collateral.
     public func verify(
-        _ certificate: RATLSCertificate, policy: VerificationPolicy = .standard, at time: Int64
+        _ certificate: RATLSCertificate, policy: VerificationPolicy = .standard, at time: Int64,
+        floors: CollateralFloors? = nil
     ) throws(AttestationError) -> VerificationReport {
-        var report = verify(try certificate.requiredEvidence(), policy: try certificate.binding(policy), at: time)
+        var report = verify(
+            try certificate.requiredEvidence(), policy: try certificate.binding(policy), at: time, floors: floors)
         report.binding = .keyBound
         return report
     }

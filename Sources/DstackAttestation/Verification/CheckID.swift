@@ -73,6 +73,9 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
     case tdMigration
     case tdServiceTDExtension
     case tdSeptVEDisable
+    // What was verified before
+    case collateralFloor
+    case clockFloor
     // Policy
     case policyTCBStatus
     case policyPlatformGrace
@@ -193,6 +196,9 @@ public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
         case .tdMigration: Facts("td_migration", "the TD cannot be migrated")
         case .tdServiceTDExtension: Facts("td_servtd_ext", "service-TD extensions are off")
         case .tdSeptVEDisable: Facts("td_sept_ve_disable", "the host cannot inject exceptions through page tables")
+        case .collateralFloor:
+            Facts("collateral_floor", "the collateral is no older than what was verified before")
+        case .clockFloor: Facts("clock_floor", "the clock is not behind what was verified before")
         case .policyTCBStatus: Facts("policy_tcb_status", "the policy accepts the TCB status")
         case .policyPlatformGrace: Facts("policy_platform_grace", "an outdated platform is within its grace period")
         case .policyQEGrace: Facts("policy_qe_grace", "an outdated quoting enclave is within its grace period")

@@ -48,9 +48,12 @@ public struct QuoteVerifier: Sendable {
     ///   - collateral: Intel's statements and revocation lists for the quote's platform.
     ///   - policy: what is accepted beyond authenticity.
     ///   - time: the time to verify at, Unix seconds.
+    ///   - floors: what was verified before, where older collateral and an earlier time shall not be accepted. Nil, the
+    ///     default, to judge as of any time by what is given alone.
     /// - Returns: the report; ``VerificationReport/verdict`` is the answer.
     public func verify(
-        _ evidence: Evidence, collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64
+        _ evidence: Evidence, collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64,
+        floors: CollateralFloors? = nil
     ) -> VerificationReport {
         let decoded = DecodedCollateral(collateral)
         let verification = QuoteVerification(evidence, policy: policy, time: time)
@@ -61,7 +64,7 @@ public struct QuoteVerifier: Sendable {
         let evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         return verification.report(
-            evaluation, platform, cache: nil, keys: evaluation.keys + platform.keys, tables: tables, batch)
+            evaluation, platform, floors, cache: nil, keys: evaluation.keys + platform.keys, tables: tables, batch)
     }
 
     /// Decodes and checks collateral once, for many quotes.
@@ -87,7 +90,9 @@ public final class PreparedCollateral: Sendable {
     init(_ collateral: QuoteCollateral, trustAnchor: TrustAnchor, tables: P256KeyTables) {
         let decoded = DecodedCollateral(collateral)
         let batch = SignatureBatch(decoded.signatures)
-        evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
+        var evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
+        evaluation.marks = CollateralMarks(decoded)
+        self.evaluation = evaluation
         self.tables = tables
     }
 
@@ -101,15 +106,16 @@ public final class PreparedCollateral: Sendable {
         verify(Evidence(quote: quote), policy: policy, at: time)
     }
 
-    /// Verifies evidence; the same answer as ``QuoteVerifier/verify(_:collateral:policy:at:)`` with the same collateral.
+    /// Verifies evidence; the same answer as ``QuoteVerifier/verify(_:collateral:policy:at:floors:)`` with the same
+    /// collateral.
     public func verify(
-        _ evidence: Evidence, policy: VerificationPolicy = .standard, at time: Int64
+        _ evidence: Evidence, policy: VerificationPolicy = .standard, at time: Int64, floors: CollateralFloors? = nil
     ) -> VerificationReport {
         let verification = QuoteVerification(evidence, policy: policy, time: time)
         if let known = knownPlatform(verification) {
             let batch = SignatureBatch(verification.signatures)
             return verification.report(
-                evaluation, known.evaluation, cache: known, keys: [], tables: tables, batch)
+                evaluation, known.evaluation, floors, cache: known, keys: [], tables: tables, batch)
         }
         let chain = verification.pckChain(collateral)
         let batch = SignatureBatch(
@@ -117,7 +123,7 @@ public final class PreparedCollateral: Sendable {
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         let cache = PlatformCache(platform)
         let report = verification.report(
-            evaluation, platform, cache: cache, keys: platform.keys, tables: tables, batch)
+            evaluation, platform, floors, cache: cache, keys: platform.keys, tables: tables, batch)
         // Only platforms under the trust anchor are remembered, so that strangers cannot fill the memory.
         if platform.checks.hasPassed(.pckChain), let key = chainDigest(verification) {
             platforms.withLock { platforms in
@@ -127,6 +133,20 @@ public final class PreparedCollateral: Sendable {
         }
         return report
     }
+
+    /// How new the collateral is, once all of it was found genuine with the platform of a quote; nil if it was not.
+    func verifiedMarks(of quote: Quote) -> CollateralMarks? {
+        guard case .success(let text) = PlatformEvaluation.chainText(quote, collateral) else { return nil }
+        let chain = DecodedCollateral.result { () throws(DecodingFailure) in
+            try DecodedCollateral.chain(text, "PCK certificate chain")
+        }
+        let batch = SignatureBatch(PlatformEvaluation.signatures(chain), proven: proven)
+        return CollateralMarks(
+            verified: evaluation, PlatformEvaluation(chain, evaluation, tables: tables, batch))
+    }
+
+    /// How new the collateral says that it is; nil if it cannot be read.
+    var marks: CollateralMarks? { evaluation.marks }
 
     /// Lets go of all platforms, as if none had been seen.
     package func forgetPlatforms() { platforms.withLock { $0.removeAll() } }
@@ -193,7 +213,8 @@ struct QuoteVerification {
     ///
     /// - Parameter keys: what has served so far in this verification.
     func report(
-        _ collateral: CollateralEvaluation, _ platform: PlatformEvaluation, cache: PlatformCache?,
+        _ collateral: CollateralEvaluation, _ platform: PlatformEvaluation, _ floors: CollateralFloors?,
+        cache: PlatformCache?,
         keys earlierKeys: [P256VerifyingKey], tables: P256KeyTables, _ batch: SignatureBatch
     ) -> VerificationReport {
         var checks = self.checks
@@ -201,6 +222,12 @@ struct QuoteVerification {
         PolicyEvaluation.recordLost(policy, in: &checks)
         checks.merge(collateral.checks)
         for window in collateral.windows { window.record(at: now, in: &checks) }
+        if let floors {
+            floors.record(collateral, at: now, in: &checks)
+        } else {
+            checks.skip(.collateralFloor, "judged by what is given alone, without what was verified before")
+            checks.skip(.clockFloor, "judged as of a given time, without what was verified before")
+        }
         var keys = earlierKeys
         var facts = VerificationFacts(collateral, now: now)
         var evidenceFacts: EvidenceFacts?

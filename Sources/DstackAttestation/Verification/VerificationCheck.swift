@@ -55,6 +55,8 @@ public struct FailureCode: RawRepresentable, Hashable, Sendable {
     public static let notYetValid = FailureCode(rawValue: "not_yet_valid")
     /// It is not valid any more.
     public static let expired = FailureCode(rawValue: "expired")
+    /// It is older than what was verified before.
+    public static let rolledBack = FailureCode(rawValue: "rolled_back")
     /// It was revoked.
     public static let revoked = FailureCode(rawValue: "revoked")
     /// No level of the TCB document applies.

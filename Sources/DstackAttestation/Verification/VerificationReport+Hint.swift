@@ -26,7 +26,8 @@ extension VerificationReport {
                 + "file says which are accepted"
         case .policyDynamicPlatform, .policyCachedKeys, .policySMT:
             return "--policy standard accepts it and says so in the report"
-        case .policyCollateralAge, .policyEvaluationDataNumber: return Self.fetchHint
+        case .policyCollateralAge, .policyEvaluationDataNumber, .collateralFloor: return Self.fetchHint
+        case .clockFloor: return "set this machine's clock, or say with --at for which time the answer is wanted"
         case .fmspc, .pceID, .tcbInfoType, .qeIdentityType, .pckCertificateSource:
             return "this collateral is for another platform or TEE; for this one: dstack-verifier fetch-collateral"
         case .tcbLevel, .currentTCBLevel, .qeTCBLevel, .tdxModuleIdentity: return Self.fetchHint

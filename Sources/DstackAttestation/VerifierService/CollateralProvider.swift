@@ -17,9 +17,15 @@ public protocol CollateralProvider: Sendable {
     /// - Throws: ``AttestationError`` with code `untrusted_quote` if the quote does not lead to the trust anchor,
     ///   `collateral_unavailable` if there is none to be had, `collateral_busy` if too many wait for some already.
     func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral
+
+    /// What was verified before, where the provider keeps it; nil where whoever verifies has to.
+    var floors: CollateralFloors? { get }
 }
 
 extension CollateralProvider {
+    /// Nothing is kept.
+    public var floors: CollateralFloors? { nil }
+
     /// Asks ``collateral(for:)`` once the quote is known to lead to the verifier's trust anchor.
     public func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral {
         try verifier.requireOrigin(of: quote)

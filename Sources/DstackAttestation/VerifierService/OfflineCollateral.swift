@@ -111,19 +111,12 @@ public struct OfflineCollateral: CollateralProvider {
     }
 
     private static func files(_ path: String) throws(AttestationError) -> [String] {
-        guard let directory = opendir(path) else {
-            if errno == ENOTDIR { return [path] }
-            let error = SystemError.last("open", path)
+        let names: [String]
+        do throws(SystemError) {
+            names = try CollateralDirectory.names(path).filter { $0 != CollateralFloors.fileName }
+        } catch {
+            if error.code == ENOTDIR { return [path] }
             throw AttestationError(.collateralUnavailable, subject: path, reason: error.reason)
-        }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            // Where it lies: an entry is only as long as its name, so that a copy of the whole field would read on.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-            }
-            if name.hasSuffix(".json"), !name.hasPrefix(".") { names.append(name) }
         }
         guard (1...maximumFileCount).contains(names.count) else {
             throw AttestationError(
@@ -131,7 +124,6 @@ public struct OfflineCollateral: CollateralProvider {
                 reason: names.isEmpty
                     ? "no *.json in the directory" : "\(names.count) *.json, at most \(maximumFileCount) are read")
         }
-        // In an order of their own, whatever the file system's is.
-        return names.sorted().map { "\(path)/\($0)" }
+        return names.map { "\(path)/\($0)" }
     }
 }

@@ -22,6 +22,8 @@ public struct VerifierService: Sendable {
     private let collateral: any CollateralProvider
     private let verifier: QuoteVerifier
     private let prepared: PreparedCollateralCache
+    /// What was verified before: older collateral is not accepted, and neither is an earlier time.
+    package let floors: CollateralFloors
     let clock: @Sendable () -> Int64
 
     /// A service.
@@ -30,15 +32,18 @@ public struct VerifierService: Sendable {
     ///   - collateral: where Intel's statements come from.
     ///   - verifier: checks quotes under its trust anchor.
     ///   - policy: what requests are judged by that name no policy. What it expects holds for all requests.
+    ///   - floors: what was verified before; nil for what the provider keeps, or else for what this service sees.
     ///   - clock: the time, Unix seconds.
     public init(
         collateral: any CollateralProvider, verifier: QuoteVerifier = QuoteVerifier(),
-        policy: VerificationPolicy = .standard, clock: @escaping @Sendable () -> Int64
+        policy: VerificationPolicy = .standard, floors: CollateralFloors? = nil,
+        clock: @escaping @Sendable () -> Int64
     ) {
         self.policy = policy
         trustAnchor = verifier.trustAnchor
         self.collateral = collateral
         self.verifier = verifier
+        self.floors = floors ?? collateral.floors ?? CollateralFloors()
         prepared = PreparedCollateralCache(verifier)
         self.clock = clock
     }
@@ -74,7 +79,10 @@ public struct VerifierService: Sendable {
         on opened: OpenedEvidence, policy: VerificationPolicy
     ) async throws(Refusal) -> VerificationReport {
         do {
-            return try await prepare(for: opened.attestation).verify(opened.evidence, policy: policy, at: clock())
+            let report = try await prepare(for: opened.attestation).verify(
+                opened.evidence, policy: policy, at: clock(), floors: floors)
+            floors.raise(by: report)
+            return report
         } catch {
             var refusal = Refusal(.quote, "\(error)")
             refusal.isBusy = (error as? AttestationError)?.code == .collateralBusy

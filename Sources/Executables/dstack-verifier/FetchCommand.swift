@@ -30,14 +30,17 @@ enum FetchCommand {
         let configuration = try CollateralOptions.configuration(
             arguments, services: services, update: CollateralOptions.update)
         let quote = try EvidenceFiles.quote(arguments)
+        // Nothing older than what was verified before is taken for a quote of Intel's; others are one's own affair.
+        let failure = QuoteVerifier().originFailure(of: quote)
         let fetched: FetchedCollateral
         do throws(AttestationError) {
-            fetched = try await CollateralService(configuration).fetch(for: quote)
+            fetched = try await CollateralService(configuration).fetch(
+                for: quote, verifiedBy: failure == nil ? QuoteVerifier() : nil)
         } catch {
             throw CommandFailure(.worldFailed, error)
         }
         for note in fetched.notes { console.note(note) }
-        if let failure = QuoteVerifier().originFailure(of: quote), failure.check != .pckCertificateSource {
+        if let failure, failure.check != .pckCertificateSource {
             console.note(
                 "the quote does not lead to Intel's root (\(failure.description)): only whoever trusts another root accepts it"
             )

@@ -97,7 +97,7 @@ enum ServeCommand {
     private static func reload(_ path: String?, _ service: CurrentService) {
         do {
             let configuration = try VerifierConfiguration.load(path)
-            service.value = try VerifierService(configuration)
+            service.value = try VerifierService(configuration, after: service.value)
             report(configuration, service.value)
             log.info("configuration read again")
         } catch {

@@ -75,10 +75,15 @@ enum VerifyCommand {
                 simulated: leading.simulationNote, hint: leading.hint, arguments)
         }
         do throws(AttestationError) {
-            let fetched = try await CollateralService(configuration).fetch(for: quote, verifiedBy: verifier)
+            let service = CollateralService(configuration)
+            let fetched = try await service.fetch(for: quote, verifiedBy: verifier)
             for note in fetched.notes { console.note(note) }
-            return console.show(
-                verifier.verify(evidence, collateral: fetched.collateral, policy: policy, at: time), arguments)
+            // As of now nothing older is accepted than what was verified before; as of another time, what is given counts.
+            let floors = arguments[JudgementOptions.at] == nil ? service.floors : nil
+            let report = verifier.verify(
+                evidence, collateral: fetched.collateral, policy: policy, at: time, floors: floors)
+            if let note = floors?.raise(by: report) { console.note(note) }
+            return console.show(report, arguments)
         } catch {
             throw CommandFailure(.worldFailed, error)
         }

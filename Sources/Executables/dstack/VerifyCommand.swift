@@ -79,6 +79,7 @@ enum VerifyCommand {
             if let compose { _ = try AppCompose(parsing: compose) }
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
+            if arguments[JudgementOptions.at] == nil { verifier.floors = provider.floors }
             if arguments[sessionBound] { verifier.binding = .sessionBound }
             if arguments[keyBound] { verifier.binding = .keyBound }
             verifier.policy = policy

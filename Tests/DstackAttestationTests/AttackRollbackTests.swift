@@ -1,0 +1,371 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackMockTEE
+import DstackSystem
+import Foundation
+import Testing
+
+/// Old collateral is as well signed as new collateral, and good for weeks; a clock that is set back makes even outdated
+/// collateral good again. Whoever serves collateral, or sets the clock, must gain nothing from that.
+@Suite("Collateral and clock cannot be rolled back")
+struct AttackRollbackTests {
+    private static let now = MockEvidence.issued
+    private static let day: Int64 = 86_400
+
+    /// A platform whose collateral is a bit newer than usual in every respect.
+    private static func newer(
+        _ tee: TEEType = .tdx, _ configuration: MockPlatform.Configuration = .init(), by days: Int64 = 0
+    ) throws -> MockEvidence {
+        var evidence = try MockEvidence(tee, configuration)
+        evidence.collateral { collateral in
+            collateral.rootCRL.builder.extensions = [number(7)]
+            collateral.pckCRL.builder.extensions = [number(300)]
+            for edit in [\MockCollateral.rootCRL, \.pckCRL] {
+                collateral[keyPath: edit].builder.thisUpdate = .seconds(now - day + days * day)
+            }
+            collateral.tcbInfo.evaluationDataNumber = 20
+            collateral.qeIdentity.evaluationDataNumber = 20
+            collateral.tcbInfo.issueDate += days * day
+            collateral.qeIdentity.issueDate += days * day
+        }
+        return evidence
+    }
+
+    private static func number(_ value: Int) -> X509.Extension {
+        .crlNumber(UInt(value))
+    }
+
+    private static func verify(
+        _ evidence: MockEvidence, _ floors: CollateralFloors?, at time: Int64 = now
+    ) throws -> VerificationReport {
+        let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: evidence.anchor))
+        let (quote, collateral) = (try evidence.quoteBytes(), try evidence.collateralValue())
+        let report = verifier.verify(
+            Evidence(quote: quote), collateral: collateral, policy: evidence.policy, at: time, floors: floors)
+        let prepared = verifier.prepare(collateral).verify(
+            Evidence(quote: quote), policy: evidence.policy, at: time, floors: floors)
+        #expect(report.failure == prepared.failure)
+        return report
+    }
+
+    struct Rollback: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let edit: @Sendable (inout MockCollateral) -> Void
+
+        init(_ name: String, _ edit: @escaping @Sendable (inout MockCollateral) -> Void) {
+            testDescription = name
+            self.edit = edit
+        }
+    }
+
+    static let rollbacks = [
+        Rollback("an older root revocation list") { $0.rootCRL.builder.extensions = [number(6)] },
+        Rollback("an older PCK revocation list") { $0.pckCRL.builder.extensions = [number(299)] },
+        Rollback("a PCK revocation list with a number of fewer octets") {
+            $0.pckCRL.builder.extensions = [number(255)]
+        },
+        Rollback("a root revocation list of the same number, issued earlier") {
+            $0.rootCRL.builder.thisUpdate = .seconds(now - 2 * day)
+        },
+        Rollback("TCB info of before a recovery") { $0.tcbInfo.evaluationDataNumber = 19 },
+        Rollback("TCB info of before a recovery, issued later") {
+            $0.tcbInfo.evaluationDataNumber = 19
+            $0.tcbInfo.issueDate += 3600
+        },
+        Rollback("TCB info issued earlier") { $0.tcbInfo.issueDate -= 1 },
+        Rollback("QE identity of before a recovery") { $0.qeIdentity.evaluationDataNumber = 19 },
+        Rollback("QE identity issued earlier") { $0.qeIdentity.issueDate -= 1 },
+    ]
+
+    @Test(
+        "older collateral is refused after newer was verified, though it is genuine and valid (V20, V38)",
+        arguments: rollbacks, TEEType.allCases)
+    func rollback(rollback: Rollback, tee: TEEType) throws {
+        let floors = CollateralFloors()
+        let newer = try Self.newer(tee)
+        var older = newer
+        older.collateral { rollback.edit(&$0) }
+        // Until something newer is seen, it is as good as any.
+        try Self.verify(older, floors).expectAccepted()
+        let report = try Self.verify(newer, floors)
+        report.expectAccepted()
+        #expect(floors.raise(by: report) == nil)
+        try Self.verify(older, floors).expectRefused(.collateralFloor, .rolledBack)
+        try Self.verify(newer, floors).expectAccepted()
+        // Judged by itself, as of a given time, it is what it was: files give the same answer every time.
+        try Self.verify(older, nil).expectAccepted()
+    }
+
+    @Test("what is newer in number is newer, whatever its date; and becomes the floor")
+    func numbersFirst() throws {
+        let floors = CollateralFloors()
+        floors.raise(by: try Self.verify(Self.newer(), floors))
+        var recovery = try Self.newer()
+        recovery.collateral {
+            $0.tcbInfo.evaluationDataNumber = 21
+            $0.tcbInfo.issueDate -= 3600
+        }
+        let report = try Self.verify(recovery, floors)
+        report.expectAccepted()
+        floors.raise(by: report)
+        try Self.verify(Self.newer(), floors).expectRefused(.collateralFloor, .rolledBack)
+    }
+
+    @Test("families, TEEs, generations and anchors have floors of their own; authorities share theirs")
+    func subjects() throws {
+        let floors = CollateralFloors()
+        floors.raise(by: try Self.verify(Self.newer(), floors))
+        var configuration = MockPlatform.Configuration()
+        configuration.fmspc = FixedBytes(repeating: 9)
+        // Another family may have older TCB info, but its revocation lists are the same authorities'.
+        var family = try Self.newer(.tdx, configuration)
+        family.collateral { $0.tcbInfo.evaluationDataNumber = 3 }
+        try Self.verify(family, floors).expectAccepted()
+        family.collateral { $0.pckCRL.builder.extensions = [Self.number(299)] }
+        try Self.verify(family, floors).expectRefused(.collateralFloor, .rolledBack)
+        var other = try Self.newer(.sgx)
+        other.collateral {
+            $0.tcbInfo.evaluationDataNumber = 3
+            $0.qeIdentity.evaluationDataNumber = 3
+        }
+        try Self.verify(other, floors).expectAccepted()
+        var elsewhere = try MockEvidence(.tdx)
+        elsewhere.platform = try elsewhere.stranger()
+        elsewhere.anchor = elsewhere.platform.rootCertificate
+        elsewhere.domain = MockTrustDomain(on: elsewhere.platform)
+        try Self.verify(elsewhere, floors).expectAccepted()
+    }
+
+    @Test("documents that are not genuine raise nothing, however new they say that they are")
+    func forgeries() throws {
+        let forgeries: [@Sendable (inout MockEvidence) throws -> Void] = [
+            { evidence in evidence.collateral { $0.tcbInfoSigning.editSignature = { $0[5] ^= 1 } } },
+            { evidence in evidence.collateral { $0.qeIdentitySigning.editSignature = { $0[5] ^= 1 } } },
+            { evidence in evidence.collateral { $0.rootCRL.tampering = { $0[$0.count - 1] ^= 1 } } },
+            { evidence in evidence.collateral { $0.pckCRL.tampering = { $0[$0.count - 1] ^= 1 } } },
+            { evidence in evidence.collateral { $0.revokeTCBSigner() } },
+            { evidence in evidence.collateral { $0.revokePCKAuthorities() } },
+            { evidence in evidence.chain(try evidence.stranger().pckChain) },
+        ]
+        for forge in forgeries {
+            let floors = CollateralFloors()
+            var forged = try Self.newer()
+            try forge(&forged)
+            let report = try Self.verify(forged, floors)
+            #expect(report.verdict == .rejected)
+            floors.raise(by: report)
+            try Self.verify(MockEvidence(.tdx), floors).expectAccepted()
+            try Self.verify(MockEvidence(.tdx), floors, at: Self.now - 3600).expectAccepted()
+        }
+    }
+
+    @Test(
+        "a clock that is behind what was verified is refused, also where collateral is valid by it (V64)",
+        arguments: TEEType.allCases)
+    func clockSetBack(tee: TEEType) throws {
+        let floors = CollateralFloors()
+        let report = try Self.verify(Self.newer(tee), floors)
+        report.expectAccepted()
+        floors.raise(by: report)
+        let issued = Self.now - Self.day
+        // The same platform family's collateral is refused for its age first; another family's has nothing but the clock.
+        var configuration = MockPlatform.Configuration()
+        configuration.fmspc = FixedBytes(repeating: 9)
+        var outdated = try Self.newer(tee, configuration)
+        outdated.collateral { collateral in
+            collateral.tcbInfo.issueDate -= 20 * Self.day
+        }
+        try Self.verify(outdated, floors, at: issued).expectAccepted()
+        let early = try Self.verify(outdated, floors, at: issued - 1)
+        #expect(early.checks.contains { $0.id == .clockFloor && $0.outcome == .failed(.rolledBack) })
+        #expect(early.verdict == .rejected)
+        // Everything older together, as somebody would serve it who has set the clock back, fails by both.
+        var past = try MockEvidence(tee, configuration)
+        past.collateral { collateral in
+            collateral.tcbInfo.issueDate -= 20 * Self.day
+            collateral.qeIdentity.issueDate -= 20 * Self.day
+            collateral.rootCRL.builder.thisUpdate = .seconds(issued - 20 * Self.day)
+            collateral.pckCRL.builder.thisUpdate = .seconds(issued - 20 * Self.day)
+        }
+        let then = issued - 10 * Self.day
+        try Self.verify(past, nil, at: then).expectAccepted()
+        let refused = try Self.verify(past, floors, at: then)
+        refused.expectRefused(.collateralFloor, .rolledBack)
+        #expect(refused.checks.contains { $0.id == .clockFloor && $0.outcome == .failed(.rolledBack) })
+    }
+
+    @Test("what expired collateral or a wrong clock shows still counts: a signature cannot be older than its date")
+    func futureDocuments() throws {
+        let floors = CollateralFloors()
+        let report = try Self.verify(Self.newer(), floors, at: Self.now - 10 * Self.day)
+        #expect(report.verdict == .rejected)
+        floors.raise(by: report)
+        try Self.verify(Self.newer(), floors).expectAccepted()
+        try Self.verify(MockEvidence(.tdx), floors).expectRefused(.collateralFloor, .rolledBack)
+    }
+
+    // MARK: On disk
+
+    @Test("floors outlive the process, and no process lowers what another one raised")
+    func durable() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.url.path
+        let (first, second) = (CollateralFloors(directory: path), CollateralFloors(directory: path))
+        first.raise(by: try Self.verify(Self.newer(), first))
+        // The second one has not seen that, and writes less.
+        second.raise(by: try Self.verify(MockEvidence(.tdx), nil))
+        let third = CollateralFloors(directory: path)
+        #expect(third.problem == nil)
+        try Self.verify(MockEvidence(.tdx), third).expectRefused(.collateralFloor, .rolledBack)
+        try Self.verify(Self.newer(), third).expectAccepted()
+        // Early data is ahead of standard data, which is not older for that.
+        var standard = try Self.newer()
+        standard.collateral {
+            $0.tcbInfo.evaluationDataNumber = 2
+            $0.qeIdentity.evaluationDataNumber = 2
+        }
+        try Self.verify(standard, third).expectRefused(.collateralFloor, .rolledBack)
+        try Self.verify(standard, CollateralFloors(directory: path, selector: .early)).expectAccepted()
+    }
+
+    @Test("a damaged record accepts nothing and says so", arguments: ["", "{", #"{"format":2,"floors":[]}"#, "null"])
+    func damaged(content: String) throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(Array(content.utf8), "floors.json")
+        let floors = CollateralFloors(directory: directory.url.path)
+        #expect(floors.problem?.code == .damagedFloors)
+        #expect(floors.problem?.subject == directory.file("floors.json").path)
+        let report = try Self.verify(Self.newer(), floors)
+        report.expectRefused(.collateralFloor, .rolledBack)
+        floors.raise(by: report)
+        #expect(try String(contentsOf: directory.file("floors.json"), encoding: .utf8) == content)
+    }
+
+    @Test("a directory that cannot be written leaves floors in memory, and says so")
+    func unwritable() throws {
+        let floors = CollateralFloors(directory: "/nonexistent/floors")
+        #expect(floors.problem == nil)
+        let report = try Self.verify(Self.newer(), floors)
+        #expect(floors.raise(by: report)?.contains("/nonexistent/floors") == true)
+        try Self.verify(MockEvidence(.tdx), floors).expectRefused(.collateralFloor, .rolledBack)
+    }
+
+    // MARK: The service that fetches
+
+    private static func service(_ scene: CollateralScene, _ path: String) throws -> CollateralService {
+        try scene.service { $0.cacheDirectory = path }
+    }
+
+    @Test("a service that serves older collateral is passed over: for another one, or for what is in the cache")
+    func rolledBackService() async throws {
+        let directory = try TemporaryDirectory()
+        let scene = try await CollateralScene { $0 = try Self.newer() }
+        let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: scene.evidence.anchor))
+        let quote = try scene.quote()
+        let service = try Self.service(scene, directory.url.path)
+        let fetched = try await service.fetch(for: quote, verifiedBy: verifier)
+        let floors = try #require(service.floors)
+        floors.raise(
+            by: verifier.verify(
+                Evidence(quote: quote.encoded), collateral: fetched.collateral, at: Self.now, floors: floors))
+
+        let old = try MockEvidence(.tdx).collateralValue()
+        scene.server.set(old)
+        let kept = try await service.fetch(for: quote, verifiedBy: verifier, refreshing: true)
+        #expect(kept.collateral == fetched.collateral)
+        #expect(kept.notes.joined().contains("older than what was verified before"))
+
+        let honest = try await CollateralServer(fetched.collateral)
+        let both = try scene.service {
+            $0.endpoints.append(try CollateralEndpoint(honest.url))
+            $0.tlsAuthorities = scene.server.authority + honest.authority
+            $0.floors = floors
+        }
+        let other = try await both.fetch(for: quote, verifiedBy: verifier)
+        #expect(other.origin == .network(service: honest.url) && other.collateral == fetched.collateral)
+        await honest.stop()
+
+        // Without the cache, and with the old collateral in its place, there is none to be had.
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.url.path) where name.hasPrefix("tdx-")
+        {
+            try FileManager.default.removeItem(at: directory.file(name))
+        }
+        let anew = try Self.service(scene, directory.url.path)
+        let error = await #expect(throws: AttestationError.self) {
+            try await anew.fetch(for: quote, verifiedBy: verifier)
+        }
+        #expect(error?.code == .collateralUnavailable && error?.reason.contains("number 7") == true)
+        // One's own quotes are fetched for without a verifier, and judged by whoever verifies.
+        #expect(try await anew.fetch(for: quote).collateral == old)
+        let third = try Self.service(scene, directory.url.path)
+        await #expect(throws: AttestationError.self) { try await third.fetch(for: quote, verifiedBy: verifier) }
+        await scene.server.stop()
+    }
+
+    @Test("a record that has gone, while collateral that was kept with it is there, is an error and no new beginning")
+    func missing() async throws {
+        let directory = try TemporaryDirectory()
+        let scene = try await CollateralScene()
+        let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: scene.evidence.anchor))
+        let quote = try scene.quote()
+        _ = try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+        try FileManager.default.removeItem(at: directory.file("floors.json"))
+        let error = await #expect(throws: AttestationError.self) {
+            try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+        }
+        #expect(error?.code == .damagedFloors && error?.reason.contains("missing") == true)
+        // What was kept before there were such records begins anew.
+        let entry = try #require(
+            try FileManager.default.contentsOfDirectory(atPath: directory.url.path).first { $0.hasPrefix("tdx-") })
+        let text = try String(contentsOf: directory.file(entry), encoding: .utf8)
+        try directory.write(Array(text.replacingOccurrences(of: "\"format\":2", with: "\"format\":1").utf8), entry)
+        let fetched = try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+        #expect(fetched.origin == .cache(service: scene.server.url, fetchedAt: CollateralScene.now))
+        await scene.server.stop()
+    }
+
+    // MARK: The verifier service
+
+    @Test("the verifier service refuses older files and an earlier clock after it has seen newer ones")
+    func verifierService() async throws {
+        struct Provider: CollateralProvider {
+            let collateral: @Sendable () -> QuoteCollateral
+            func collateral(for quote: Quote) async throws -> QuoteCollateral { collateral() }
+        }
+        final class Served: Sendable {
+            let collateral: [QuoteCollateral]
+            let clock = FixedWallClock(unixSeconds: SimulatedVM.now)
+            let index = FixedWallClock(unixSeconds: 0)
+
+            init(_ collateral: [QuoteCollateral]) { self.collateral = collateral }
+        }
+        let vm = try SimulatedVM()
+        let served = Served([
+            try vm.collateral(), try vm.collateral { $0.rootCRL.builder.extensions = [Self.number(0)] },
+        ])
+        let service = VerifierService(
+            collateral: Provider(collateral: { served.collateral[Int(served.index.unixSeconds)] }),
+            verifier: QuoteVerifier(trustAnchor: try TrustAnchor(certificate: vm.platform.rootCertificate)),
+            clock: { served.clock.unixSeconds })
+        var writer = JSONWriter()
+        let quote = try Hex.encode(vm.quote(ReportData(FixedBytes())))
+        writer.object { object in
+            object.member("quote", quote)
+            object.member("event_log", vm.log.json)
+            object.member("vm_config", vm.vmConfig)
+        }
+        let request = writer.bytes
+        func reason() async -> String? {
+            let answer = await service.answer(toBody: request)
+            return answer.response?.reason
+        }
+        #expect(await reason() == nil)
+        served.index.set(unixSeconds: 1)
+        #expect(await reason()?.hasPrefix("Quote verification failed: collateral_floor: ") == true)
+        served.index.set(unixSeconds: 0)
+        #expect(await reason() == nil)
+        served.clock.advance(bySeconds: -2 * Self.day)
+        #expect(await reason() != nil)
+    }
+}
