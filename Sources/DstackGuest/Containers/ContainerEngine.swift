@@ -17,8 +17,11 @@ package protocol ContainerEngine: Sendable {
 
     /// Begins to read a container's output.
     ///
+    /// - Parameter reader: who gets a place for it, among those who read logs at the same time.
     /// - Throws: whatever keeps the log from being read; once this returns, the engine has agreed to give it.
-    func logs(of container: Container, _ query: LogQuery) async throws(GuestError) -> ContainerLogs
+    func logs(
+        of container: Container, _ query: LogQuery, for reader: LogReader
+    ) async throws(GuestError) -> ContainerLogs
 
     /// The containers in scope that declare a health check.
     func health() async throws(GuestError) -> [ContainerHealth]
@@ -28,15 +31,22 @@ extension ContainerEngine {
     /// - Throws: ``GuestError/Code/noSuchContainer`` also for containers out of scope: who may not read one need not know
     ///   that it is there.
     package func container(_ name: ContainerName) async throws(GuestError) -> Container {
-        guard let found = try await list().first(where: { $0.answers(to: name) }) else {
+        try find(name, in: try await list())
+    }
+
+    /// The container of a name in a list.
+    func find(_ name: ContainerName, in list: [Container]) throws(GuestError) -> Container {
+        guard let found = list.first(where: { $0.answers(to: name) }) else {
             throw GuestError(.noSuchContainer, subject: "container \(name.text)", reason: "there is none of this name")
         }
         return found
     }
 
     /// The same by name.
-    package func logs(of name: ContainerName, _ query: LogQuery) async throws(GuestError) -> ContainerLogs {
-        try await logs(of: try await container(name), query)
+    package func logs(
+        of name: ContainerName, _ query: LogQuery, for reader: LogReader = .own
+    ) async throws(GuestError) -> ContainerLogs {
+        try await logs(of: try await container(name), query, for: reader)
     }
 }
 

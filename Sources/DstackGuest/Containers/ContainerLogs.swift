@@ -32,6 +32,9 @@ package struct LogQuery: Sendable, Hashable {
 protocol LogSource: Sendable {
     /// The next piece, waiting for it; nil at the end.
     func next() async throws(GuestError) -> LogFrame?
+
+    /// Gives up what the reading holds, and ends a wait for the next piece.
+    func stop()
 }
 
 /// A container's output being read. Little is read ahead: who reads slowly holds the engine up. Dropping it ends the
@@ -43,10 +46,24 @@ package final class ContainerLogs: Sendable {
     init(_ source: any LogSource, place: LogPlace) {
         self.source = source
         self.place = place
+        place.whenLost { source.stop() }
     }
 
     /// The next piece, waiting for it; nil at the end of the log, or after the engine's silence was too long.
-    package func next() async throws(GuestError) -> LogFrame? { try await source.next() }
+    ///
+    /// - Throws: where the log breaks off, in the engine's words if it has any; and once its place is somebody else's.
+    package func next() async throws(GuestError) -> LogFrame? {
+        guard !place.isLost else { throw .lostPlace }
+        let frame: LogFrame?
+        do throws(GuestError) {
+            frame = try await source.next()
+        } catch {
+            throw place.isLost ? .lostPlace : error
+        }
+        // The end of what was stopped is not the end of the log.
+        if frame == nil, place.isLost { throw .lostPlace }
+        return frame
+    }
 }
 
 extension GuestError {
@@ -54,4 +71,16 @@ extension GuestError {
     static func brokenLog(_ reason: String) -> GuestError {
         GuestError(.engineUnavailable, subject: "container log", reason: reason)
     }
+
+    /// A log whose reader was the one to make room.
+    fileprivate static var lostPlace: GuestError {
+        GuestError(
+            .logPlaceLost, subject: "container log",
+            reason: "others want to read logs too, and this reader's place was the next to be given up; ask again")
+    }
+}
+
+extension GuestError.Code {
+    /// A log was being read in a place that was given to somebody else.
+    package static let logPlaceLost = GuestError.Code(rawValue: "log_place_lost")
 }

@@ -2,6 +2,7 @@ import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
 import DstackSystem
+import Synchronization
 
 /// A Docker engine, through the Docker Engine API.
 ///
@@ -13,9 +14,10 @@ package struct DockerEngine: ContainerEngine {
     private let streams: HTTPClient
     private let places: LogPlaces
     private let logPatience: Duration
+    private let terminals = Terminals()
 
     /// - Parameters:
-    ///   - maximumStreams: logs read at once; more are refused, because each holds a connection on both sides.
+    ///   - maximumStreams: logs that strangers read at once, each of which holds a connection on both sides.
     ///   - logPatience: after so long without output a log ends, even one that is followed (whole seconds).
     package init(
         _ endpoint: DockerEndpoint, scope: ContainerScope, maximumStreams: Int = 64,
@@ -24,12 +26,13 @@ package struct DockerEngine: ContainerEngine {
         self.endpoint = endpoint
         self.scope = scope
         self.logPatience = logPatience
-        places = LogPlaces(maximumStreams)
+        let own = max(2, maximumStreams / 4)
+        places = LogPlaces(maximumStreams, own: own)
         var configuration = HTTPClientConfiguration(transport: endpoint.transport)
         // An engine is on this machine or was named by the operator: a proxy for the world is not for it.
         configuration.proxy = .none
         lists = HTTPClient(configuration)
-        configuration.maximumConnections = max(1, maximumStreams)
+        configuration.maximumConnections = max(1, maximumStreams) + own
         streams = HTTPClient(configuration)
     }
 
@@ -71,8 +74,10 @@ package struct DockerEngine: ContainerEngine {
 
     // MARK: Logs
 
-    package func logs(of container: Container, _ query: LogQuery) async throws(GuestError) -> ContainerLogs {
-        let place = try places.take(container)
+    package func logs(
+        of container: Container, _ query: LogQuery, for reader: LogReader
+    ) async throws(GuestError) -> ContainerLogs {
+        let place = try places.take(reader, container)
         // By id, which a container of the same name that takes its place meanwhile does not have.
         let hasTerminal = try await hasTerminal(container.id)
         let request = HTTPRequest(
@@ -90,12 +95,21 @@ package struct DockerEngine: ContainerEngine {
         throw refusal(refused.status, refused.body)
     }
 
+    /// A container has a terminal or not for all its life, so that each is asked about once.
     private func hasTerminal(_ id: String) async throws(GuestError) -> Bool {
+        if let known = terminals.known.withLock({ $0.value(of: id) }) { return known }
         let response = try await send("/containers/\(HTTPSyntax.percentEncoded(id))/json")
         guard response.status == 200 else { throw refusal(response.status, response.body) }
-        return try decoding { () throws(DecodingFailure) in
+        let hasTerminal = try decoding { () throws(DecodingFailure) in
             try JSONDocument(parsing: response.body, subject: "container").root.member("Config").member("Tty").bool()
         }
+        terminals.known.withLock { $0.insert(hasTerminal, for: id) }
+        return hasTerminal
+    }
+
+    /// Which containers have a terminal, by id.
+    private final class Terminals: Sendable {
+        let known = Mutex(LRUCache<String, Bool>(capacity: 256))
     }
 
     // MARK: Requests

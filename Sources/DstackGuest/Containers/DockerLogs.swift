@@ -42,6 +42,8 @@ final class DockerLogs: LogSource {
         self.hasTerminal = hasTerminal
     }
 
+    func stop() { stream.cancel() }
+
     func next() async throws(GuestError) -> LogFrame? {
         do {
             if hasTerminal { return try await stream.next().map { LogFrame(.console, $0) } }
@@ -53,7 +55,7 @@ final class DockerLogs: LogSource {
         } catch let error as HTTPClientError {
             // Nothing was written for so long that the connection is better given to somebody else.
             if error.code == .timeout { return nil }
-            throw .brokenLog(error.reason)
+            throw .brokenLog("the container engine broke off: \(error.reason)")
         } catch let error as GuestError {
             throw error
         } catch {

@@ -30,7 +30,7 @@ package struct NerdctlEngine: ContainerEngine {
     /// - Parameters:
     ///   - program: its name or path.
     ///   - namespace: of containerd.
-    ///   - maximumStreams: logs read at once; more are refused, because each is a process.
+    ///   - maximumStreams: logs that strangers read at once, each of which is a process.
     ///   - logPatience: after so long without output a log ends, even one that is followed.
     package init(
         _ program: String = standardProgram, namespace: String = standardNamespace, scope: ContainerScope,
@@ -40,7 +40,7 @@ package struct NerdctlEngine: ContainerEngine {
         self.namespace = namespace
         self.scope = scope
         self.logPatience = logPatience
-        places = LogPlaces(maximumStreams)
+        places = LogPlaces(maximumStreams, own: max(2, maximumStreams / 4))
     }
 
     package var isPresent: Bool { RunningProgram.isInstalled(program) }
@@ -94,8 +94,10 @@ package struct NerdctlEngine: ContainerEngine {
 
     // MARK: Logs
 
-    package func logs(of container: Container, _ query: LogQuery) async throws(GuestError) -> ContainerLogs {
-        let place = try places.take(container)
+    package func logs(
+        of container: Container, _ query: LogQuery, for reader: LogReader
+    ) async throws(GuestError) -> ContainerLogs {
+        let place = try places.take(reader, container)
         let reading = NerdctlReading(query, now: SystemWallClock().unixSeconds)
         guard let options = reading.options else { return ContainerLogs(EmptyLog(), place: place) }
         let splitsLines = await splitsLines()
@@ -113,6 +115,7 @@ package struct NerdctlEngine: ContainerEngine {
     /// A log of which nothing was asked for.
     private struct EmptyLog: LogSource {
         func next() async throws(GuestError) -> LogFrame? { nil }
+        func stop() {}
     }
 
     /// Whether nerdctl keeps the parts in which a line was written, each with its time: since 2.3.4.

@@ -42,6 +42,11 @@ actor NerdctlLogs: LogSource {
             subject: "logs of \(container.displayName)", reason: reason)
     }
 
+    nonisolated func stop() {
+        let program = program
+        Task { await program.end() }
+    }
+
     func next() async throws(GuestError) -> LogFrame? {
         while true {
             if let frame = merge.next() { return frame }

@@ -37,6 +37,9 @@ package final class HTTPResponseStream: Sendable {
         return try piece.get()
     }
 
+    /// Ends the transfer; who waits for the next piece is told that it broke off.
+    package func cancel() { stop() }
+
     /// The rest of the body.
     ///
     /// - Throws: also where it is longer than `limit` bytes.
