@@ -94,7 +94,7 @@ let package = Package(
             ]),
         library(
             "DstackAttestedHTTP",
-            ["DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
+            ["DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackPages", "DstackSystem"]),
         library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         library("DstackKeys", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 

@@ -7,6 +7,7 @@ struct Service: Sendable {
     let agent: DstackClient
     private let info: AgentInfo
     private let isSimulated: Bool
+    private let page: AttestedPage
 
     /// Asks the agent who this is.
     init(_ agent: DstackClient) async throws {
@@ -14,6 +15,16 @@ struct Service: Sendable {
         info = try await agent.info()
         // A simulated TEE's quotes are signed like real ones, but not by Intel.
         isSimulated = !(try await agent.quote(reportData: [])).leadsToIntel
+        var page = AttestedPage(of: info, isSimulated: isSimulated)
+        page.sections = [
+            .init(
+                "Evidence for a challenge",
+                [
+                    .text("Bytes that you chose, 8 to 64 of them in hexadecimal, come back in a new quote (JSON):"),
+                    .facts([("Address", "/quote?nonce=HEX")]),
+                ])
+        ]
+        self.page = page
     }
 
     /// A fresh key, and a certificate for a day with evidence about it.
@@ -28,9 +39,10 @@ struct Service: Sendable {
     func answer(_ request: AttestedServerRequest) async -> AttestedServerResponse {
         guard request.method == "GET" || request.method == "HEAD" else { return .text(405, "only GET\n") }
         switch request.path {
-        case "/": return .text(200, greeting)
+        // Browsers get a page, curl a text.
+        case "/": return request.prefersPage ? page.response(to: request) : .text(200, greeting)
         case "/quote": return await quote(nonce: parameter("nonce", of: request))
-        default: return .notFound
+        default: return page.problem(404, "No such page", "There is nothing at this address.", for: request)
         }
     }
 

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import DstackPages
 import DstackSystem
 
 extension Dashboard: GuestPages {}
@@ -20,6 +21,12 @@ extension GuestAgent: DashboardContent {
             eventLog: snapshot.eventLog, tcbInfo: snapshot.tcbInfo, appCompose: snapshot.appCompose)
     }
 
+    /// What relying parties type; of a simulation that is not on this machine's disk, with files of the usual names.
+    private var commands: VerificationCommands {
+        guard isSimulated else { return VerificationCommands() }
+        return settings.pages.simulation.flatMap { VerificationCommands.simulation(in: $0) } ?? .simulation
+    }
+
     /// The pages of the public port.
     package func dashboard(_ engine: ContainerEngineKind) -> Dashboard {
         let visibility = files.compose.visibility
@@ -27,7 +34,8 @@ extension GuestAgent: DashboardContent {
             content: self, engine: engine.engine(settings.scope(files)),
             settings: DashboardSettings(
                 publicLogs: visibility.showsLogs, publicSystemInformation: visibility.showsSystem,
-                publicTCBInformation: visibility.showsTCBInfo, dataDisks: settings.dataDisks))
+                publicTCBInformation: visibility.showsTCBInfo, dataDisks: settings.dataDisks,
+                commands: commands, address: settings.pages.address))
     }
 }
 

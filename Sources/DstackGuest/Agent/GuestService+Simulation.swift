@@ -29,6 +29,8 @@ extension GuestService {
         settings.listeners.guestAPI = .init(.unix(path: directory + "/guest.sock"))
         settings.listeners.secondExternal = .tcp(host: "127.0.0.1", port: externalPort)
         settings.listeners.usesActivation = false
+        settings.pages.simulation = directory
+        if settings.pages.address == .unknown { settings.pages.address = .file(simulation.applicationURLPath) }
         return try GuestService(
             settings, files: try GuestFiles(settings.files), attester: simulation.attester, version: version,
             actions: SimulatedActions(), notice: simulation.notice, clock: clock

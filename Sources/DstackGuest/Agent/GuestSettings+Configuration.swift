@@ -59,6 +59,7 @@ extension GuestSettings {
         containers.engine = core.optional("container_engine", .choice(standIn: .docker)) ?? containers.engine
         containers.project = core.optional("container_project", .nonEmptyString) ?? containers.project
         containers.namespace = core.value("container_namespace", .containerNamespace, default: containers.namespace)
+        if let url = core.optional("app_url", .nonEmptyString) { pages.address = .url(url) }
         simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
         core.table("evidence") { table in
             evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents

@@ -11,6 +11,7 @@ package struct GuestSettings: Sendable {
     package var certificates = Certificates()
     package var keys = Keys()
     package var signing = Signing()
+    package var pages = Pages()
     /// Who may do what on the Unix sockets; nil for everyone everything.
     package var access: AccessRules?
     package var audit = Audit.sensitive
@@ -86,6 +87,16 @@ package struct GuestSettings: Sendable {
     package struct Signing: Sendable {
         /// Whether every message to sign must name its context.
         package var requiresContext = false
+
+        package init() {}
+    }
+
+    /// What the public pages tell relying parties to type.
+    package struct Pages: Sendable, Equatable {
+        /// The application's own HTTPS address.
+        package var address = DashboardSettings.Address.unknown
+        /// The directory of a simulation, whose files are named in commands.
+        package var simulation: String?
 
         package init() {}
     }

@@ -7,55 +7,42 @@ import DstackSystem
 ///
 /// Without script it shows the last lines; with script it follows.
 extension Dashboard {
-    /// How many of the last lines the page begins with.
-    private static let shownLines: UInt64 = 200
-    /// Above this much log the page stops, whatever the number of lines.
-    private static let shownBytes = 1 << 20
-
     func viewer(_ name: String) async -> HTTPServerResponse {
-        guard let engine else { return Self.problemPage("There is no container engine here.").response(404) }
-        guard let name = ContainerName(name) else {
-            return Self.problemPage("This is not the name of a container.").response(404)
+        guard let containers else {
+            return problemPage("No log", "There is no container engine here.").response(404)
         }
+        guard let name = ContainerName(name) else {
+            return problemPage("No log", "This is not the name of a container.").response(404)
+        }
+        let container: Container
         do {
-            let container = try await engine.container(name)
-            let lines = try await lastLines(of: name, engine)
-            return page(container, name, lines).response()
+            container = try await containers.container(name)
         } catch {
             if error.code == .noSuchContainer {
-                return Self.problemPage("There is no container named \(name.text).").response(404)
+                return problemPage("No log", "There is no container named \(name.text).").response(404)
             }
-            return Self.problemPage("The container engine does not tell: \(error)").response(500)
+            return problemPage("No log", "The container engine does not tell: \(error)", .warning).response(500)
         }
+        let lines: Result<[LogLine], GuestError>
+        do {
+            lines = .success(try await containers.lastLines(of: container))
+        } catch {
+            lines = .failure(error)
+        }
+        var status = 200
+        // The rest of the page is there all the same.
+        if case .failure = lines { status = 500 }
+        return page(container, name, lines).response(status)
     }
 
-    private func lastLines(of name: ContainerName, _ engine: any ContainerEngine) async throws(GuestError) -> [LogLine]
-    {
-        let logs = try await engine.logs(of: name, LogQuery(tail: .last(Self.shownLines), hasTimestamps: true))
-        var collector = LogLineCollector()
-        var count = 0
-        while count < Self.shownBytes, let frame = try await logs.next() {
-            collector.add(frame)
-            count += frame.bytes.count
-        }
-        return collector.finish()
-    }
-
-    private static func problemPage(_ text: String) -> Page {
-        Page(
-            title: "Container · dstack", name: "dstack guest", navigation: [("All containers", .path(""))],
-            assets: [.dashboardStyle]
-        ) {
-            HTML.element(.h1) { "No log" }
-            HTML.notice(.warning) { HTML.element(.p) { text } }
-        }
-    }
-
-    private func page(_ container: Container, _ name: ContainerName, _ lines: [LogLine]) -> Page {
+    private func page(
+        _ container: Container, _ name: ContainerName, _ lines: Result<[LogLine], GuestError>
+    ) -> Page {
         Page(
             title: "\(container.displayName) · log", name: "dstack guest",
-            navigation: [("All containers", .path(""))], refresh: settings.refresh,
-            assets: [.dashboardStyle, .logScript]
+            badges: [ApplicationAnswer.platformBadge(isSimulated: content.isSimulated)],
+            navigation: [("Dashboard", .path("")), ("All containers", .path("", part: "containers"))],
+            refresh: settings.refresh, assets: [.dashboardStyle, .logScript]
         ) {
             HTML.element(.section, .class("container"), .live("container")) {
                 HTML.element(.h1) { container.displayName }
@@ -64,17 +51,30 @@ extension Dashboard {
             }
             HTML.element(.section, .id("log"), .class("logs")) {
                 HTML.element(.h2) { "Log" }
-                toolbar(name)
-                HTML.element(
-                    .div, .class("log"), .id("lines"), .role("log"), .ariaLabel("Log of \(name.text)"), .focusable,
-                    .data("data-name", name.text)
-                ) {
-                    if lines.isEmpty { HTML.element(.p, .class("quiet nothing")) { "Nothing has been written yet." } }
-                    lines.map { $0.html }
+                switch lines {
+                case .success(let lines): shown(lines, name)
+                case .failure(let error):
+                    HTML.notice(.warning) {
+                        HTML.element(.p) { "The container engine cannot read this log. It says:" }
+                        HTML.element(.p) { HTML.element(.code) { error.reason } }
+                    }
                 }
-                HTML.element(.p, .class("quiet small"), .id("state"), .role("status")) {
-                    "The last \(lines.count) lines, times in UTC. Load the page again for newer ones."
-                }
+            }
+        }
+    }
+
+    private func shown(_ lines: [LogLine], _ name: ContainerName) -> HTML {
+        HTML.group {
+            toolbar(name)
+            HTML.element(
+                .div, .class("log"), .id("lines"), .role("log"), .ariaLabel("Log of \(name.text)"), .focusable,
+                .data("data-name", name.text)
+            ) {
+                if lines.isEmpty { HTML.element(.p, .class("quiet nothing")) { "Nothing has been written yet." } }
+                lines.map { $0.html }
+            }
+            HTML.element(.p, .class("quiet small"), .id("state"), .role("status")) {
+                "The last \(lines.count) lines, times in UTC. Load the page again for newer ones."
             }
         }
     }
@@ -96,7 +96,7 @@ extension Dashboard {
             HTML.element(.button, .type("button"), .id("wrap"), .ariaPressed(true), .hidden) { "Wrap" }
             HTML.element(.button, .type("button"), .id("times"), .ariaPressed(true), .hidden) { "Times" }
             HTML.element(.label, .for("filter"), .class("unseen")) { "Show lines that contain" }
-            HTML.element(.input, .id("filter"), .type("search"), .placeholder("Show lines that contain…"), .hidden)
+            HTML.element(.input, .id("filter"), .type("search"), .placeholder("Lines that contain…"), .hidden)
             HTML.element(.a, .class("button"), .href(Self.plainLog(name.text))) { "Plain text" }
             HTML.element(
                 .a, .class("button"),

@@ -15,7 +15,7 @@ package import DstackSystem
 package struct Dashboard: Sendable {
     let content: any DashboardContent
     /// Nil where there is no container engine.
-    let engine: (any ContainerEngine)?
+    let containers: RecentContainers?
     let settings: DashboardSettings
     let source: SystemSource
     let clock: any WallClock
@@ -26,22 +26,42 @@ package struct Dashboard: Sendable {
         source: SystemSource = SystemSource(), clock: any WallClock = .system
     ) {
         self.content = content
-        self.engine = engine
+        containers = engine.map { RecentContainers($0) }
         self.settings = settings
         self.source = source
         self.clock = clock
         history = MetricsHistory()
     }
 
-    /// Answers requests for `/`, `/metrics`, `/logs/<name>` and `/containers/<name>`; nil for everything else.
+    /// Answers requests for `/`, `/metrics`, `/logs/<name>` and `/containers/<name>`, and tells browsers of all other paths
+    /// that there is nothing; nil for everything else.
     package func answer(_ request: HTTPServerRequest) async -> HTTPServerResponse? {
-        guard let place = place(of: request.path) else { return nil }
-        guard request.method == .get || request.method == .head else { return .methodNotAllowed([.get, .head]) }
+        let isReading = request.method == .get || request.method == .head
+        guard let place = place(of: request.path) else {
+            guard isReading, request.prefersPage else { return nil }
+            return problemPage("No such page", "There is nothing at this address, or it is not public.").response(404)
+        }
+        guard isReading else { return .methodNotAllowed([.get, .head]) }
         switch place {
-        case .page: return await page()
+        case .page: return await page(request)
         case .metrics: return metrics()
         case .logs(let name): return await logs(name, request)
         case .viewer(let name): return await viewer(name)
+        }
+    }
+
+    /// A page of one sentence.
+    func problemPage(_ title: String, _ reason: String, _ tone: HTML.Tone = .neutral) -> Page {
+        Page(
+            title: "\(title) · dstack", name: "dstack guest",
+            badges: [ApplicationAnswer.platformBadge(isSimulated: content.isSimulated)],
+            navigation: [("Dashboard", .path(""))], assets: [.dashboardStyle]
+        ) {
+            HTML.element(.section, .class("problem")) {
+                HTML.element(.h1) { title }
+                HTML.notice(tone) { HTML.element(.p) { reason } }
+                HTML.element(.p) { HTML.element(.a, .class("button"), .href(.path(""))) { "Back to the dashboard" } }
+            }
         }
     }
 

@@ -3,25 +3,18 @@ import DstackPages
 extension PageAsset {
     static let dashboardStyle = style(
         """
-        .small { font-size: .85rem; }
-        .answer { display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.5rem; padding: 1.5rem; }
-        .answer .question { margin: 0; font-size: .95rem; }
-        .answer h1 { margin: .1rem 0 .8rem; }
-        .answer .notice { margin-bottom: .9rem; }
-        .answer h3 { margin: 1.3rem 0 .8rem; }
-        .answer .facts > div { grid-template-columns: minmax(0, 1fr); }
-        .picture { display: grid; align-content: center; justify-items: center; }
-        @media (min-width: 56rem) { .answer { grid-template-columns: minmax(0, 1fr) 21rem; padding: 1.75rem; } }
-        @media (max-width: 40rem) { .answer { padding: 1.1rem .9rem; } }
         .links { display: flex; flex-wrap: wrap; gap: .2rem .9rem; }
+        .links a { min-height: 24px; min-width: 24px; }
+        .problem { display: grid; grid-template-columns: minmax(0, 1fr); gap: .9rem; justify-items: start; }
+        .problem > * { margin: 0; }
         #events .notice { margin-bottom: .8rem; }
-        .container h1 { font-size: 1.4rem; }
-        .logs { display: grid; gap: .6rem; }
+        .container h1 + p { margin: .3rem 0 .6rem; }
+        .logs { display: grid; grid-template-columns: minmax(0, 1fr); gap: .6rem; }
         .logs h2 { margin: 0; }
         .tools { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; }
-        .tools input { font: inherit; font-size: .9rem; color: var(--text); background: var(--raised);
-          border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .6rem; flex: 1 1 11rem; min-width: 0; }
-        .log { background: var(--raised); border-radius: .4rem; padding: .6rem .75rem; max-height: 70vh;
+        .tools input { font: inherit; font-size: var(--small); min-height: 24px; color: var(--text); background: var(--raised);
+          border: 1px solid var(--line); border-radius: .4rem; padding: .25rem .6rem; flex: 1 1 8rem; min-width: 0; }
+        .log { background: var(--raised); border-radius: .4rem; padding: .6rem; max-height: 70vh;
           overflow: auto; line-height: 1.5; overscroll-behavior: contain; }
         .line { white-space: pre-wrap; overflow-wrap: anywhere; padding-left: .5rem;
           border-left: 3px solid transparent; }

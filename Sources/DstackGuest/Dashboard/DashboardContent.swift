@@ -1,7 +1,11 @@
 package import DstackAttestation
+package import DstackPages
 
 /// What the dashboard shows of the application and its evidence. The guest agent implements it.
 package protocol DashboardContent: Sendable {
+    /// Whether the TEE is simulated, which every page says, also where nothing else is known.
+    var isSimulated: Bool { get }
+
     /// The facts of now. Called for every page, so it must come from memory: the quote behind it is taken once, and
     /// again only after something was measured.
     func dashboardFacts() async throws -> DashboardFacts
@@ -82,20 +86,34 @@ package struct DashboardSettings: Sendable, Hashable {
     package var publicTCBInformation: Bool
     /// Mount points of the disks to tell of.
     package var dataDisks: [String]
-    /// What to type in order to check the application from outside; nil for the usual ones.
-    package var verificationCommand: String?
+    /// What to type in order to check the application from outside.
+    package var commands: VerificationCommands
+    /// Where the application itself is.
+    package var address: Address
     /// How often a page that is open brings itself up to date, in whole seconds.
     package var refresh: Duration
 
+    /// Where the application's own HTTPS address is to be had from.
+    package enum Address: Sendable, Hashable {
+        case unknown
+        /// `https://HOST[:PORT]`
+        case url(String)
+        /// A file that holds it, which is there once the application runs.
+        case file(String)
+    }
+
+    /// - Parameter commands: nil for those of an application on hardware.
     package init(
         publicLogs: Bool = false, publicSystemInformation: Bool = false, publicTCBInformation: Bool = true,
-        dataDisks: [String] = ["/"], verificationCommand: String? = nil, refresh: Duration = .seconds(10)
+        dataDisks: [String] = ["/"], commands: VerificationCommands? = nil, address: Address = .unknown,
+        refresh: Duration = .seconds(10)
     ) {
         self.publicLogs = publicLogs
         self.publicSystemInformation = publicSystemInformation
         self.publicTCBInformation = publicTCBInformation
         self.dataDisks = dataDisks
-        self.verificationCommand = verificationCommand
+        self.commands = commands ?? VerificationCommands()
+        self.address = address
         self.refresh = refresh
     }
 }

@@ -27,7 +27,7 @@ extension Dashboard {
             } else {
                 HTML.element(.p, .class("quiet")) { "This platform has no TDX measurements." }
             }
-            if !facts.tcbInfo.isEmpty { HTML.evidence("TCB info, as programs get it (JSON)", facts.tcbInfo) }
+            if !facts.tcbInfo.isEmpty { Self.document("TCB info, as programs get it (JSON)", facts.tcbInfo) }
         }
     }
 
@@ -40,7 +40,7 @@ extension Dashboard {
         let runtime = facts.eventLog.events.filter { $0.type == .runtime }
         let boot = facts.eventLog.events.filter { $0.type != .runtime }
         return HTML.section("Events", id: "events", live: .live("events")) {
-            if let measurements = facts.measurements { Self.replayed(facts.eventLog, measurements) }
+            if facts.measurements != nil { Self.replayed(facts) }
             HTML.table(
                 caption: "Events recorded into RTMR3", columns: ["Event", "Payload", "Digest"],
                 rows: runtime.map { event in
@@ -69,22 +69,25 @@ extension Dashboard {
     }
 
     /// Whether log and registers tell the same story. Anybody may check that with what the page shows.
-    private static func replayed(_ log: EventLog, _ measurements: DashboardFacts.Measurements) -> HTML {
+    private static func replayed(_ facts: DashboardFacts) -> HTML {
+        guard let problem = logProblem(facts) else {
+            return HTML.notice(.good) {
+                HTML.element(.p) { "Replaying this log gives all four registers of the quote." }
+            }
+        }
+        return HTML.notice(.bad) { HTML.element(.p) { problem } }
+    }
+
+    /// What is wrong with the log; nil if it leads to the registers, or there are none.
+    static func logProblem(_ facts: DashboardFacts) -> String? {
+        guard let measurements = facts.measurements else { return nil }
         do {
-            let differing = try log.replay().compare(with: measurements.rtmrs).filter { !$0.matches }
-            guard !differing.isEmpty else {
-                return HTML.notice(.good) {
-                    HTML.element(.p) { "Replaying this log gives all four registers of the quote." }
-                }
-            }
-            return HTML.notice(.bad) {
-                HTML.element(.p) {
-                    "Replaying this log does not give "
-                        + differing.map { $0.register.description }.joined(separator: ", ") + " of the quote."
-                }
-            }
+            let differing = try facts.eventLog.replay().compare(with: measurements.rtmrs).filter { !$0.matches }
+            guard !differing.isEmpty else { return nil }
+            return "Replaying this log does not give "
+                + differing.map { $0.register.description }.joined(separator: ", ") + " of the quote."
         } catch {
-            return HTML.notice(.bad) { HTML.element(.p) { "This log cannot be replayed: \(error)" } }
+            return "This log cannot be replayed: \(error)"
         }
     }
 
@@ -105,10 +108,25 @@ extension Dashboard {
         HTML.group {
             if !facts.appCompose.isEmpty {
                 if let containers = Self.containerFile(facts.appCompose) {
-                    HTML.evidence("Docker Compose file inside it", containers)
+                    Self.document("Docker Compose file inside it", containers)
                 }
-                HTML.evidence("App compose file, byte for byte as measured", facts.appCompose, id: "compose")
+                Self.document("App compose file, byte for byte as measured", facts.appCompose, id: "compose")
             }
+        }
+    }
+
+    /// Above this a page would be a burden for whoever looks at it, and for the guest.
+    private static let longestDocument = 512 << 10
+
+    private static func document(_ title: String, _ text: String, id: String? = nil) -> HTML {
+        guard text.utf8.count > longestDocument else { return HTML.evidence(title, text, id: id) }
+        return HTML.element(.p) {
+            title
+            HTML.element(.span, .class("quiet")) {
+                ": \(Figures.size(UInt64(text.utf8.count))), which is too long for a page; "
+            }
+            HTML.element(.a, .href(.path("prpc", "Worker.Info"))) { "Info" }
+            " has it."
         }
     }
 

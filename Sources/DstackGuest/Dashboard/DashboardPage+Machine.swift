@@ -10,9 +10,9 @@ extension Dashboard {
     }
 
     func containerList() async -> ContainerList {
-        guard let engine, engine.isPresent else { return .noEngine }
+        guard let containers, containers.engine.isPresent else { return .noEngine }
         do {
-            return .known(try await engine.list())
+            return .known(try await containers.list())
         } catch {
             return .failed(error)
         }
@@ -69,18 +69,73 @@ extension Dashboard {
             query: [("text", ""), ("bare", ""), ("timestamps", ""), ("follow", ""), ("tail", "20")])
     }
 
+    private static func tone(_ container: Container) -> HTML.Tone {
+        switch container.state {
+        case .running: container.status.contains("(unhealthy)") ? .bad : .good
+        case .restarting, .paused: .warning
+        case .dead: .bad
+        case .exited: container.status.hasPrefix("Exited (0)") ? .neutral : .bad
+        default: .neutral
+        }
+    }
+
     static func stateBadge(_ container: Container) -> HTML {
-        let tone: HTML.Tone =
-            switch container.state {
-            case .running: container.status.contains("(unhealthy)") ? .bad : .good
-            case .restarting, .paused: .warning
-            case .dead: .bad
-            case .exited: container.status.hasPrefix("Exited (0)") ? .neutral : .bad
-            default: .neutral
-            }
-        return HTML.group {
-            HTML.badge(container.state.rawValue, tone)
+        HTML.group {
+            HTML.badge(container.state.rawValue, tone(container))
             HTML.element(.span, .class("quiet small")) { " " + container.status }
+        }
+    }
+
+    /// What is wrong with the containers, for the top of the page: those that do not run, or not well. One that ended with
+    /// status 0 may have done what it was for, and is told of without alarm.
+    func containerProblems(_ list: ContainerList) -> HTML {
+        switch list {
+        case .noEngine: return .empty
+        case .failed:
+            return HTML.notice(.warning) {
+                HTML.element(.p) {
+                    "The "
+                    HTML.element(.a, .href(.here("containers"))) { "container engine" }
+                    " does not answer: what runs is not known."
+                }
+            }
+        case .known(let containers):
+            let ill = containers.filter { Self.tone($0) == .bad || Self.tone($0) == .warning }
+            let ended = containers.filter { $0.state == .exited && Self.tone($0) == .neutral }
+            return HTML.group {
+                if !ill.isEmpty {
+                    HTML.notice(ill.contains { Self.tone($0) == .bad } ? .bad : .warning) {
+                        ill.prefix(5).map { problem($0) }
+                        if ill.count > 5 { HTML.element(.p) { "\(ill.count - 5) more of \(containers.count)." } }
+                    }
+                }
+                if !ended.isEmpty {
+                    HTML.notice(.neutral) {
+                        if ended.count == 1 {
+                            ended.map { problem($0) }
+                        } else {
+                            HTML.element(.p) {
+                                "\(ended.count) of "
+                                HTML.element(.a, .href(.here("containers"))) { "\(containers.count) containers" }
+                                " have ended with status 0."
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private func problem(_ container: Container) -> HTML {
+        let name = container.displayName
+        return HTML.element(.p) {
+            "Container "
+            HTML.element(.strong) { name }
+            ": \(container.status.isEmpty ? container.state.rawValue : container.status)."
+            if settings.publicLogs {
+                " "
+                HTML.element(.a, .href(.path("containers", name)), .ariaLabel("Read the log of \(name)")) { "Its log" }
+            }
         }
     }
 

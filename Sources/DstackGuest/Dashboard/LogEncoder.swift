@@ -1,4 +1,5 @@
 import DstackEncoding
+import DstackSystem
 
 /// Writes pieces of a log in one of the four forms. Remembers per channel what a piece left unfinished: engines cut
 /// output wherever a buffer is full, also inside characters and escape sequences.
@@ -18,6 +19,18 @@ package struct LogEncoder: Sendable {
         guard format.isBare else { return object(frame.channel, text) }
         if format.keepsEscapes { return Array(text.utf8) }
         return Array(filters[frame.channel, default: TerminalFilter()].plain(text).utf8)
+    }
+
+    /// Why the log breaks off where it does, in the form of the log; nothing where the form is bare Base64, in which it would
+    /// be taken for output.
+    package mutating func failure(_ reason: String) -> [UInt8] {
+        if format.isText, format.isBare {
+            return Array("\n[dstack: the log breaks off here: \(SafeText.line(reason))]\n".utf8)
+        }
+        guard !format.isBare else { return [] }
+        var writer = JSONWriter()
+        writer.object { $0.member("error", reason) }
+        return writer.bytes + [0x0A]
     }
 
     private func object(_ channel: LogFrame.Channel, _ message: String) -> [UInt8] {

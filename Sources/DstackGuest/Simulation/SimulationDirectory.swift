@@ -42,6 +42,7 @@ public final class SimulationDirectory: Sendable {
     static let runtimeLogName = "runtime_events.log"
     static let collateralName = "collateral.json"
     static let trustRootName = "root.pem"
+    static let applicationURLName = "app-url"
 
     /// What upstream's simulator reads; all of them or none are there.
     static let inputNames = [appKeysName, appComposeName, sysConfigName, attestationName]
@@ -58,6 +59,8 @@ public final class SimulationDirectory: Sendable {
     public var trustRootPath: String { file(Self.trustRootName) }
     /// Path of the collateral, JSON, for a verifier without network.
     public var collateralPath: String { file(Self.collateralName) }
+    /// Path of a file in which whoever runs the application may write its HTTPS address: the agent's page then names it.
+    public var applicationURLPath: String { file(Self.applicationURLName) }
     /// Path of the record of RTMR3.
     public var runtimeLogPath: String { file(Self.runtimeLogName) }
 

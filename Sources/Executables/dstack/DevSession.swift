@@ -50,6 +50,7 @@ struct DevSession: Sendable {
                     .no, "the application did not prove that it runs the compose file",
                     hint: "look at the logs in \(plan.directory.path)/log")
             }
+            try AtomicFile.write(Array("\(url)\n".utf8), to: plan.applicationURLPath, mode: .readable)
             if !isJSON, !console.isQuiet { explain(url, report) }
         } catch {
             // In a task of its own: this one may be cancelled, and nothing must be left running.
@@ -78,6 +79,8 @@ struct DevSession: Sendable {
 
     /// The operator's copy of the compose file; the simulated guest makes its own files from it.
     private func prepare() async throws {
+        // The address of the last one, which has ended.
+        unlink(plan.applicationURLPath)
         try AtomicFile.write(appCompose, to: plan.appComposePath, mode: .readable)
         // A guest is of one application for good.
         guard let other = try? File.read(plan.guestPath + "/app-compose.json", limit: 4 << 20), other != appCompose

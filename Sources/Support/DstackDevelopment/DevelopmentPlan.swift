@@ -21,6 +21,8 @@ package struct DevelopmentPlan: Sendable {
     package var guestPath: String { directory.path + "/guest" }
     package var trustRootPath: String { guestPath + "/root.pem" }
     package var collateralPath: String { guestPath + "/collateral.json" }
+    /// Where the agent's page finds the application's address, once there is one.
+    package var applicationURLPath: String { guestPath + "/app-url" }
     /// The agent's socket for applications (upstream's name).
     package var agentSocketPath: String { guestPath + "/dstack.sock" }
 

@@ -29,6 +29,8 @@ package struct HTMLAttribute: Sendable {
     package static func ariaLabel(_ text: String) -> HTMLAttribute { HTMLAttribute("aria-label", text) }
     package static func ariaLive(_ how: StaticString) -> HTMLAttribute { HTMLAttribute("aria-live", fixed: how) }
     package static func ariaPressed(_ pressed: Bool) -> HTMLAttribute { HTMLAttribute("aria-pressed", "\(pressed)") }
+    /// The element that says more about this one.
+    package static func ariaDescribedBy(_ id: String) -> HTMLAttribute { HTMLAttribute("aria-describedby", id) }
     package static let ariaHidden = HTMLAttribute("aria-hidden", "true")
     package static let open = HTMLAttribute("open", nil)
     /// Not shown; scripts show what is of no use without them.
@@ -63,8 +65,13 @@ package struct PageLink: Sendable {
     private init(text: String) { self.text = text }
 
     /// A path on this server, from its decoded segments.
-    package static func path(_ segments: String..., query: [(name: String, value: String)] = []) -> PageLink {
+    ///
+    /// - Parameter part: an element of the page there.
+    package static func path(
+        _ segments: String..., query: [(name: String, value: String)] = [], part: String? = nil
+    ) -> PageLink {
         let path = "/" + segments.map { percentEncoded($0) }.joined(separator: "/")
+        if let part { return PageLink(text: path + "#" + percentEncoded(part)) }
         guard !query.isEmpty else { return PageLink(text: path) }
         let pairs = query.map { item in
             let name = percentEncoded(item.name)

@@ -98,6 +98,18 @@ actor Browser {
             ["features": [["name": "prefers-color-scheme", "value": dark ? "dark" : "light"]]])
     }
 
+    /// Sets the size of letters that the reader has chosen, for pages that are opened from now on.
+    func setTextSize(percent: Int) throws {
+        try call(
+            "Page.setFontSizes",
+            ["fontSizes": ["standard": 16 * percent / 100, "fixed": 13 * percent / 100]])
+    }
+
+    /// Opens all that can be opened on the page, or closes it.
+    func openDetails(_ isOpen: Bool = true) throws {
+        _ = try evaluate("document.querySelectorAll('details').forEach(d => { d.open = \(isOpen); })")
+    }
+
     func allowScript(_ allowed: Bool) throws {
         try call("Emulation.setScriptExecutionDisabled", ["value": !allowed])
     }
@@ -168,6 +180,17 @@ actor Browser {
         events.compactMap { event in
             guard event["method"] as? String == "Network.requestWillBeSent" else { return nil }
             return ((event["params"] as? [String: Any])?["request"] as? [String: Any])?["url"] as? String
+        }
+    }
+
+    /// What requests other than GET, and those with a body, were sent to.
+    var sent: [String] {
+        events.compactMap { event in
+            guard event["method"] as? String == "Network.requestWillBeSent",
+                let request = (event["params"] as? [String: Any])?["request"] as? [String: Any],
+                request["method"] as? String != "GET" || request["hasPostData"] as? Bool == true
+            else { return nil }
+            return request["url"] as? String
         }
     }
 

@@ -20,13 +20,14 @@ struct ContainersBrokenEngineTests {
             """
 
         init(
-            inspection: String = #"{"Config":{"Tty":false}}"#, logStatus: Int = 200,
+            inspection: String = #"{"Config":{"Tty":false}}"#, logStatus: Int = 200, maximumStreams: Int = 64,
             log: @escaping @Sendable (HTTPBodyWriter) async throws -> Void = { _ in }
         ) async throws {
-            engine = DockerEngine(.unix(path: path), scope: .engine)
+            engine = DockerEngine(.unix(path: path), scope: .engine, maximumStreams: maximumStreams)
             let state = State()
             self.state = state
             server = HTTPServer(.init(listeners: [HTTPListener("engine", .unix(path: path))])) { request in
+                state.count(request.path)
                 if request.path == "/containers/json" { return .json(state.list) }
                 if request.path.hasSuffix("/json") { return .json(Array(inspection.utf8)) }
                 return HTTPServerResponse(logStatus, body: .stream(log))
@@ -42,7 +43,17 @@ struct ContainersBrokenEngineTests {
             private let bytes = Mutex(Array(Engine.list.utf8))
             var list: [UInt8] { bytes.withLock { $0 } }
             func set(_ list: [UInt8]) { bytes.withLock { $0 = list } }
+
+            private let requests = Mutex<[String: Int]>([:])
+            var counts: [String: Int] { requests.withLock { $0 } }
+            func count(_ path: String) {
+                let kind = path.split(separator: "/").last.map(String.init) ?? ""
+                requests.withLock { $0[path == "/containers/json" ? "list" : kind, default: 0] += 1 }
+            }
         }
+
+        /// How often it was asked for the `list`, for a container (`json`), for `logs`.
+        var requests: [String: Int] { state.counts }
 
         private let state: State
 
@@ -102,7 +113,9 @@ struct ContainersBrokenEngineTests {
     func brokenLog() async throws {
         struct Broken: Error {}
         let fake = try await Engine { writer in
-            try await writer.write(Self.frame(1, "half\n") + [1, 0, 0])
+            try await writer.write(Self.frame(1, "half\n"))
+            try await Task.sleep(for: .milliseconds(100))
+            try await writer.write([1, 0, 0])
             throw Broken()
         }
         let logs = try await fake.logs()
@@ -115,7 +128,9 @@ struct ContainersBrokenEngineTests {
         await #expect(throws: HTTPClientError.self) {
             while let piece = try await stream.next() { text += String(decoding: piece, as: UTF8.self) }
         }
-        #expect(text == "half\n")
+        // Why, and that it is not whole.
+        #expect(
+            text.hasPrefix("half\n\n[dstack: the log breaks off here: container log: the container engine broke off"))
     }
 
     @Test(
@@ -134,6 +149,137 @@ struct ContainersBrokenEngineTests {
         #expect(try await logs.next() == LogFrame(.stdout, [0x78]))
         let error = await #expect(throws: GuestError.self) { _ = try await logs.next() }
         #expect(error?.reason == "disk\\u{1b}[2J gone")
+    }
+
+    private static let words = "Error grabbing logs: can not get logs: file was rotated \u{1B}[2J"
+
+    @Test("a log that the engine cannot read is refused in the engine's words, also where it had agreed to give it")
+    func unreadableLog() async throws {
+        let fake = try await Engine { try await $0.write(Self.frame(3, Self.words)) }
+        let fixture = try await DashboardFixture(engine: fake.engine)
+        let answer = try await fixture.get("/logs/web?text&bare")
+        #expect(answer.status == 400 && answer.headers["Content-Type"] == "application/json")
+        #expect(answer.text.contains("can not get logs: file was rotated \\\\u{1b}[2J"), "\(answer.text)")
+        let page = try await fixture.browse("/containers/web")
+        #expect(page.status == 500)
+        // What is known of the container is there all the same.
+        for part in ["<h1>web</h1>", "cannot read this log", "can not get logs: file was rotated \\u{1b}[2J"] {
+            #expect(page.text.contains(part), "\(part)")
+        }
+    }
+
+    @Test(
+        "a log that breaks off says why in its own form before the connection ends",
+        arguments: [
+            ("text", "{\"error\":\""), ("", "{\"error\":\""), ("text&bare", "\n[dstack: the log breaks off here: "),
+        ])
+    func quotedFailure(form: String, beginning: String) async throws {
+        let fake = try await Engine {
+            try await $0.write(Self.frame(1, "x\n"))
+            try await Task.sleep(for: .milliseconds(50))
+            try await $0.write(Self.frame(3, Self.words))
+        }
+        let fixture = try await DashboardFixture(engine: fake.engine)
+        let stream = try await fixture.stream("/logs/web?follow&\(form)")
+        var text = ""
+        await #expect(throws: HTTPClientError.self) {
+            while let piece = try await stream.next() { text += String(decoding: piece, as: UTF8.self) }
+        }
+        #expect(text.contains(beginning) && text.contains("file was rotated"), "\(text)")
+    }
+
+    @Test("page views do not ask the engine each time: not for its list, not for a log, not where it fails")
+    func sharedAnswers() async throws {
+        for status in [200, 500] {
+            let fake = try await Engine(logStatus: status) { try await $0.write(Self.frame(1, "x\n")) }
+            let fixture = try await DashboardFixture(engine: fake.engine)
+            let begin = ContinuousClock.now
+            for _ in 0..<4 {
+                await withTaskGroup { group in
+                    for path in ["/", "/containers/web"] + Array(repeating: "/containers/web", count: 8) {
+                        group.addTask { #expect((try? await fixture.get(path)) != nil) }
+                    }
+                }
+            }
+            // Once a second at most, however long this took.
+            let most = Int(begin.duration(to: .now) / .seconds(1)) + 1
+            #expect((1...most).contains(fake.requests["list"] ?? 0), "\(fake.requests)")
+            #expect((1...most).contains(fake.requests["logs"] ?? 0), "\(fake.requests)")
+            #expect((fake.requests["json"] ?? 0) <= 1, "\(fake.requests)")
+        }
+    }
+
+    /// An engine whose logs begin and do not end.
+    private func endless(_ maximumStreams: Int) async throws -> Engine {
+        try await Engine(maximumStreams: maximumStreams) { writer in
+            try await writer.write(Self.frame(1, "x\n"))
+            while !Task.isCancelled {
+                try await Task.sleep(for: .milliseconds(100))
+                try await writer.write(Self.frame(1, "y\n"))
+            }
+        }
+    }
+
+    @Test("one stranger cannot hold every place for logs: others get one, and only the stranger loses any")
+    func fairPlaces() async throws {
+        let fake = try await endless(6)
+        let name = try #require(ContainerName("web"))
+        func follow(_ address: String) async throws -> ContainerLogs {
+            let logs = try await fake.engine.logs(of: name, LogQuery(follows: true), for: .stranger(address))
+            #expect(try await logs.next() != nil)
+            return logs
+        }
+        let quiet = try await follow("quiet")
+        var greedy: [ContainerLogs] = []
+        for _ in 0..<20 { greedy.append(try await follow("greedy")) }
+        let others = [try await follow("a"), try await follow("b"), try await follow("quiet")]
+        for logs in [quiet] + others { #expect(try await logs.next() != nil) }
+        // The places that are left to the greedy one are its newest; the others say why they ended.
+        for (index, logs) in greedy.enumerated() {
+            if index >= 18 {
+                #expect(try await logs.next() != nil, "\(index)")
+            } else {
+                let error = await #expect(throws: GuestError.self, "\(index)") {
+                    while try await logs.next() != nil {}
+                }
+                #expect(error?.code == .logPlaceLost)
+            }
+        }
+    }
+
+    @Test("strangers who hold every place take none from the pages, nor from a reader who waits in silence")
+    func ownPlaces() async throws {
+        let fake = try await endless(2)
+        let name = try #require(ContainerName("web"))
+        var held: [ContainerLogs] = []
+        for address in ["a", "b"] {
+            held.append(try await fake.engine.logs(of: name, LogQuery(follows: true), for: .stranger(address)))
+        }
+        let own = try await fake.engine.logs(of: name, LogQuery(follows: true))
+        #expect(try await own.next() != nil)
+        // A wait under way ends as soon as the place is somebody else's.
+        let silent = try await Engine(maximumStreams: 1) { _ in try await Task.sleep(for: .seconds(60)) }
+        let waiting = try await silent.engine.logs(of: name, LogQuery(follows: true), for: .stranger("a"))
+        async let outcome: LogFrame? = waiting.next()
+        let next = try await silent.engine.logs(of: name, LogQuery(follows: true), for: .stranger("b"))
+        do {
+            _ = try await outcome
+            Issue.record("the place was not given up")
+        } catch {
+            #expect((error as? GuestError)?.code == .logPlaceLost)
+        }
+        for logs in held { #expect(try await logs.next() != nil) }
+        withExtendedLifetime(next) {}
+    }
+
+    @Test("a reader is an address, or the network of 64 bits that a single host has to itself")
+    func readers() {
+        func reader(_ host: String) -> LogReader { LogReader(.internet(host: host, port: 1)) }
+        #expect(reader("192.0.2.1") == .stranger("192.0.2.1"))
+        #expect(reader("::ffff:192.0.2.1") == reader("192.0.2.1"))
+        #expect(reader("2001:db8::1") == reader("2001:db8::2:3") && reader("2001:db8::1") != reader("2001:db8:0:1::1"))
+        #expect(reader("192.0.2.1") != reader("192.0.2.2"))
+        #expect(LogReader(.unknown) != .own)
     }
 
     @Test("an engine that refuses the log is refused in its place, before the first byte")

@@ -21,7 +21,7 @@ struct ContainersEngineTests {
         try await real.start("list-gone", script: "exit 3")
         try await real.start("list-other", project: "elsewhere", script: "true")
         try await real.start("list-none", project: nil, script: "true")
-        try await real.waitForEnd(of: "list-gone")
+        try await real.waitForEnd(of: "list-gone", status: 3)
         let names = try await real.engine().list().map(\.displayName).filter { $0.hasPrefix("list-") }
         #expect(Set(names) == ["list-up", "list-gone"])
         let everything = try await real.engine(scope: .engine).list().map(\.displayName)

@@ -1,3 +1,6 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
 import DstackGuest
 import Foundation
 import Testing
@@ -19,13 +22,16 @@ struct DashboardBrowserTests {
                 "echo loading; seq 1 40; echo '<img src=x onerror=alert(1)>'; printf 'tab\\there \\033[32mgreen\\033[0m\\n';"
                 + " sleep 0.2; echo 'cache is cold' >&2; sleep 0.2; echo 'ready to serve'; sleep 1000")
         try await real.start("proxy", script: "exit 3")
-        try await real.waitForEnd(of: "proxy")
+        try await real.waitForEnd(of: "proxy", status: 3)
         var settings = DashboardSettings.everything
         settings.refresh = .seconds(1)
         return try await DashboardFixture(StandInContent(name: name), engine: real.engine(), settings: settings)
     }
 
-    private static let places = [("page", "/"), ("log", "/containers/model"), ("missing", "/containers/nobody")]
+    private static let places = [
+        ("page", "/"), ("log", "/containers/model"), ("missing", "/containers/nobody"),
+        ("nowhere", "/nowhere"),
+    ]
 
     @Test("at every size and in both colours pages load nothing from elsewhere, break no rule and scroll one way")
     func everySize() async throws {
@@ -34,11 +40,22 @@ struct DashboardBrowserTests {
         let pictures = ProcessInfo.processInfo.environment["DSTACK_SCREENSHOTS"]
         try await Browser.run { browser in
             for (name, path) in Self.places {
-                for (width, dark) in [(1280, false), (1280, true), (360, false), (360, true)] {
+                // The last as by a reader who needs letters of twice the size (WCAG 2.2, 1.4.4 and 1.4.10).
+                for (width, dark, scale) in [
+                    (1280, false, 1), (1280, true, 1), (360, false, 1), (360, true, 1), (320, false, 2),
+                ] {
                     try await browser.show(width: width, dark: dark)
+                    try await browser.setTextSize(percent: 100 * scale)
                     try await browser.open(url + path)
+                    try await browser.openDetails()
+                    #expect(try await browser.evaluate("getComputedStyle(document.body).fontSize") == "\(16 * scale)px")
                     let scrolled = try await browser.evaluate("document.documentElement.scrollWidth")
-                    #expect(scrolled == "\(width)", "\(name) at \(width)")
+                    let broad = try await browser.evaluate(Self.widest)
+                    #expect(scrolled == "\(width)", "\(name) at \(width): \(broad)")
+                    #expect(try await browser.evaluate(Self.smallTargets) == "", "\(name) at \(width)")
+                    #expect(try await browser.evaluate(Self.headingJumps) == "", "\(name)")
+                    let sizes = try await browser.evaluate(Self.fontSizes).split(separator: " ")
+                    #expect(sizes.count <= 4, "\(name) at \(width): \(sizes)")
                     // The missing page's own status is noted.
                     #expect(await browser.complaints.filter { !$0.contains("404") } == [], "\(name) at \(width)")
                     #expect(await browser.loaded.allSatisfy { $0.hasPrefix(url + "/") })
@@ -46,11 +63,43 @@ struct DashboardBrowserTests {
                     if let pictures {
                         try await Task.sleep(for: .milliseconds(400))
                         try await browser.screenshot("\(pictures)/\(name)-\(width)-\(dark ? "dark" : "light").png")
+                        try await browser.openDetails(false)
+                        try await browser.screenshot(
+                            "\(pictures)/\(name)-\(width)-\(dark ? "dark" : "light")-closed.png")
                     }
                 }
             }
         }
     }
+
+    /// Elements that are broader than the window.
+    private static let widest = """
+        Array.from(document.querySelectorAll("body *")).filter(e => e.getBoundingClientRect().right > screen.width + .5
+          && !e.closest(".unseen,.said,.skip,pre,.log")).map(e => e.tagName + "." + e.className).slice(-5).join(" ")
+        """
+
+    /// What is clicked and is smaller than 24 pixels either way, but for links inside a sentence (WCAG 2.2, 2.5.8).
+    private static let smallTargets = """
+        Array.from(document.querySelectorAll("button, input, summary, nav a, .links a, a.button")).filter(e => {
+          const box = e.getBoundingClientRect();
+          return box.width && (box.width < 24 || box.height < 24); }).map(e => e.outerHTML.slice(0, 80)).join(" ")
+        """
+
+    /// Headings that are more than a level below the one before, and a page without exactly one of the first level.
+    private static let headingJumps = """
+        (() => { const levels = Array.from(document.querySelectorAll("h1,h2,h3,h4"), e => Number(e.tagName[1]));
+          const jumps = levels.filter((level, i) => level > (i ? levels[i - 1] : 0) + 1);
+          return (levels.filter(l => l === 1).length === 1 ? "" : "not one h1 ") + jumps.join(" "); })()
+        """
+
+    private static let fontSizes = """
+        (() => { const sizes = new Set(), walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) {
+            const e = walker.currentNode.parentElement;
+            if (walker.currentNode.data.trim() && !e.closest("script,style,.unseen,.said"))
+              sizes.add(getComputedStyle(e).fontSize); }
+          return Array.from(sizes).join(" "); })()
+        """
 
     /// The lowest contrast of any text with what is behind it, by WCAG's formula, measured where it is drawn.
     private static func lowestContrast(_ browser: Browser) async throws -> Double {
@@ -83,7 +132,13 @@ struct DashboardBrowserTests {
         try await Browser.run { browser in
             try await browser.allowScript(false)
             try await browser.open(url)
-            #expect(try await browser.evaluate("document.querySelector('h1').textContent") == "private-inference")
+            #expect(
+                try await browser.evaluate("document.querySelector('h1').textContent")
+                    == "Is this the code you think it is?")
+            #expect(try await browser.evaluate("document.querySelector('#compare').hidden") == "true")
+            // What does not run is told of at the top.
+            let problems = try await browser.evaluate("document.querySelector('.answer .problems').textContent")
+            #expect(problems.contains("Container proxy: Exited (3)") && problems.contains(" ago. Its log"))
             #expect(try await browser.evaluate("document.querySelectorAll('.copy:not([hidden])').length") == "0")
             #expect(
                 try await browser.evaluate("document.querySelector('#containers').textContent.includes('Exited (3)')")
@@ -172,6 +227,95 @@ struct DashboardBrowserTests {
             #expect(try await browser.evaluate("document.getElementById('state').textContent") == "Paused.")
             #expect(
                 try await browser.evaluate("document.getElementById('follow').getAttribute('aria-pressed')") == "false")
+        }
+    }
+
+    /// Gives a file to the page, as a reader does, and waits for what it says.
+    private func compare(_ text: String, with hash: String? = nil, _ browser: Browser) async throws -> String {
+        let base64 = Data(text.utf8).base64EncodedString()
+        _ = try await browser.evaluate(
+            """
+            (() => {
+              \(hash.map { "document.getElementById('compare').dataset.hash = '\($0)';" } ?? "")
+              const bytes = Uint8Array.from(atob("\(base64)"), c => c.charCodeAt(0)), list = new DataTransfer();
+              list.items.add(new File([bytes], "own.json"));
+              const input = document.getElementById("own-file");
+              input.files = list.files;
+              input.dispatchEvent(new Event("change"));
+            })()
+            """)
+        try await browser.wait(until: "document.querySelector('#comparison .notice') !== null")
+        return try await browser.evaluate("document.getElementById('comparison').textContent")
+    }
+
+    @Test("a reader's own compose file is compared on the page, in whatever form it is, and never sent")
+    func comparison() async throws {
+        let fixture = try await fixture()
+        let url = fixture.url
+        let own = StandInContent().facts.appCompose
+        let indented = own.replacing("{", with: "{\n  ").replacing(",\"", with: ",\n  \"").replacing(
+            "\":", with: "\": ")
+        try await Browser.run { browser in
+            // Pages over plain HTTP have no SHA-256 of the browser's.
+            for hasHash in [true, false] {
+                try await browser.open(url)
+                if !hasHash {
+                    _ = try await browser.evaluate("Object.defineProperty(crypto, 'subtle', { value: undefined })")
+                }
+                #expect(try await browser.evaluate("document.getElementById('compare').hidden") == "false")
+                #expect(try await compare(own, browser).hasPrefix("The same. "))
+                for (form, name) in [
+                    (own + "\n", "without the line end at its end"), ("\u{FEFF}" + own, "without the byte order mark"),
+                    (own + "\r\n \n", "without white space at its end"), (indented, "as compact JSON"),
+                ] {
+                    let said = try await compare(form, browser)
+                    #expect(said.hasPrefix("The same, in another form. ") && said.contains(name), "\(said)")
+                }
+                let other = try await compare(own.replacing("proxy:1.4", with: "proxy:1.5"), browser)
+                #expect(other.hasPrefix("Not the same. "))
+                #expect(
+                    other.contains(
+                        #"docker_compose_file, line 5: yours "    image: example.org/proxy:1.5", measured "    image: "#
+                            + #"example.org/proxy:1.4""#), "\(other)")
+                #expect(try await compare(#"{"name":"<img src=x>"}"#, browser).contains("runner: not in your file"))
+                #expect(try await compare("not JSON", browser).hasPrefix("Not the same. "))
+                #expect(try await compare("", browser).hasPrefix("Empty. "))
+                #expect(try await browser.evaluate("document.querySelectorAll('#comparison img').length") == "0")
+                #expect(await browser.loaded.allSatisfy { $0 == url + "/" })
+                #expect(await browser.sent == [])
+                #expect(await browser.complaints == [])
+            }
+        }
+    }
+
+    @Test("the page's own SHA-256 is SHA-256, whatever the length")
+    func ownHash() async throws {
+        let fixture = try await fixture()
+        try await Browser.run { browser in
+            try await browser.open(fixture.url)
+            _ = try await browser.evaluate("Object.defineProperty(crypto, 'subtle', { value: undefined })")
+            for length in [0, 1, 3, 55, 56, 57, 63, 64, 65, 111, 119, 120, 127, 128, 1_000, 70_001] {
+                let text = String(repeating: "0123456789abcde", count: length / 15 + 1).prefix(length)
+                let hash = Hex.encode(SHA256.hash(Array(text.utf8)).bytes)
+                #expect(try await compare(String(text), with: hash, browser).hasPrefix("The same. "), "\(length) bytes")
+            }
+        }
+    }
+
+    @Test("a file in a normalised form is the same in another form, by the name of the measured one")
+    func normalisedComparison() async throws {
+        let fixture = try await fixture()
+        let file = #"{ "runner": "docker-compose", "name": "a", "bash_script": "idle", "10": 1, "9": [ 1.0, "é" ] }"#
+        let compose = try AppCompose(parsing: Array(file.utf8))
+        try await Browser.run { browser in
+            try await browser.open(fixture.url)
+            for (hash, name) in [
+                (compose.canonicalHash(), "as compact JSON with its members sorted"),
+                (compose.canonicalHash(isNormalized: true), "normalised"),
+            ] {
+                let said = try await compare(file, with: "\(hash)", browser)
+                #expect(said.hasPrefix("The same, in another form. ") && said.contains(name), "\(said)")
+            }
         }
     }
 

@@ -35,8 +35,13 @@ final class DashboardFixture: Sendable {
         Self.all.withLock { $0.append(self) }
     }
 
-    func get(_ path: String, method: HTTPMethod = .get) async throws -> HTTPResponse {
-        try await client.send(HTTPRequest(method, url + path))
+    func get(_ path: String, method: HTTPMethod = .get, headers: HTTPHeaders = [:]) async throws -> HTTPResponse {
+        try await client.send(HTTPRequest(method, url + path, headers: headers))
+    }
+
+    /// As a browser asks.
+    func browse(_ path: String) async throws -> HTTPResponse {
+        try await get(path, headers: ["Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"])
     }
 
     func text(_ path: String) async throws -> String { try await get(path).text }
@@ -79,6 +84,8 @@ struct StandInContent: DashboardContent {
             version: "v0.6.0 (git:0123456789abcdef0123)", measurements: .init(mrtd: mrtd, rtmrs: rtmrs),
             eventLog: log, tcbInfo: "{\n  \"mrtd\": \"\(mrtd.hex)\"\n}", appCompose: compose)
     }
+
+    var isSimulated: Bool { facts.isSimulated }
 
     func dashboardFacts() async throws -> DashboardFacts { facts }
 

@@ -18,7 +18,7 @@ struct DashboardTests {
         let text = response.text
         for part in [
             "private-inference", Hex.encode(content.facts.composeHash), Hex.encode(content.facts.appID), "simulated",
-            "Simulated TEE.", "sha256sum app-compose.json", "--trust-root", "Replaying this log gives all four",
+            "Simulated TEE.", "sha256sum app-compose.json", "Replaying this log gives all four",
             "system-ready", "9 events of the boot", "QEMU (Standard PC", "example.org/proxy:1.4",
         ] { #expect(text.contains(part), "\(part)") }
         let measurements = try #require(content.facts.measurements)
@@ -69,6 +69,78 @@ struct DashboardTests {
         #expect(head.status == 200 && head.body.isEmpty)
     }
 
+    @Test("the question is the heading, and the name of the application is not")
+    func question() async throws {
+        let text = try await DashboardFixture().text("/")
+        #expect(text.components(separatedBy: "<h1").count == 2)
+        #expect(text.contains("<h1>Is this the code you think it is?</h1>"))
+    }
+
+    @Test("a browser is told of a missing page by a page, a program as ever; both with status 404")
+    func missingPage() async throws {
+        for settings in [DashboardSettings.everything, .nothing] {
+            let fixture = try await DashboardFixture(settings: settings)
+            for path in ["/x", "/metrics/", "//", "/logs", "/favicon.ico"] + (settings.publicLogs ? [] : ["/logs/x"]) {
+                let page = try await fixture.browse(path)
+                #expect(page.status == 404 && page.headers["Content-Type"] == "text/html; charset=utf-8", "\(path)")
+                #expect(page.text.contains("<h1>No such page</h1>") && page.text.contains("default-src") == false)
+                #expect(page.headers["Content-Security-Policy"]?.hasPrefix("default-src 'none'") == true)
+                let answer = try await fixture.get(path, headers: ["Accept": "application/json"])
+                #expect(answer.status == 404 && answer.text == "not found\n", "\(path)")
+            }
+        }
+    }
+
+    @Test("no page of a simulated TEE comes without the word, errors included; on hardware none has it")
+    func badge() async throws {
+        for isSimulated in [true, false] {
+            let fixture = try await DashboardFixture(StandInContent(isSimulated: isSimulated))
+            for path in ["/", "/nowhere", "/containers/x", "/containers/..x", "/logs/x", "/logs/x?tail=no"] {
+                let page = try await fixture.browse(path)
+                #expect(page.headers["Content-Type"] == "text/html; charset=utf-8", "\(path)")
+                #expect(page.text.contains(">simulated</span>") == isSimulated, "\(path)")
+                #expect(page.text.contains(">Intel TDX</span>") != isSimulated, "\(path)")
+            }
+        }
+        #expect(try await DashboardFixture(Broken()).browse("/").text.contains(">simulated</span>"))
+    }
+
+    @Test("commands name the application's address where it is known, and else take the agent's own evidence")
+    func commands() async throws {
+        var settings = DashboardSettings.everything
+        var fixture = try await DashboardFixture(settings: settings)
+        var text = try await fixture.text("/")
+        #expect(text.contains("\(fixture.url)/prpc/Worker.GetAttestationForAppKey?algorithm=ed25519"))
+        #expect(!text.contains("dstack verify https"))
+
+        settings.address = .url("https://app.example.org:8443")
+        fixture = try await DashboardFixture(settings: settings)
+        text = try await fixture.text("/")
+        #expect(text.contains("dstack verify https://app.example.org:8443 --app-compose app-compose.json"))
+        #expect(!text.contains("GetAttestationForAppKey"))
+
+        // What was written there by whoever is no command.
+        let path = NSTemporaryDirectory() + "dstack-app-url-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        settings.address = .file(path)
+        fixture = try await DashboardFixture(settings: settings)
+        #expect(try await fixture.text("/").contains("GetAttestationForAppKey"))
+        for (content, isShown) in [("https://a:1\n", true), ("https://a; reboot", false), ("-x", false), ("", false)] {
+            try content.write(toFile: path, atomically: true, encoding: .utf8)
+            #expect(try await fixture.text("/").contains("data-copy=\"dstack verify ") == isShown, "\(content)")
+        }
+    }
+
+    @Test("a compose file of many megabytes does not become a page of as many")
+    func longDocuments() async throws {
+        var content = StandInContent()
+        content.facts.appCompose = String(repeating: "x", count: 3 << 20)
+        content.facts.tcbInfo = content.facts.appCompose
+        let page = try await DashboardFixture(content).get("/")
+        #expect(page.status == 200 && page.body.count < 256 << 10)
+        #expect(page.text.contains("3.00 MB, which is too long for a page"))
+    }
+
     @Test("hostile names stay text")
     func hostile() async throws {
         let hostile = #"</title><script>alert(1)</script>"'&"# + "\u{202E}evil\u{0}"
@@ -85,12 +157,14 @@ struct DashboardTests {
         #expect(!text.contains("<img>"))
         #expect(!text.contains("\u{202E}"))
         #expect(text.contains("&lt;script&gt;alert(1)&lt;/script&gt;"))
-        // One for the script of the page itself.
-        #expect(text.components(separatedBy: "<script>").count == 2)
+        // Two for the scripts of the page itself.
+        #expect(text.components(separatedBy: "<script>").count == 3)
         #expect(text.components(separatedBy: "</title>").count == 2)
     }
 
     struct Broken: DashboardContent {
+        var isSimulated = true
+
         func dashboardFacts() async throws -> DashboardFacts {
             throw GuestError(.systemUnavailable, subject: "quote", reason: "the <device> is gone")
         }

@@ -101,9 +101,57 @@ struct HTMLTests {
         #expect(text(HTML.sparkline([1], floor: 1, label: "l")).isEmpty)
         #expect(text(HTML.sparkline([], floor: 1, label: "l")).isEmpty)
         for share in wild { #expect(text(HTML.bar(share: share, "w")).contains("<rect")) }
-        let graph = TrustGraph([.init(String(repeating: "x", count: 400), "<s>", .bad, relation: "r")], label: "g")
-        #expect(text(graph.html).contains("&lt;s&gt;"))
-        #expect(!text(graph.html).contains(String(repeating: "x", count: 60)))
+    }
+
+    @Test("a chain of trust is a list of its links, in which long names are cut")
+    func chain() {
+        let chain = TrustChain([.init(String(repeating: "x", count: 400), "<s>", .bad, relation: "r")], label: "g")
+        #expect(text(chain.html).hasPrefix("<ol class=\"chain\" aria-label=\"g\"><li class=\"bad\">"))
+        #expect(text(chain.html).contains("&lt;s&gt;"))
+        #expect(!text(chain.html).contains(String(repeating: "x", count: 90)))
+    }
+
+    @Test(
+        "a page is for clients that name HTML and nothing that programs read with more weight",
+        arguments: [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", true), ("text/html", true),
+            ("application/xhtml+xml;q=0.5, */*", true), ("TEXT/HTML ; Q=0.3", true), ("*/*", false), (nil, false),
+            ("", false), ("application/json", false), ("application/json, text/html;q=0.5", false),
+            ("text/html;q=0", false), ("text/html;q=x", false), ("text/plain, text/html", true), ("text/*", false),
+        ] as [(String?, Bool)])
+    func preference(accept: String?, page: Bool) {
+        #expect(PagePreference.prefersPage(accept: accept) == page)
+    }
+
+    @Test(
+        "a host that a client claims becomes part of a command only if it is a host",
+        arguments: [
+            ("127.0.0.1:8090", false, "http://127.0.0.1:8090"), ("[::1]:80", false, "http://[::1]:80"),
+            ("app.example.org", false, "https://app.example.org"),
+            ("app.example.org:8443", true, "https://app.example.org:8443"),
+            ("x;reboot", true, nil), ("a b", true, nil), ("$(x)", true, nil), ("", true, nil), (nil, true, nil),
+            ("x'y", true, nil), ("a/b", true, nil), ("a@b", true, nil), (String(repeating: "a", count: 256), true, nil),
+        ] as [(String?, Bool, String?)])
+    func address(host: String?, isTLS: Bool, url: String?) {
+        #expect(PageAddress.url(host: host, isTLS: isTLS) == url)
+    }
+
+    @Test("commands name what they are given, as a shell takes it, and nothing else")
+    func commands() {
+        var commands = VerificationCommands()
+        #expect(commands.hash == "sha256sum app-compose.json")
+        #expect(commands.connection(to: "https://a") == "dstack verify https://a --app-compose app-compose.json")
+        #expect(
+            commands.evidence(from: "http://a:1").contains("&& dstack-verifier verify --quote quote.json --fetch "))
+        commands.appCompose = "/my dir/it's.json"
+        commands.trustRoot = "/r.pem"
+        commands.collateral = "/c.json"
+        #expect(
+            commands.connection(to: "https://a:1")
+                == "dstack verify https://a:1 --app-compose '/my dir/it'\\''s.json' --trust-root /r.pem "
+                + "--collateral /c.json")
+        #expect(!commands.evidence(from: "http://a:1").contains("--fetch"))
+        #expect(VerificationCommands.simulation(in: "/nonexistent") == nil)
     }
 
     @Test("a table says so when it is empty, and carries the titles for narrow screens")

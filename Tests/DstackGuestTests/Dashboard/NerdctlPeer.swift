@@ -75,7 +75,7 @@ final class NerdctlPeer: Sendable, CustomTestStringConvertible {
         return String(decoding: output.output, as: UTF8.self)
     }
 
-    /// Starts a container that runs a shell script.
+    /// Starts a container that runs a shell script, up to the first step that fails.
     func start(
         _ name: String, project: String? = "dstack", options: [String] = [], script: String
     ) async throws {
@@ -88,11 +88,21 @@ final class NerdctlPeer: Sendable, CustomTestStringConvertible {
         _ = try await ProgramOutput.of(
             program,
             ["--namespace", namespace, "run", "-d", "--pull", "never", "--net", "none", "--name", name]
-                + labels + options + [image, "sh", "-c", script],
+                + labels + options + [image, "sh", "-ec", script],
             limit: 1 << 20, patience: .seconds(120))
     }
 
-    func waitForEnd(of name: String) async throws { try await run("wait", name) }
+    /// Waits until a container has ended, with the status that is expected.
+    func waitForEnd(of name: String, status: Int = 0) async throws {
+        let answer = try await run("wait", name).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard answer == "\(status)" else {
+            throw Problem(description: "\(name) ended with \(answer) where \(status) was due")
+        }
+    }
+
+    struct Problem: Error, CustomStringConvertible {
+        let description: String
+    }
 
     func remove(_ names: String...) async throws {
         for name in names { try await run("rm", "-f", name) }

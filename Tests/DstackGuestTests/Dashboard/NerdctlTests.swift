@@ -20,7 +20,8 @@ struct NerdctlTests {
         try await peer.start("gone", options: ["--label", #"odd=a,b="c"{{}}"#], script: "exit 3")
         try await peer.start("elsewhere", project: "other", script: "true")
         try await peer.start("alone", project: nil, script: "true")
-        for name in ["gone", "elsewhere", "alone"] { try await peer.waitForEnd(of: name) }
+        try await peer.waitForEnd(of: "gone", status: 3)
+        for name in ["elsewhere", "alone"] { try await peer.waitForEnd(of: name) }
         let list = try await peer.engine().list()
         #expect(list.map(\.displayName) == ["gone", "up"])
         #expect(try await peer.engine(scope: .engine).list().count == 4)

@@ -103,6 +103,7 @@ final class RealEngine: Sendable {
         tar.arguments = ["tar", "-C", tree, "-cf", "\(directory)/image.tar", "."]
         try tar.run()
         tar.waitUntilExit()
+        guard tar.terminationStatus == 0 else { throw Problem(description: "tar: status \(tar.terminationStatus)") }
         let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: "\(directory)/image.tar")))
         try await post("/images/create?fromSrc=-&repo=tests&tag=1", bytes, type: "application/x-tar")
     }
@@ -119,14 +120,14 @@ final class RealEngine: Sendable {
 
     // MARK: Containers
 
-    /// Starts a container that runs a shell script.
+    /// Starts a container that runs a shell script, up to the first step that fails.
     func start(
         _ name: String, project: String? = "dstack", terminal: Bool = false, script: String
     ) async throws {
         var labels: [String: String] = [:]
         if let project { labels = ["com.docker.compose.project": project, "com.docker.compose.service": name] }
         let settings: [String: Any] = [
-            "Image": "tests:1", "Cmd": ["/bin/sh", "-c", script], "Tty": terminal, "Labels": labels,
+            "Image": "tests:1", "Cmd": ["/bin/sh", "-ec", script], "Tty": terminal, "Labels": labels,
             "HostConfig": ["NetworkMode": "none"],
         ]
         try await remove(name)
@@ -135,20 +136,47 @@ final class RealEngine: Sendable {
         try await post("/containers/\(name)/start", [])
     }
 
-    /// Waits until a container has ended.
-    func waitForEnd(of name: String) async throws { try await post("/containers/\(name)/wait", []) }
-
-    /// Runs a shell command in a running container.
-    func execute(_ name: String, _ command: String) async throws {
-        let settings: [String: Any] = ["Cmd": ["/bin/sh", "-c", command], "AttachStdout": true]
-        let made = try await post(
-            "/containers/\(name)/exec", [UInt8](try JSONSerialization.data(withJSONObject: settings)))
-        let answer = try JSONSerialization.jsonObject(with: Data(made)) as? [String: String]
-        try await post("/exec/\(answer?["Id"] ?? "")/start", Array(#"{"Detach":true}"#.utf8))
+    /// Waits until a container has ended, with the status that is expected.
+    func waitForEnd(of name: String, status: Int = 0) async throws {
+        let answer = try object(await post("/containers/\(name)/wait", []))
+        guard answer["StatusCode"] as? Int == status else {
+            let log = try await client.send(
+                HTTPRequest(.get, "http://engine/containers/\(name)/logs?stdout=1&stderr=1&tail=20"))
+            throw Problem(description: "\(name) ended: \(answer) where \(status) was due. It wrote: \(log.text)")
+        }
     }
 
+    /// Runs a shell command in a running container to its end, which must be a good one.
+    func execute(_ name: String, _ command: String) async throws {
+        let settings: [String: Any] = [
+            "Cmd": ["/bin/sh", "-c", command], "AttachStdout": true, "AttachStderr": true,
+        ]
+        let made = try object(
+            await post("/containers/\(name)/exec", [UInt8](try JSONSerialization.data(withJSONObject: settings))))
+        let id = made["Id"] as? String ?? ""
+        // Answered when the command has ended, with what it wrote.
+        let output = try await post("/exec/\(id)/start", Array(#"{"Detach":false,"Tty":false}"#.utf8))
+        let end = try object(try await client.send(HTTPRequest(.get, "http://engine/exec/\(id)/json")).body)
+        guard end["Running"] as? Bool == false, end["ExitCode"] as? Int == 0 else {
+            throw Problem(
+                description: "in \(name), \(command): status \(end["ExitCode"] ?? "none"), "
+                    + String(decoding: output, as: UTF8.self))
+        }
+    }
+
+    private func object(_ body: [UInt8]) throws -> [String: Any] {
+        guard let object = try JSONSerialization.jsonObject(with: Data(body)) as? [String: Any] else {
+            throw Problem(description: "no object: \(String(decoding: body, as: UTF8.self))")
+        }
+        return object
+    }
+
+    /// Removes a container, if it is there.
     func remove(_ name: String) async throws {
-        _ = try await client.send(HTTPRequest(.delete, "http://engine/containers/\(name)?force=1"))
+        let response = try await client.send(HTTPRequest(.delete, "http://engine/containers/\(name)?force=1"))
+        guard response.isSuccess || response.status == 404 else {
+            throw Problem(description: "removing \(name): \(response.status) \(response.text)")
+        }
     }
 
     func engine(scope: ContainerScope = .project("dstack"), maximumStreams: Int = 64) -> DockerEngine {

@@ -223,10 +223,18 @@ def show(line, options):
         data = data[os.write(1 if entry["stream"] == "stdout" else 2, data):]
 
 
+def await_end(namespace, name):
+    container = find(namespace, name)
+    while status(namespace, container) == "Up":
+        time.sleep(0.01)
+    return container
+
+
 def wait(namespace, arguments):
     for name in arguments:
-        while status(namespace, find(namespace, name)) == "Up":
-            time.sleep(0.01)
+        container = await_end(namespace, name)
+        with open(path(namespace, container["id"], "exit")) as file:
+            print(file.read())
 
 
 def rm(namespace, arguments):
@@ -239,7 +247,7 @@ def rm(namespace, arguments):
                 os.killpg(int(file.read()), signal.SIGKILL)
         except (FileNotFoundError, ProcessLookupError):
             pass
-        wait(namespace, [name])
+        await_end(namespace, name)
         for file in os.listdir(path(namespace, container["id"])):
             os.remove(path(namespace, container["id"], file))
         os.rmdir(path(namespace, container["id"]))
