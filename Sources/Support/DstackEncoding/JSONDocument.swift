@@ -5,7 +5,8 @@
 /// very text: what was checked and what is read can then never differ.
 ///
 /// All nodes lie in one flat array in document order; a node knows where its subtree ends. Parsing allocates that array
-/// and nothing per value.
+/// and nothing per value. Beside the text, a document takes at most 16/3 times the text's bytes (64 KiB where that is
+/// more), and while an object's names are compared at most three times as much again; the time is linear.
 @usableFromInline
 package final class JSONDocument: Sendable {
     package enum Kind: UInt8, Sendable {
@@ -16,14 +17,22 @@ package final class JSONDocument: Sendable {
         var kind: Kind
         /// For a string: whether it contains a backslash.
         var isEscaped: Bool
+        /// Number of elements or members, or the largest number if it does not fit.
+        var shortCount: UInt16
         /// Range of the value in the text; strings include their quotes.
         var start: Int32
         var end: Int32
         /// Index of the first node behind this one's subtree.
         var next: Int32
-        /// Number of elements or members.
-        var count: Int32
     }
+
+    /// A longer text is refused. Nothing that is read here is nearly as long.
+    static let maximumByteCount = 1 << 28
+
+    /// How many values and names a text may have: one for three bytes, and in any case some thousands. What people and
+    /// programs write has twice as many bytes for each; a text of nothing but zeros and commas would cost many times its
+    /// size.
+    static func maximumValues(in byteCount: Int) -> Int { max(1 << 12, byteCount / 3) }
 
     @usableFromInline
     package let bytes: [UInt8]
@@ -35,15 +44,12 @@ package final class JSONDocument: Sendable {
     ///   - bytes: the whole text.
     ///   - subject: what the text is, in failures.
     ///   - maximumDepth: how deep arrays and objects may nest.
-    ///   - maximumValues: how many values and member names there may be; a node is larger than the shortest value.
+    ///   - maximumValues: how many values and member names there may be, where that is less than ``maximumValues(in:)``.
     /// - Throws: ``DecodingFailure`` with the offset of the first byte that is wrong.
     package init(
         parsing bytes: [UInt8], subject: String, maximumDepth: Int = 64, maximumValues: Int = .max
     ) throws(DecodingFailure) {
-        guard bytes.count < Int32.max else {
-            throw DecodingFailure(.tooLarge, subject, "\(bytes.count) bytes of JSON are more than this reader takes")
-        }
-        var parser = JSONParser(
+        var parser = try JSONParser(
             bytes.span, subject: subject, maximumDepth: maximumDepth, maximumValues: maximumValues)
         try parser.parse()
         self.nodes = parser.nodes
@@ -103,6 +109,28 @@ package final class JSONDocument: Sendable {
         return (magnitude, isNegative)
     }
 
+    /// The number of elements or members of a node.
+    func count(at index: Int) -> Int {
+        let node = nodes[index]
+        guard node.shortCount == .max else { return Int(node.shortCount) }
+        var count = 0
+        var child = index + 1
+        while child < Int(node.next) {
+            child = Int(nodes[node.kind == .object ? child + 1 : child].next)
+            count += 1
+        }
+        return count
+    }
+
+    /// A name for messages: whole if it is short, else its beginning as it stands in the text.
+    private func shortText(of name: Node) -> String {
+        let content = bytes[Int(name.start) + 1..<Int(name.end) - 1]
+        guard content.count > 64 else {
+            return name.isEscaped ? JSONParser.unescape(content) : String(decoding: content, as: UTF8.self)
+        }
+        return String(decoding: content.prefix(60), as: UTF8.self) + "…"
+    }
+
     /// Where a node stands, as `tcbLevels[2].tcb.pcesvn`; empty for the root. Only failures ask.
     func path(to target: Int) -> String {
         var path = ""
@@ -117,7 +145,7 @@ package final class JSONDocument: Sendable {
                 let end = Int(nodes[value].next)
                 if target < end {
                     if node.kind == .object {
-                        let name = JSONNode(document: self, index: child).decodedString
+                        let name = shortText(of: nodes[child])
                         path += path.isEmpty ? name : "." + name
                     } else {
                         path += "[\(position)]"
@@ -155,7 +183,7 @@ package struct JSONNode: Sendable {
     package var rawBytes: [UInt8] { Array(document.bytes[range]) }
 
     /// Number of elements of an array or members of an object; 0 for anything else.
-    package var count: Int { Int(node.count) }
+    package var count: Int { document.count(at: index) }
 
     /// The path from the root and the document's name, for messages.
     package var subject: String {
@@ -315,7 +343,21 @@ extension JSONNode {
 
     /// The member of an object by a name known only at run time.
     package func member(named name: String) -> JSONNode? {
-        members.first { $0.name.utf8.elementsEqual(name.utf8) }?.value
+        guard kind == .object else { return nil }
+        var child = index + 1
+        while child < Int(node.next) {
+            let candidate = JSONNode(document: document, index: child)
+            let value = JSONNode(document: document, index: child + 1)
+            let isIt =
+                if let range = candidate.plainStringRange {
+                    range.count == name.utf8.count && document.bytes[range].elementsEqual(name.utf8)
+                } else {
+                    candidate.decodedString.utf8.elementsEqual(name.utf8)
+                }
+            if isIt { return value }
+            child = Int(value.node.next)
+        }
+        return nil
     }
 
     /// - Throws: if this is no object or has no such member.
@@ -385,18 +427,28 @@ extension JSONNode {
         }
     }
 
-    /// The members of an object in document order; empty for anything else.
-    package var members: [(name: String, value: JSONNode)] {
-        guard kind == .object else { return [] }
-        var result: [(name: String, value: JSONNode)] = []
-        result.reserveCapacity(count)
-        var child = index + 1
-        while child < Int(node.next) {
-            let value = JSONNode(document: document, index: child + 1)
-            result.append((JSONNode(document: document, index: child).decodedString, value))
-            child = Int(value.node.next)
+    /// The members of an object in document order; empty for anything else. Their names are made as they are come to.
+    package var members: Members { Members(document: document, parent: kind == .object ? index : nil) }
+
+    package struct Members: Sequence, IteratorProtocol {
+        private let document: JSONDocument
+        private var child: Int
+        private let end: Int
+
+        fileprivate init(document: JSONDocument, parent: Int?) {
+            self.document = document
+            guard let parent else { (child, end) = (0, 0); return }
+            child = parent + 1
+            end = Int(document.nodes[parent].next)
         }
-        return result
+
+        package mutating func next() -> (name: String, value: JSONNode)? {
+            guard child < end else { return nil }
+            let name = JSONNode(document: document, index: child)
+            let value = JSONNode(document: document, index: child + 1)
+            child = Int(document.nodes[child + 1].next)
+            return (name.decodedString, value)
+        }
     }
 
     /// - Throws: naming the first member that is not in the list. For formats that allow no unknown member.

@@ -13,10 +13,7 @@ package struct JSONOutline: Sendable {
     /// - Throws: ``DecodingFailure`` as ``JSONDocument/init(parsing:subject:maximumDepth:)`` does; it tells positions and
     ///   names of members, and never values.
     package init(of text: RawSpan, subject: String, maximumDepth: Int = 16) throws(DecodingFailure) {
-        guard text.byteCount < Int32.max else {
-            throw DecodingFailure(.tooLarge, subject, "\(text.byteCount) bytes of JSON are more than this reader takes")
-        }
-        var parser = JSONParser(
+        var parser = try JSONParser(
             Span<UInt8>(_bytes: text), subject: subject, maximumDepth: maximumDepth, maximumValues: 1 << 16)
         try parser.parse()
         nodes = parser.nodes

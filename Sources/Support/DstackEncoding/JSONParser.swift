@@ -1,19 +1,45 @@
 /// The parser behind ``JSONDocument``.
+///
+/// Its time is linear in the text whatever the text is, and so is its memory: ``JSONDocument/maximumValues(in:)`` bounds
+/// the nodes, and ``refuseDuplicates(_:_:)`` what the search for duplicate names needs.
 struct JSONParser: ~Escapable {
-    private let text: Span<UInt8>
-    private let subject: String
+    let text: Span<UInt8>
+    let subject: String
     private let maximumDepth: Int
     private let maximumValues: Int
     private var position = 0
     private(set) var nodes: [JSONDocument.Node] = []
+    /// What the search for duplicate names works with, kept from one object to the next.
+    var scratch = NameTable()
 
+    /// - Throws: ``DecodingFailure`` for a text that is longer than any document.
     @_lifetime(copy text)
-    init(_ text: Span<UInt8>, subject: String, maximumDepth: Int, maximumValues: Int) {
+    init(
+        _ text: Span<UInt8>, subject: String, maximumDepth: Int, maximumValues: Int
+    ) throws(DecodingFailure) {
+        guard text.count <= JSONDocument.maximumByteCount else {
+            throw DecodingFailure(.tooLarge, subject, "\(text.count) bytes of JSON are more than this reader takes")
+        }
         self.text = text
         self.subject = subject
         self.maximumDepth = maximumDepth
-        self.maximumValues = maximumValues
-        nodes.reserveCapacity(min(text.count / 6 + 4, 1 << 16))
+        self.maximumValues = min(maximumValues, JSONDocument.maximumValues(in: text.count))
+        // Room for all nodes at once: an array that grows holds its old elements, too, while it moves. In a short text to
+        // count takes longer than to grow.
+        let expected = text.count <= 1 << 16 ? text.count / 6 + 4 : Self.valueBound(text)
+        nodes.reserveCapacity(min(expected, self.maximumValues))
+    }
+
+    /// No fewer than the values and names of a text: before each of them stands one of these, but for the first.
+    private static func valueBound(_ text: Span<UInt8>) -> Int {
+        var count = 1
+        for index in 0..<text.count {
+            let byte = text[unchecked: index]
+            let leads =
+                (byte == UInt8(ascii: ",")) != (byte == UInt8(ascii: ":")) || byte | 0x20 == UInt8(ascii: "{")
+            count &+= leads ? 1 : 0
+        }
+        return count
     }
 
     mutating func parse() throws(DecodingFailure) {
@@ -43,7 +69,7 @@ struct JSONParser: ~Escapable {
     private mutating func open(_ kind: JSONDocument.Kind) -> Int {
         let index = nodes.count
         let node = JSONDocument.Node(
-            kind: kind, isEscaped: false, start: Int32(position), end: 0, next: 0, count: 0)
+            kind: kind, isEscaped: false, shortCount: 0, start: Int32(position), end: 0, next: 0)
         nodes.append(node)
         return index
     }
@@ -52,7 +78,7 @@ struct JSONParser: ~Escapable {
         var node = nodes[index]
         node.end = Int32(position)
         node.next = Int32(nodes.count)
-        node.count = Int32(count)
+        node.shortCount = UInt16(clamping: count)
         nodes[index] = node
     }
 
@@ -61,13 +87,13 @@ struct JSONParser: ~Escapable {
     private mutating func leaf(_ kind: JSONDocument.Kind, from start: Int, isEscaped: Bool = false) {
         nodes.append(
             JSONDocument.Node(
-                kind: kind, isEscaped: isEscaped, start: Int32(truncatingIfNeeded: start),
-                end: Int32(truncatingIfNeeded: position), next: Int32(truncatingIfNeeded: nodes.count + 1), count: 0))
+                kind: kind, isEscaped: isEscaped, shortCount: 0, start: Int32(truncatingIfNeeded: start),
+                end: Int32(truncatingIfNeeded: position), next: Int32(truncatingIfNeeded: nodes.count + 1)))
     }
 
     private mutating func value(depth: Int) throws(DecodingFailure) {
         guard nodes.count < maximumValues else {
-            throw DecodingFailure(.tooLarge, subject, at: position, "more than \(maximumValues) values")
+            throw tooMany()
         }
         guard position < text.count else { throw failure("a value expected") }
         let byte = text[position]
@@ -81,6 +107,12 @@ struct JSONParser: ~Escapable {
         case UInt8(ascii: "n"): try literal("null", .null)
         default: throw failure("a value expected")
         }
+    }
+
+    private func tooMany() -> DecodingFailure {
+        DecodingFailure(
+            .tooLarge, subject, at: position,
+            "more than \(maximumValues) values, which is the limit for \(text.count) bytes of this text")
     }
 
     private func checkDepth(_ depth: Int) throws(DecodingFailure) {
@@ -283,87 +315,5 @@ struct JSONParser: ~Escapable {
             throw failure("not UTF-8")
         }
         position += count + 1
-    }
-
-    /// Names are compared as the strings that they mean, so that `"a"` and `"\u0061"` count as the same.
-    private func refuseDuplicates(_ object: Int, _ count: Int) throws(DecodingFailure) {
-        guard count > 1 else { return }
-        var names: [Int] = []
-        names.reserveCapacity(count)
-        var child = object + 1
-        var anyEscaped = false
-        for _ in 0..<count {
-            names.append(child)
-            anyEscaped = anyEscaped || nodes[child].isEscaped
-            child = Int(nodes[child + 1].next)
-        }
-        if count <= 24, !anyEscaped {
-            for later in 1..<count {
-                for earlier in 0..<later where haveEqualBytes(names[earlier], names[later]) {
-                    throw duplicate(names[later])
-                }
-            }
-            return
-        }
-        // Many members: a set, so that a hostile document costs no quadratic time.
-        var seen: Set<String> = []
-        for name in names {
-            let content = text.extracting(Int(nodes[name].start) + 1..<Int(nodes[name].end) - 1)
-            let value = Self.unescape(content.withUnsafeBufferPointer { Array($0) }[...])
-            // Swift compares strings by canonical equivalence; JSON names by code points.
-            guard seen.insert(value.unicodeScalars.map { String($0.value) }.joined(separator: ",")).inserted else {
-                throw duplicate(name)
-            }
-        }
-    }
-
-    private func duplicate(_ name: Int) -> DecodingFailure {
-        DecodingFailure(.malformed, subject, at: Int(nodes[name].start), "a duplicate member name")
-    }
-
-    private func haveEqualBytes(_ left: Int, _ right: Int) -> Bool {
-        let length = nodes[left].end - nodes[left].start
-        guard length == nodes[right].end - nodes[right].start else { return false }
-        let (a, b) = (Int(nodes[left].start), Int(nodes[right].start))
-        for offset in 0..<Int(length) where text[a + offset] != text[b + offset] { return false }
-        return true
-    }
-
-    /// Resolves the escapes of a string's content that has been parsed.
-    static func unescape(_ content: ArraySlice<UInt8>) -> String {
-        var output: [UInt8] = []
-        output.reserveCapacity(content.count)
-        var position = content.startIndex
-        func unit() -> UInt32 {
-            var value: UInt32 = 0
-            for offset in 2..<6 { value = value << 4 | UInt32(Hex.value(of: content[position + offset]) ?? 0) }
-            return value
-        }
-        while position < content.endIndex {
-            guard content[position] == UInt8(ascii: "\\") else {
-                output.append(content[position])
-                position += 1
-                continue
-            }
-            switch content[position + 1] {
-            case UInt8(ascii: "b"): output.append(0x08)
-            case UInt8(ascii: "f"): output.append(0x0C)
-            case UInt8(ascii: "n"): output.append(0x0A)
-            case UInt8(ascii: "r"): output.append(0x0D)
-            case UInt8(ascii: "t"): output.append(0x09)
-            case UInt8(ascii: "u"):
-                var scalar = unit()
-                position += 4
-                if (0xD800..<0xDC00).contains(scalar) {
-                    position += 2
-                    scalar = 0x10000 + ((scalar - 0xD800) << 10) + (unit() - 0xDC00)
-                    position += 4
-                }
-                output.append(contentsOf: String(Unicode.Scalar(scalar) ?? "\u{FFFD}").utf8)
-            case let other: output.append(other)
-            }
-            position += 2
-        }
-        return String(decoding: output, as: UTF8.self)
     }
 }
