@@ -79,7 +79,7 @@ let package = Package(
         support("DstackCommandLine", ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
         support("DstackHTTP"),
         support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
-        support("DstackHTTPServer", ["CEvent", "DstackHTTP"]),
+        support("DstackHTTPServer", ["CEvent", "DstackHTTP", "DstackSystem"]),
         support("DstackPages", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
         support("DstackDevelopment", ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         support("DstackRPC", ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),

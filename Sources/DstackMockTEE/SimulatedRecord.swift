@@ -13,7 +13,7 @@ final class SimulatedRecord: Sendable {
     let laterEvents: [RuntimeEvent]
     private let path: String
     /// Locked while the record is in use.
-    private let lock: FileDescriptor
+    private let lock: LockFile
     private let byteCount: Mutex<Int>
 
     private static let lockSuffix = ".lock"
@@ -23,16 +23,7 @@ final class SimulatedRecord: Sendable {
     /// - Parameter booted: the events of the boot, with which the record begins.
     init(_ path: String, booted: [RuntimeEvent]) throws(AttestationError) {
         self.path = path
-        do throws(SystemError) {
-            lock = try FileDescriptor(opening: path + Self.lockSuffix, flags: O_RDWR | O_CREAT, mode: 0o600)
-        } catch {
-            throw Self.failure(path, error)
-        }
-        guard flock(lock.number, LOCK_EX | LOCK_NB) == 0 else {
-            throw AttestationError(
-                .measurementFailed, subject: path, reason: "another simulator uses it",
-                hint: "stop the other one, or use another directory")
-        }
+        lock = try Self.lock(path)
         let beginning = booted.reduce(into: [UInt8]()) { $0 += $1.logLine.utf8 + [UInt8(ascii: "\n")] }
         let text: [UInt8]
         do throws(SystemError) {
@@ -53,11 +44,22 @@ final class SimulatedRecord: Sendable {
         byteCount = Mutex(text.count)
     }
 
+    private static func lock(_ path: String) throws(AttestationError) -> LockFile {
+        do throws(SystemError) {
+            if let lock = try LockFile.taken(path + lockSuffix) { return lock }
+        } catch {
+            throw failure(path, error)
+        }
+        throw AttestationError(
+            .measurementFailed, subject: path, reason: "another simulator uses it",
+            hint: "stop the other one, or use another directory")
+    }
+
     /// Cuts off a last line that was not written completely: whoever was writing it was never told that it is recorded.
     private static func complete(_ text: [UInt8], of path: String) throws(SystemError) -> [UInt8] {
         let end = (text.lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
         guard end < text.count else { return text }
-        guard truncate(path, off_t(end)) == 0 else { throw .last("repair", path) }
+        try File.truncate(path, to: end)
         return Array(text[..<end])
     }
 

@@ -188,4 +188,16 @@ struct CBORTests {
     private func decode(_ hex: String) throws -> CBOR {
         try CBORDecoder.decode(try Hex.decode(hex, subject: "example"), subject: "test")
     }
+
+    @Test("a document of nothing but one-byte items does not become many times its size in memory")
+    func items() throws {
+        func zeros(_ count: UInt16) -> [UInt8] {
+            [0x99, UInt8(count >> 8), UInt8(count & 0xFF)] + [UInt8](repeating: 0, count: Int(count))
+        }
+        _ = try CBORDecoder.decode(zeros(16_000), subject: "document")
+        let failure = #expect(throws: DecodingFailure.self) {
+            try CBORDecoder.decode(zeros(17_000), subject: "document")
+        }
+        #expect(failure?.code == .tooLarge)
+    }
 }

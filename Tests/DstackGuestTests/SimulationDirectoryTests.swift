@@ -218,4 +218,24 @@ struct SimulationDirectoryTests {
         try folder.remove("collateral.json")
         #expect(try simulation.refreshCollateral(at: Self.now + 24 * 86_400))
     }
+
+    @Test(
+        "a compose file that cannot be run leaves nothing behind: neither files nor the directory",
+        arguments: [
+            "", "[]", "{}", #"{"manifest_version":2,"name":"a"}"#, #"{"manifest_version":9,"name":"a","runner":"x"}"#,
+            #"{"manifest_version":2,"name":"a","runner":"x","event_log_version":3}"#,
+            #"{"manifest_version":2,"name":"a","runner":"x","public_logs":null}"#,
+            #"{"manifest_version":"3","name":"a","runner":"x","requirements":{"unknown":1}}"#,
+            #"{"manifest_version":2,"name":"a","runner":"x","init_script":["","","","","",""]}"#,
+        ])
+    func refusedCompose(text: String) async throws {
+        let folder = try SimulationFolder()
+        for path in [folder.path + "/new", folder.path] {
+            let error = await #expect(throws: GuestError.self) {
+                _ = try await SimulationDirectory.loadOrCreate(in: path, appCompose: Array(text.utf8), at: Self.now)
+            }
+            #expect(error?.code == .invalidFile && error?.subject == "app-compose.json")
+        }
+        #expect(try folder.names.isEmpty)
+    }
 }

@@ -147,4 +147,14 @@ struct ProtobufTests {
         #expect(try RPCEmpty(protobuf: [0xFF]) == RPCEmpty())
         #expect(RPCEmpty().protobuf.isEmpty)
     }
+
+    @Test("a message of nothing but empty elements does not become many times its size in memory")
+    func emptyElements() throws {
+        let element: [UInt8] = [0x62, 0x00]
+        let some = [UInt8](repeatElement(element, count: 4_000).joined())
+        #expect(try Everything(protobuf: some).texts.count == 4_000)
+        let many = [UInt8](repeatElement(element, count: 40_000).joined())
+        let failure = #expect(throws: DecodingFailure.self) { try Everything(protobuf: many) }
+        #expect(failure?.description.contains("elements") == true)
+    }
 }

@@ -53,4 +53,15 @@ struct RPCQueryTests {
     func refused(_ items: [(String, String)]) {
         #expect(throws: DecodingFailure.self) { try read(items.map { (name: $0.0, value: $0.1) }) }
     }
+
+    @Test("many parameters are found by their bytes: those that only look alike are others")
+    func many() throws {
+        let noise = (0..<400).map { ("noise\($0)", "x") }
+        let message = try read(noise + [("te\u{301}xt", "no"), ("text", "yes"), ("flag", "true")])
+        #expect(message.text == "yes" && message.flag)
+        #expect(throws: DecodingFailure.self) { try read(noise + [("text", "a"), ("text", "b")]) }
+        #expect(throws: DecodingFailure.self) { try read((0..<513).map { ("p\($0)", "") }) }
+        let list = try read(noise + (0..<40).map { ("texts[\(39 - $0)]", "\(39 - $0)") } + [("texts[]", "end")])
+        #expect(list.texts == (0..<40).map { "\($0)" } + ["end"])
+    }
 }

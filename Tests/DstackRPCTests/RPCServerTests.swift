@@ -3,6 +3,7 @@ import DstackHTTPClient
 import DstackHTTPServer
 import DstackRPC
 import DstackRPCServer
+import Synchronization
 import Testing
 
 @Suite("Calls over a Unix socket, with curl", .enabled(if: RPCFixture.hasCurl, "needs /usr/bin/curl"))
@@ -163,17 +164,41 @@ struct RPCServerTests {
             try await agent.curl("dstack", "/Nope", ["-X", "DELETE", "-i"]).body.contains("Allow: GET, HEAD, POST"))
     }
 
+    @Test("what an admission needs is fetched in the call's task, not on the server's own thread, and once")
+    func prepared() async throws {
+        let fetched = Mutex(0)
+        let agent = try await RPCFixture { router in
+            var guest = RPCService(AgentRPC.DstackGuest.name)
+            guest.on(AgentRPC.DstackGuest.info, immediately: { _, _ in RPCReply(.init()) }) { _, _ in .init() }
+            router.mount(
+                guest, at: "/", on: ["dstack"],
+                admission: .init(
+                    isReady: { _ in fetched.withLock { $0 } > 0 },
+                    prepare: { _ in
+                        // There is none on the server's own thread.
+                        #expect(withUnsafeCurrentTask { $0 != nil })
+                        fetched.withLock { $0 += 1 }
+                    },
+                    check: { _ in
+                        guard fetched.withLock({ $0 }) == 1 else { throw RPCError("not fetched", status: 403) }
+                    }))
+        }
+        for _ in 0..<3 { #expect(try await agent.curl("dstack", "/Info").status == 200) }
+        #expect(fetched.withLock { $0 } == 1)
+    }
+
     @Test("a mount's admission decides before anything is decoded, also for cached answers and unknown methods")
     func admission() async throws {
         let agent = try await RPCFixture { router in
             var guest = RPCService(AgentRPC.DstackGuest.name)
             guest.on(AgentRPC.DstackGuest.info, immediately: { _, _ in RPCReply(.init()) }) { _, _ in .init() }
             guest.on(AgentRPC.DstackGuest.getKey) { _, _ in .init() }
-            router.mount(guest, at: "/", on: ["dstack"]) { call in
+            let admission = RPCRouter.Admission { call in
                 guard call.head.headers["Authorization"] == "Bearer t" else {
                     throw RPCError("\(call.method) needs a token", status: 401)
                 }
             }
+            router.mount(guest, at: "/", on: ["dstack"], admission: admission)
         }
         let token = ["-H", "Authorization: Bearer t"]
         for path in ["/Info", "/GetKey"] {

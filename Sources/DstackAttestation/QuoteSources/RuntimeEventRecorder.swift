@@ -201,26 +201,25 @@ package struct RuntimeEventRecorder: Sendable {
     }
 
     private func cut(to count: Int) throws(AttestationError) {
-        guard truncate(logPath, off_t(count)) == 0 else {
-            let error = SystemError.last("repair", logPath)
+        do throws(SystemError) {
+            try File.truncate(logPath, to: count)
+        } catch {
             throw AttestationError(.measurementInDoubt, subject: logPath, reason: error.description)
         }
     }
 
     // MARK: Lock
 
-    private func lock(_ deadline: ContinuousClock.Instant) throws(AttestationError) -> FileDescriptor {
+    private func lock(_ deadline: ContinuousClock.Instant) throws(AttestationError) -> LockFile {
         do throws(SystemError) {
             if mkdir(directory, 0o755) != 0, errno != EEXIST { throw SystemError.last("make", directory) }
-            let file = try FileDescriptor(opening: lockPath, flags: O_RDWR | O_CREAT, mode: 0o600)
-            while flock(file.number, LOCK_EX | LOCK_NB) != 0 {
-                guard errno == EWOULDBLOCK || errno == EINTR else { throw SystemError.last("lock", lockPath) }
+            while true {
+                if let lock = try LockFile.taken(lockPath) { return lock }
                 guard Polling.pause(until: deadline) else {
                     throw SystemError(
                         "lock", lockPath, code: EWOULDBLOCK, reason: "another process has held it the whole time")
                 }
             }
-            return file
         } catch {
             throw AttestationError(.measurementFailed, subject: directory, reason: error.description)
         }

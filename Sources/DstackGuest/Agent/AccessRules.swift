@@ -2,14 +2,14 @@ import DstackHTTPServer
 import DstackRPC
 import DstackRPCServer
 import DstackSystem
-import Glibc
 
 /// Who may call what on the Unix sockets, by what the kernel says of the process that connected.
 ///
 /// With rules, what no rule allows is refused. Without, every process that reaches a socket may have every key, as
 /// upstream; so it takes these to keep an application's containers apart.
 package struct AccessRules: Sendable {
-    /// One grant. A list that is empty does not restrict.
+    /// One grant. A list that is empty does not restrict, except that a rule with ``Rule/paths`` and without
+    /// ``Rule/methods`` is for the methods that derive keys from paths.
     package struct Rule: Sendable {
         package var users: [UInt32] = []
         package var groups: [UInt32] = []
@@ -29,16 +29,33 @@ package struct AccessRules: Sendable {
 
     /// Methods that tell nothing that the public port does not tell too; always allowed, so that health checks work.
     private static let harmless: Set<String> = ["Version"]
+    /// Methods that derive a key from a path or a domain.
+    fileprivate static let derivations: Set<String> = ["GetKey", "DeriveKey", "DeriveK256Key"]
+
+    /// Whether a rule asks for the caller's control group.
+    var readControlGroups: Bool { rules.contains { !$0.controlGroups.isEmpty } }
+
+    /// The rules as they are asked about every call. The control group is looked up in the call's task, once for each
+    /// connection.
+    var admission: RPCRouter.Admission {
+        RPCRouter.Admission(
+            isReady: { call in !readControlGroups || call.peer.process?.isLookedUp ?? true },
+            prepare: { call in _ = call.peer.process?.controlGroup },
+            check: { try check($0) })
+    }
 
     /// Whether a call may be made, before its message is known.
     func check(_ call: RPCCall) throws(RPCError) {
-        guard !Self.harmless.contains(call.method), !matching(call).contains(where: { _ in true }) else { return }
+        guard !Self.harmless.contains(call.method), !allow(call.method, call) else { return }
         throw Self.denied(call)
     }
 
+    /// Whether some rule allows a method to the caller of this one.
+    func allow(_ method: String, _ call: RPCCall) -> Bool { !matching(call, method).isEmpty }
+
     /// Whether a key may be had.
     func check(_ call: RPCCall, path: String) throws(RPCError) {
-        let allows = matching(call).contains { rule in
+        let allows = matching(call, call.method).contains { rule in
             rule.paths.isEmpty || rule.paths.contains { path.utf8.starts(with: $0.utf8) }
         }
         guard allows else { throw Self.denied(call) }
@@ -48,20 +65,21 @@ package struct AccessRules: Sendable {
         RPCError("this process may not call \(call.method) so: no rule of core.access allows it", status: 403)
     }
 
-    private func matching(_ call: RPCCall) -> some Sequence<Rule> {
-        guard case .unix(let processID, let userID, let groupID) = call.peer.address else {
+    private func matching(_ call: RPCCall, _ method: String) -> [Rule] {
+        guard case .unix(_, let userID, let groupID) = call.peer.address else {
             // Over TCP nobody is known; only rules without a condition on the caller can hold.
-            return rules.filter { $0.isForAnyone && $0.allows(call.method) }
+            return rules.filter { $0.isForAnyone && $0.allows(method) }
         }
-        // Read once for a call, and only where a rule asks.
-        var group: String?
         return rules.filter { rule in
-            guard rule.allows(call.method), rule.users.isEmpty || rule.users.contains(userID),
+            guard rule.allows(method), rule.users.isEmpty || rule.users.contains(userID),
                 rule.groups.isEmpty || rule.groups.contains(groupID)
             else { return false }
             guard !rule.controlGroups.isEmpty else { return true }
-            if group == nil { group = Self.controlGroup(of: processID) }
-            return rule.controlGroups.contains { Self.isBelow(group ?? "", $0) }
+            // What is not known by now is in no group.
+            guard let process = call.peer.process, process.isLookedUp, let group = process.controlGroup else {
+                return false
+            }
+            return rule.controlGroups.contains { Self.isBelow(group, $0) }
         }
     }
 
@@ -70,23 +88,13 @@ package struct AccessRules: Sendable {
         let parent = parent.split(separator: "/").map { "/" + $0 }.joined()
         return group == parent || group.utf8.starts(with: (parent + "/").utf8)
     }
-
-    /// The caller's control group (version 2, or the first hierarchy of version 1); empty where the kernel does not say.
-    ///
-    /// The process is the one that connected. One that ends leaves its number to another, so that a group says less than
-    /// user and group do; the connection must have been made by a process in it or by one of the same number.
-    private static func controlGroup(of processID: Int32) -> String {
-        guard processID > 0, let text = try? File.readText("/proc/\(processID)/cgroup", limit: 64 << 10) else {
-            return ""
-        }
-        let lines = text.split(separator: "\n")
-        let line = lines.first { $0.hasPrefix("0::") } ?? lines.first ?? ""
-        return line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false).last.map(String.init) ?? ""
-    }
 }
 
 extension AccessRules.Rule {
     fileprivate var isForAnyone: Bool { users.isEmpty && groups.isEmpty && controlGroups.isEmpty }
 
-    fileprivate func allows(_ method: String) -> Bool { methods.isEmpty || methods.contains(method) }
+    fileprivate func allows(_ method: String) -> Bool {
+        guard methods.isEmpty else { return methods.contains(method) }
+        return paths.isEmpty || AccessRules.derivations.contains(method)
+    }
 }

@@ -43,7 +43,8 @@ struct ComposeFile: Sendable {
         name = try root.member("name").string()
         engine = try root.member("runner").string() == "nerdctl-compose" ? .nerdctl : .docker
         func flag(_ name: StaticString, _ preset: Bool) throws(DecodingFailure) -> Bool {
-            try root.optionalMember(name)?.bool() ?? preset
+            // Null is no flag, to upstream neither: it would show what somebody may have meant to hide.
+            try root[name]?.bool() ?? preset
         }
         visibility = GuestVisibility(
             showsLogs: try flag("public_logs", false), showsSystem: try flag("public_sysinfo", false),
@@ -65,6 +66,9 @@ struct ComposeFile: Sendable {
             "os_version", "platforms", "tdx_measure_acpi_tables", "launch_token_hash", "gpu_policy", "health_check",
             "health_status_file",
         ])
+        for (name, value) in node.members where !["health_check", "health_status_file"].contains(name) {
+            try checkDemand(value)
+        }
         _ = try node.optionalMember("os_version")?.string()
         if let platforms = try node.optionalMember("platforms") {
             for platform in try platforms.array() { _ = try platform.string() }
@@ -73,9 +77,17 @@ struct ComposeFile: Sendable {
         _ = try node.optionalMember("launch_token_hash")?.fixedHex(FixedBytes<32>.self)
         guard let policy = try node.optionalMember("gpu_policy") else { return }
         try policy.expectOnlyMembers(["attest_gpu", "rego", "allow_devtools", "allow_debug", "allow_insecure_boot"])
+        for (_, value) in policy.members { try checkDemand(value) }
         _ = try policy.optionalMember("rego")?.string()
         for name in ["attest_gpu", "allow_devtools", "allow_debug", "allow_insecure_boot"] as [StaticString] {
             _ = try policy.optionalMember(name)?.bool()
+        }
+    }
+
+    /// A demand has a value: null and an empty text would look like one and demand nothing.
+    private static func checkDemand(_ value: JSONNode) throws(DecodingFailure) {
+        guard !value.isNull, !value.equals("") else {
+            throw value.failure("this demands nothing; leave the member out, or give a value")
         }
     }
 

@@ -4,6 +4,7 @@ import DstackKeys
 import DstackRPC
 import DstackRPCServer
 package import DstackSystem
+import Synchronization
 
 /// The service inside a confidential VM that gives an application's containers their keys, certificates and evidence.
 ///
@@ -30,6 +31,8 @@ package final class GuestAgent: Sendable {
     let appKeyEvidence: AppKeyEvidence
     let health: GuestHealth
     let demoCertificate: DemoCertificate?
+    /// Whether the host has asked for the end, and it is under way.
+    let isShuttingDown = Atomic(false)
     private let attester: any Attester
     private let infoReplies: InfoReplyCache
 

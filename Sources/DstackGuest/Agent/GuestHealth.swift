@@ -51,21 +51,25 @@ final class GuestHealth: Sendable {
     /// Two lines: a word and the time of its writing.
     private func ofFile(_ path: String) -> AgentRPCv1.HealthResponse {
         func problem(_ text: String) -> AgentRPCv1.HealthResponse { .with { $0.error = text } }
-        var status = stat()
-        // A pipe or a device could hold up whoever reads it.
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            return problem("the health status file is not there, or no regular file")
+        let bytes: [UInt8]
+        do {
+            bytes = try File.readRegular(path, limit: 4_096)
+        } catch {
+            let isOther = [ENOENT, ELOOP, EINVAL].contains(error.code)
+            return problem(
+                "the health status file " + (isOther ? "is not there, or no regular file" : "cannot be read"))
         }
-        guard let text = try? File.readText(path, limit: 4_096) else {
-            return problem("the health status file cannot be read")
-        }
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
         guard lines.count >= 2, ["healthy", "unhealthy"].contains(lines[0]), let time = Int64(lines[1]) else {
             return problem("the health status file needs two lines: healthy or unhealthy, and a Unix time")
         }
         let age = clock.unixSeconds.subtractingReportingOverflow(time)
         guard !age.overflow, age.partialValue <= Self.statusLifetime else {
             return problem("the health status file is older than \(Self.statusLifetime) s")
+        }
+        // Clocks differ a little; a time far ahead would say for ever that all is well.
+        guard age.partialValue >= -Self.statusLifetime else {
+            return problem("the health status file is of more than \(Self.statusLifetime) s from now")
         }
         return .with { $0.isHealthy = lines[0] == "healthy" }
     }

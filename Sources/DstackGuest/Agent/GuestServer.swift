@@ -28,7 +28,9 @@ package final class GuestServer: Sendable {
     ) throws(GuestError) {
         self.agent = agent
         let settings = agent.settings
-        let all = GuestListeners.all(settings.listeners, inherited: inherited)
+        let all = GuestListeners.all(
+            settings.listeners, inherited: inherited,
+            identifyingProcesses: settings.access?.readControlGroups ?? false)
         locks = try GuestListeners.locks(
             all.map { listener in
                 switch listener.name {
@@ -156,7 +158,9 @@ struct GuestRouters: Sendable {
             router.mount(agent.workerService, at: "/prpc/v0", unknownMethodStatus: 404)
             router.mount(agent.workerServiceV1, at: "/prpc/v1", unknownMethodStatus: 404)
         }
-        guestAPI = Self.router(headers, observer) { $0.mount(agent.guestAPIService, at: "/api") }
+        guestAPI = Self.router(headers, observer) {
+            $0.mount(agent.guestAPIService, at: "/api", admission: agent.settings.listeners.hostPeers.admission)
+        }
     }
 
     private static func router(
@@ -172,8 +176,7 @@ struct GuestRouters: Sendable {
     /// Both sockets have all of both services, each at the paths that its clients use: what upstream answers with 404 is
     /// answered here, and nothing that it answers is answered otherwise.
     private static func mountUnix(_ agent: GuestAgent, on router: inout RPCRouter) {
-        var admission: RPCRouter.Admission?
-        if let rules = agent.settings.access { admission = { try rules.check($0) } }
+        let admission = agent.settings.access?.admission
         let (main, tappd) = ([GuestListeners.Name.main], [GuestListeners.Name.tappd])
         let (guest, older, newer) = (agent.guestService, agent.tappdService, agent.guestServiceV1)
         router.mount(guest, at: "/", on: main, admission: admission)

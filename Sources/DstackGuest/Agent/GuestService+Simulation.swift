@@ -26,7 +26,7 @@ extension GuestService {
         settings.listeners.main = .init(.unix(path: directory + "/dstack.sock"))
         settings.listeners.tappd = .init(.unix(path: directory + "/tappd.sock"))
         settings.listeners.external = .init(.unix(path: directory + "/external.sock"))
-        settings.listeners.guestAPI = .init(.unix(path: directory + "/guest.sock"))
+        settings.listeners.guestAPI = .init(.unix(path: directory + "/guest.sock"), mode: 0o600)
         settings.listeners.secondExternal = .tcp(host: "127.0.0.1", port: externalPort)
         settings.listeners.usesActivation = false
         settings.pages.simulation = directory

@@ -15,15 +15,36 @@ extension GuestSettings {
     /// - Parameters:
     ///   - path: nil for the standard files alone.
     ///   - base: what holds where nothing is configured.
+    ///   - isSimulation: whether it is for a simulation in a directory, which has its sockets and files there.
     ///   - warn: told of each key without effect, and where it stands.
     package static func load(
         _ path: String?, standardPaths: [String] = Self.standardPaths, over base: GuestSettings = .init(),
-        warn: @escaping @Sendable (ConfigurationProblem) -> Void
+        isSimulation: Bool = false, warn: @escaping @Sendable (ConfigurationProblem) -> Void
     ) throws(ConfigurationError) -> GuestSettings {
         var layers: [ConfigurationLayer] = []
         for path in standardPaths { layers.append(.file(path, ifPresent: true, format: format(of: path))) }
         if let path { layers.append(.file(path, format: format(of: path))) }
-        return try Configuration(layers).read(unknownKeys: .reported(to: warn)) { GuestSettings($0, over: base) }
+        var overruled: [ConfigurationProblem] = []
+        let settings = try Configuration(layers).read(unknownKeys: .reported(to: warn)) { reader in
+            GuestSettings(reader, over: base, overruled: isSimulation ? { overruled.append($0) } : nil)
+        }
+        overruled.forEach(warn)
+        return settings
+    }
+
+    /// What a simulation has in its directory, whatever is configured.
+    private static let simulationSettings: (listener: Set<String>, core: Set<String>) = (
+        ["address", "port", "reuse", "socket_mode", "peers"],
+        ["keys_file", "compose_file", "sys_config_file", "simulator"]
+    )
+
+    private static func report(
+        _ keys: Set<String>, of table: ConfigurationReader, to overruled: ((ConfigurationProblem) -> Void)?
+    ) {
+        guard let overruled else { return }
+        for (key, problem) in table.presentKeys where keys.contains(key) {
+            overruled(problem("has no effect with --simulate: sockets and files are those of its directory"))
+        }
     }
 
     private static func format(of path: String) -> ConfigurationLayer.Format {
@@ -31,27 +52,44 @@ extension GuestSettings {
     }
 
     /// Top-level tables are profiles: `default` holds for everything, one for each listener for its address.
-    private init(_ reader: ConfigurationReader, over base: GuestSettings) {
+    private init(
+        _ reader: ConfigurationReader, over base: GuestSettings, overruled: ((ConfigurationProblem) -> Void)?
+    ) {
         self = base
         reader.table("default") { table in
             ident = table.value("ident", .headerValue, default: base.ident)
             // Threads, timers and levels of upstream's web framework: there are none such here.
+            table.refuseNull("socket_mode", "reuse", "core")
             table.ignore(
                 "workers", "max_blocking", "temp_dir", "keep_alive", "log_level", "limits", "cli_colors", "shutdown",
                 "ip_header", "proxy_proto_header", "secret_key")
             // What a profile does not say, this one says for it.
             func listener(_ profile: String, _ preset: Listener) -> Listener {
-                reader.table(profile) { Listener($0, table, preset) }
+                reader.table(profile) { profile in
+                    Self.report(Self.simulationSettings.listener, of: profile, to: overruled)
+                    return Listener(profile, table, preset)
+                }
             }
+            Self.report(Self.simulationSettings.listener, of: table, to: overruled)
             listeners.main = listener("internal", base.listeners.main)
             listeners.tappd = listener("internal-v0", base.listeners.tappd)
             listeners.external = listener("external", base.listeners.external)
-            listeners.guestAPI = listener("guest-api", base.listeners.guestAPI)
-            table.table("core") { readCore($0) }
+            (listeners.guestAPI, listeners.hostPeers) = reader.table("guest-api") { profile in
+                Self.report(Self.simulationSettings.listener, of: profile, to: overruled)
+                let peers = profile.restriction("peers", .hostPeer)
+                // Who may end the machine is not said by what holds for the application's sockets.
+                let listener = Listener(profile, table, base.listeners.guestAPI, sharesMode: false)
+                return (listener, peers.isEmpty ? base.listeners.hostPeers : HostPeers(peers))
+            }
+            table.table("core") { core in
+                Self.report(Self.simulationSettings.core, of: core, to: overruled)
+                readCore(core)
+            }
         }
     }
 
     private mutating func readCore(_ core: ConfigurationReader) {
+        core.refuseNull("access", "audit", "signing", "evidence", "certificates", "container_project", "data_disks")
         files.keys = core.value("keys_file", .path, default: files.keys)
         files.compose = core.value("compose_file", .path, default: files.compose)
         files.system = core.value("sys_config_file", .path, default: files.system)
@@ -62,6 +100,7 @@ extension GuestSettings {
         if let url = core.optional("app_url", .nonEmptyString) { pages.address = .url(url) }
         simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
         core.table("evidence") { table in
+            table.refuseNull("accept_events", "max_waiting", "public_quotes_per_minute", "timeout")
             evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents
             evidence.timeout = table.value("timeout", .duration, default: evidence.timeout)
             evidence.maximumWaiting = table.value(
@@ -71,6 +110,7 @@ extension GuestSettings {
                 "public_quotes_per_minute", .integer(in: 1...6_000), default: evidence.publicQuotesPerMinute)
         }
         core.table("certificates") { table in
+            table.refuseNull("max_validity", "accept_caller_keys")
             certificates.maximumValidity = table.optional("max_validity", .duration) ?? certificates.maximumValidity
             certificates.includesLegacyEvidence = table.value(
                 "legacy_evidence", .boolean, default: certificates.includesLegacyEvidence)
@@ -86,13 +126,15 @@ extension GuestSettings {
             keys.cachedAnswers = table.value("cached_answers", .integer(in: 0...65_536), default: keys.cachedAnswers)
         }
         core.table("signing") { table in
+            table.refuseNull("require_context")
             signing.requiresContext = table.value(
                 "require_context", .boolean, default: signing.requiresContext)
         }
         audit = core.value("audit", .choice(standIn: .off), default: audit)
         access =
             core.optionalTable("access") { table in
-                AccessRules(table.tables("rules") { AccessRules.Rule($0) })
+                table.refuseNull("rules")
+                return AccessRules(table.tables("rules") { AccessRules.Rule($0) })
             } ?? access
     }
 }
@@ -100,16 +142,19 @@ extension GuestSettings {
 extension GuestSettings.Listener {
     /// - Parameter fallback: the profile of everything.
     fileprivate init(
-        _ profile: ConfigurationReader, _ fallback: ConfigurationReader, _ preset: GuestSettings.Listener
+        _ profile: ConfigurationReader, _ fallback: ConfigurationReader, _ preset: GuestSettings.Listener,
+        sharesMode: Bool = true
     ) {
         self = preset
+        profile.refuseNull("socket_mode", "reuse")
         func either<Value>(_ key: String, _ type: ConfigurationType<Value>) -> Value? {
             profile.optional(key, type) ?? fallback.optional(key, type)
         }
         let port = either("port", .integer(in: 0...Int(UInt32.max)))
         let text = either("address", .nonEmptyString)
         replacesStale = either("reuse", .boolean) ?? preset.replacesStale
-        mode = either("socket_mode", .fileMode) ?? preset.mode
+        mode =
+            (sharesMode ? either("socket_mode", .fileMode) : profile.optional("socket_mode", .fileMode)) ?? preset.mode
         guard text != nil || port != nil else { return }
         let presetPort: UInt32? =
             switch preset.address {
@@ -153,11 +198,14 @@ extension GuestSettings.Simulator {
 
 extension AccessRules.Rule {
     fileprivate init(_ table: ConfigurationReader) {
-        users = table.values("uids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
-        groups = table.values("gids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
-        controlGroups = table.values("cgroups", .nonEmptyString)
-        methods = table.values("methods", .nonEmptyString)
-        paths = table.values("paths", .string)
+        users = table.restriction("uids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
+        groups = table.restriction("gids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
+        controlGroups = table.restriction("cgroups", .controlGroup)
+        methods = table.restriction("methods", .nonEmptyString)
+        paths = table.restriction("paths", .nonEmptyString)
+        if table.presentKeys.isEmpty {
+            table.reject("methods", "a rule that names nothing allows everybody everything: say who may do what")
+        }
     }
 }
 
@@ -170,7 +218,20 @@ extension ConfigurationType<UInt32> {
     }
 }
 
+extension ConfigurationType<HostPeers.Peer> {
+    fileprivate static var hostPeer: ConfigurationType {
+        .text(expecting: "vsock:CID or an IP address", standIn: .vsock(2)) { HostPeers.Peer($0) }
+    }
+}
+
 extension ConfigurationType<String> {
+    /// A control group's path as `/proc/PID/cgroup` has it.
+    fileprivate static var controlGroup: ConfigurationType {
+        .text(expecting: "a control group's path such as \"/web.slice\"", standIn: "/") { text in
+            text.hasPrefix("/") ? text : nil
+        }
+    }
+
     /// What containerd takes for one: it becomes a program's argument.
     fileprivate static var containerNamespace: ConfigurationType {
         .text(expecting: "letters, digits, `-`, `_` and `.`, with a letter or digit first", standIn: "") { text in

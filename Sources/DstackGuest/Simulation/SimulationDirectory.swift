@@ -88,6 +88,8 @@ public final class SimulationDirectory: Sendable {
     public static func loadOrCreate(
         in path: String, appCompose: [UInt8]? = nil, at now: Int64
     ) async throws(GuestError) -> SimulationDirectory {
+        // Nothing comes into being for an application that cannot be run.
+        if let appCompose { try SimulationSet.check(appCompose) }
         let directory: FileDescriptor
         do throws(SystemError) {
             if mkdir(path, 0o700) != 0, errno != EEXIST { throw SystemError.last("make", path) }
@@ -114,6 +116,7 @@ public final class SimulationDirectory: Sendable {
     private static func load(_ path: String) throws(GuestError) -> SimulationDirectory {
         let compose = try SimulationSet.read(path, appComposeName, limit: 4 << 20)
         let recorded = try SimulationSet.read(path, attestationName, limit: Attestation.maximumByteCount)
+        try SimulationSet.check(compose, at: path + "/" + appComposeName)
         do {
             let recording = try Attestation(decoding: recorded)
             let configuration = try RecordedAttester.configuration(for: recording)

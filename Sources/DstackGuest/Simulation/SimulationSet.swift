@@ -79,6 +79,18 @@ enum SimulationSet {
 
         """.utf8)
 
+    /// Checks that a guest can run a compose file.
+    ///
+    /// - Throws: ``GuestError/Code/invalidFile`` saying what is wrong with it.
+    static func check(_ appCompose: [UInt8], at path: String = "app-compose.json") throws(GuestError) {
+        do {
+            _ = try ComposeFile(parsing: appCompose)
+        } catch {
+            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
+        }
+        _ = try Choices(of: appCompose)
+    }
+
     static func create(in directory: String, appCompose: [UInt8], at now: Int64) async throws(GuestError) {
         do {
             let choices = try Choices(of: appCompose)

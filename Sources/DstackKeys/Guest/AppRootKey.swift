@@ -65,10 +65,23 @@ public struct AppRootKey: ~Copyable, Sendable {
         TLSKey(try parent.p256Key(.path(path)))
     }
 
+    /// What the chain of a ``MessageSigner`` says that its keys are for.
+    private static let messageSigningPurpose = "signing"
+
+    /// Whether a path leads to the very bytes that ``messageSigner()`` signs with, whatever the purpose and the algorithm.
+    public static func isMessageSigner(path: String) -> Bool { KeyContext.path(path) == .messageSigning }
+
+    /// Whether the chain of a key for this purpose is one that ``messageSigner()`` could have: who verifies a message then
+    /// takes the key for the signer's.
+    public static func isMessageSigner(purpose: String) -> Bool {
+        purpose.utf8.elementsEqual(messageSigningPurpose.utf8)
+    }
+
     /// What signs messages for containers.
     public borrowing func messageSigner() throws(KeysError) -> MessageSigner {
-        let first = try derivedKey(.messageSigning, purpose: "signing", algorithm: .secp256k1)
-        let second = try derivedKey(.messageSigning, purpose: "signing", algorithm: .ed25519)
+        let purpose = Self.messageSigningPurpose
+        let first = try derivedKey(.messageSigning, purpose: purpose, algorithm: .secp256k1)
+        let second = try derivedKey(.messageSigning, purpose: purpose, algorithm: .ed25519)
         do {
             return MessageSigner(
                 secp256k1: try Secp256k1.PrivateKey(scalar: first.secret.duplicate()), chain: first.signatureChain,

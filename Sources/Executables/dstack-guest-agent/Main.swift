@@ -52,8 +52,14 @@ enum Main {
     private static let log = Log("guest")
 
     private static func serve(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        let settings = try GuestSettings.load(arguments.path(config)) { problem in
+        let isSimulation = arguments.has(simulate)
+        let settings = try GuestSettings.load(arguments.path(config), isSimulation: isSimulation) { problem in
             log.warn("setting without effect", ["setting": "\(problem)"])
+        }
+        if !isSimulation, arguments.has(compose) || arguments.has(port) {
+            throw CommandFailure(
+                .wrongRequest, "--\(arguments.has(compose) ? "app-compose" : "external-port"): only a simulation has it",
+                hint: "add --simulate DIR, or say it in the file of --config")
         }
         let service: GuestService
         if let directory = arguments[simulate] {

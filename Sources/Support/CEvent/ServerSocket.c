@@ -2,9 +2,13 @@
 #include "ServerSocket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -29,6 +33,52 @@ int dstack_server_bind_vsock(uint32_t cid, uint32_t port) {
         return -1;
     }
     return descriptor;
+}
+
+// Sets the mode of the socket file behind a descriptor that names it (O_PATH), if the umask took something from it.
+static int give_mode(int file, const struct stat *status, mode_t mode) {
+    if ((status->st_mode & 07777) == mode) return 0;
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    return chmod(path, mode);
+}
+
+int dstack_server_bind_unix(int descriptor, const struct sockaddr *address, socklen_t length, const char *path,
+                            mode_t mode, dev_t *device, ino_t *inode) {
+    // The file gets the socket's own mode less the umask, so it never has more than the wanted bits.
+    if (fchmod(descriptor, mode) != 0 || bind(descriptor, address, length) != 0) return -1;
+    int file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0) return -1;
+    struct stat status;
+    int result = fstat(file, &status);
+    if (result == 0 && (!S_ISSOCK(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid())) {
+        errno = ESTALE;
+        result = -1;
+    }
+    if (result == 0) result = give_mode(file, &status, mode);
+    int error = errno;
+    close(file);
+    errno = error;
+    *device = status.st_dev;
+    *inode = status.st_ino;
+    return result;
+}
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+int dstack_server_peer_process(int descriptor, int32_t pid) {
+    int process = -1;
+    socklen_t length = sizeof process;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_PEERPIDFD, &process, &length) == 0) return process;
+    // Another reason than an older kernel: the process has ended.
+    if (errno != ENOPROTOOPT) return -1;
+#ifdef SYS_pidfd_open
+    return (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+#else
+    return -1;
+#endif
 }
 
 bool dstack_server_vsock_address(const struct sockaddr *address, socklen_t length, uint32_t *cid, uint32_t *port) {

@@ -28,7 +28,7 @@ int dstack_spawn_logging(
     if (code != 0) return code;
     code = posix_spawnattr_init(&attributes);
     if (code == 0) {
-        code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+        code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, 0600);
         if (code == 0) code = posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
         if (code == 0) code = set_up(&actions, &attributes, POSIX_SPAWN_SETSID);
         if (code == 0) code = posix_spawn(process, path, &actions, &attributes, arguments, environment);

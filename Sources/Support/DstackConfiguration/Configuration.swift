@@ -73,7 +73,7 @@ package struct ConfigurationLayer: Sendable {
     /// How a file is written.
     package enum Format: Sendable {
         case toml
-        /// One object. `null` stands for a key that is not there.
+        /// One object. `null` stands for a key that is not there, but where ``ConfigurationReader/refuseNull(_:)`` says so.
         case json
     }
 
@@ -137,6 +137,14 @@ package struct ConfigurationLayer: Sendable {
                 ])
             }
             let origin = ConfigurationOrigin(source: path, isDocument: true)
+            // A file that lost its content, by a disk that was full or a template that failed, would lift what it set.
+            guard bytes.contains(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) else {
+                throw ConfigurationError([
+                    ConfigurationProblem(
+                        origin: origin, path: "",
+                        message: "the file is empty: write a setting or a comment into it, or remove it")
+                ])
+            }
             switch format {
             case .toml: return try TOMLParser.parse(bytes, source: origin)
             case .json: return try JSONConfigurationParser.parse(bytes, source: origin)

@@ -9,12 +9,16 @@ struct ConfigurationNode: Sendable {
         case boolean(Bool)
         /// A date, a time or both, as TOML writes it.
         case time(String)
+        /// JSON's `null`: most keys take it for not being there.
+        case null
     }
 
     var value: Value
     var origin: ConfigurationOrigin
     /// The text of an environment variable, which may be meant as text although it looks like a number.
     var raw: String?
+    /// Where an upper layer has `null` for this value.
+    var nullOrigin: ConfigurationOrigin?
 
     init(_ value: Value, _ origin: ConfigurationOrigin, raw: String? = nil) {
         self.value = value
@@ -27,7 +31,13 @@ struct ConfigurationNode: Sendable {
     }
 
     /// Tables are merged key by key; anything else, arrays too, replaces what was there.
+    /// Null is like nothing: the lower value stays, and who reads it can tell.
     func overlaid(with upper: ConfigurationNode) -> ConfigurationNode {
+        if case .null = upper.value {
+            var node = self
+            node.nullOrigin = upper.origin
+            return node
+        }
         guard let lowerMembers = table, let upperMembers = upper.table else { return upper }
         let members = lowerMembers.merging(upperMembers) { lower, upper in lower.overlaid(with: upper) }
         // What is missing in the merged table is missing in the file that an operator edits.
@@ -45,6 +55,7 @@ struct ConfigurationNode: Sendable {
         case .number: "a number"
         case .boolean: "a boolean"
         case .time: "a date or time"
+        case .null: "null"
         }
     }
 }

@@ -95,7 +95,45 @@ package struct ConfigurationReader {
     /// Whether a key is there. To ask is not to take it.
     package func has(_ key: String) -> Bool {
         record.known[path, default: []].insert(key)
-        return members[key] != nil
+        return present(key) != nil
+    }
+
+    /// Refuses null for keys that restrict something: whoever wrote it may have meant a restriction, and taking it for
+    /// nothing would lift that.
+    package func refuseNull(_ keys: String...) {
+        for key in keys {
+            guard let node = members[key] else { continue }
+            let origin: ConfigurationOrigin?
+            if case .null = node.value { origin = node.origin } else { origin = node.nullOrigin }
+            guard let origin else { continue }
+            record.known[path, default: []].insert(key)
+            add(origin, path(of: key), "null restricts nothing: give a value, or leave the key out")
+        }
+    }
+
+    /// Takes the elements of an array that restricts something: if it is there, it must not be empty.
+    package func restriction<Value>(_ key: String, _ type: ConfigurationType<Value>) -> [Value] {
+        refuseNull(key)
+        guard let node = present(key) else {
+            record.known[path, default: []].insert(key)
+            return []
+        }
+        if case .array(let elements) = node.value, elements.isEmpty {
+            add(
+                node.origin, path(of: key),
+                "an empty list restricts nothing: name what is allowed, or leave the key out")
+        }
+        return values(key, type)
+    }
+
+    /// The keys of this table that are there, with their places; for a warning. To ask is not to take them.
+    package var presentKeys: [(key: String, problem: (String) -> ConfigurationProblem)] {
+        members.keys.filter { present($0) != nil }.sorted().map { key in
+            (
+                key,
+                { message in ConfigurationProblem(origin: members[key]?.origin, path: path(of: key), message: message) }
+            )
+        }
     }
 
     /// The first of some names for the same thing that is there, else the first; two at once are a problem.
@@ -136,7 +174,7 @@ package struct ConfigurationReader {
     private func unknownKeyProblems() -> [ConfigurationProblem] {
         let problems = record.tables.flatMap { path, members in
             let known = record.known[path, default: []]
-            return members.filter { !known.contains($0.key) }.map { key, node in
+            return members.filter { !known.contains($0.key) && $0.value.isThere }.map { key, node in
                 let free = known.filter { members[$0] == nil }.sorted()
                 let suggestion =
                     Suggestion.closest(to: key, among: free) ?? Suggestion.closest(to: key, among: known.sorted())
@@ -173,7 +211,12 @@ package struct ConfigurationReader {
 
     private func take(_ key: String) -> ConfigurationNode? {
         record.known[path, default: []].insert(key)
-        return members[key]
+        return present(key)
+    }
+
+    /// Null stands for a key that is not there.
+    private func present(_ key: String) -> ConfigurationNode? {
+        members[key].flatMap { $0.isThere ? $0 : nil }
     }
 
     private func takeTable(_ key: String) -> ConfigurationNode? {
@@ -232,6 +275,10 @@ package struct ConfigurationReader {
 }
 
 extension ConfigurationNode {
+    fileprivate var isThere: Bool {
+        if case .null = value { false } else { true }
+    }
+
     /// The kind and, where it is short to say, the value.
     fileprivate var shown: String {
         switch value {
@@ -240,7 +287,7 @@ extension ConfigurationNode {
         case .number(let number): "the number \(number)"
         case .boolean(let value): "\(value)"
         case .time(let text): "the date or time \(text)"
-        case .table, .array: kind
+        case .table, .array, .null: kind
         }
     }
 }

@@ -143,17 +143,16 @@ package struct DevelopmentDirectory: Sendable {
 
     /// Holds off every other `up` and `down` in the directory; given back when it goes, even by a crash.
     struct Lock: ~Copyable {
-        private let file: FileDescriptor
+        private let file: LockFile
 
         /// - Returns: nil where somebody else has it.
         init?(_ directory: DevelopmentDirectory) throws(DevelopmentError) {
             do throws(SystemError) {
-                file = try FileDescriptor(opening: directory.path + "/lock", flags: O_RDWR | O_CREAT, mode: 0o600)
+                guard let taken = try LockFile.taken(directory.path + "/lock") else { return nil }
+                file = taken
             } catch {
                 throw DevelopmentDirectory.failure(error)
             }
-            let result = retryingInterrupts { flock(file.number, LOCK_EX | LOCK_NB) }
-            if result != 0 { return nil }
         }
     }
 }

@@ -7,6 +7,8 @@ package struct CBORDecoder: ~Escapable {
     private var reader: ByteReader
     private let subject: StaticString
     private let maximumDepth: Int
+    /// How many items are still allowed.
+    private var remainingItems: Int
 
     /// Decodes a whole document.
     ///
@@ -14,21 +16,25 @@ package struct CBORDecoder: ~Escapable {
     ///   - document: exactly one item.
     ///   - subject: what the document is, in failures.
     ///   - maximumDepth: how deep arrays and maps may nest; 0 allows neither.
+    ///   - maximumItems: how many items and keys there may be: one byte can stand for an item of some dozens.
     /// - Throws: ``DecodingFailure`` with the offset of the item that is wrong.
     package static func decode(
-        _ document: [UInt8], subject: StaticString, maximumDepth: Int = 8
+        _ document: [UInt8], subject: StaticString, maximumDepth: Int = 8, maximumItems: Int = 1 << 14
     ) throws(DecodingFailure) -> CBOR {
-        var decoder = CBORDecoder(ByteReader(document.span.bytes), subject: subject, maximumDepth: maximumDepth)
+        var decoder = CBORDecoder(
+            ByteReader(document.span.bytes), subject: subject, maximumDepth: maximumDepth,
+            maximumItems: maximumItems)
         let item = try decoder.item(depth: 0)
         try decoder.reader.expectEnd(of: subject)
         return item
     }
 
     @_lifetime(copy reader)
-    private init(_ reader: consuming ByteReader, subject: StaticString, maximumDepth: Int) {
+    private init(_ reader: consuming ByteReader, subject: StaticString, maximumDepth: Int, maximumItems: Int) {
         self.reader = reader
         self.subject = subject
         self.maximumDepth = maximumDepth
+        remainingItems = maximumItems
     }
 
     private func failure(_ code: DecodingFailure.Code, at offset: Int, _ reason: String) -> DecodingFailure {
@@ -37,6 +43,8 @@ package struct CBORDecoder: ~Escapable {
 
     private mutating func item(depth: Int) throws(DecodingFailure) -> CBOR {
         let start = reader.offset
+        guard remainingItems > 0 else { throw failure(.tooLarge, at: start, "more items than this format has") }
+        remainingItems -= 1
         let initial = try reader.u8(subject)
         let major = initial >> 5
         if major == 7 { return try simple(initial & 31, at: start) }

@@ -107,7 +107,11 @@ struct NameTable {
                     content.appendAll(to: &left)
                 }
                 right.removeAll(keepingCapacity: true)
-                if other.isEscaped { otherContent.appendUnescaped(to: &right) } else { otherContent.appendAll(to: &right) }
+                if other.isEscaped {
+                    otherContent.appendUnescaped(to: &right)
+                } else {
+                    otherContent.appendAll(to: &right)
+                }
                 if left == right { return false }
             } else if content.count == otherContent.count,
                 text.hasEqualBytes(Int(node.start), Int(other.start), count: content.count + 1)
@@ -173,7 +177,8 @@ extension Span<UInt8> {
                     scalar = 0x10000 + ((scalar - 0xD800) << 10) + (unit() - 0xDC00)
                     position += 4
                 }
-                output.append(contentsOf: UTF8.encode(Unicode.Scalar(scalar) ?? "\u{FFFD}") ?? UTF8.encodedReplacementCharacter)
+                output.append(
+                    contentsOf: UTF8.encode(Unicode.Scalar(scalar) ?? "\u{FFFD}") ?? UTF8.encodedReplacementCharacter)
             case let other: output.append(other)
             }
             position += 2

@@ -245,7 +245,7 @@ package struct MessagePackReader: ~Escapable {
             for _ in 0..<count {
                 let nameStart = offset
                 let name = try string(subject)
-                guard let index = names.firstIndex(of: name) else {
+                guard let index = names.firstIndex(where: { $0.utf8.elementsEqual(name.utf8) }) else {
                     try skipValue(subject)
                     continue
                 }

@@ -1,5 +1,6 @@
 import CEvent
 import DstackHTTP
+import DstackSystem
 import Glibc
 
 /// A listener at work. Lives on the loop's thread; its socket closes with it.
@@ -9,6 +10,7 @@ final class ActiveListener {
     let requiresHost: Bool
     private(set) var tls: ActiveTLS?
     private let clientsAreLocal: Bool
+    private let identifiesProcesses: Bool
     private let isTCP: Bool
     private unowned let loop: ServerLoop
     private var handle: OpaquePointer?
@@ -24,6 +26,7 @@ final class ActiveListener {
         name = listener.name
         bound = socket.bound
         requiresHost = listener.requiresHost
+        identifiesProcesses = listener.identifiesProcesses
         var family = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let descriptor = socket.descriptor
@@ -73,6 +76,11 @@ final class ActiveListener {
         if clientsAreLocal { return PeerAddress.unix(descriptor) }
         guard let address else { return .unknown }
         return PeerAddress.read(address, length)
+    }
+
+    func process(of descriptor: Int32, _ address: HTTPPeer.Address) -> PeerProcess? {
+        guard identifiesProcesses, case .unix(let processID, _, _) = address else { return nil }
+        return PeerProcess(number: processID, handle: dstack_server_peer_process(descriptor, processID))
     }
 
     /// Out of descriptors or memory: the waiting connection stays ready, so trying again at once would spin.

@@ -69,6 +69,9 @@ package struct HTTPListener: Sendable {
     package var tls: HTTPServerTLS?
     /// Whether an HTTP/1.1 request must have a Host header. Preset: over TCP, where one address may have many hosts.
     package var requiresHost: Bool
+    /// Whether ``HTTPPeer/process`` is there for clients of a Unix socket. It costs a descriptor for each connection until
+    /// the process is looked up.
+    package var identifiesProcesses = false
 
     package init(_ name: String, _ endpoint: Endpoint, tls: HTTPServerTLS? = nil) {
         self.name = name

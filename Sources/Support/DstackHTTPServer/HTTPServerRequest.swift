@@ -1,4 +1,5 @@
 package import DstackHTTP
+package import DstackSystem
 
 /// A whole request, as a handler gets it.
 package struct HTTPServerRequest: Sendable {
@@ -106,10 +107,13 @@ package struct HTTPPeer: Sendable {
     package let address: Address
     /// Nil without TLS.
     package let tls: TLS?
+    /// The process that connected, where the listener identifies them (``HTTPListener/identifiesProcesses``).
+    package let process: PeerProcess?
 
-    package init(address: Address, tls: TLS? = nil) {
+    package init(address: Address, tls: TLS? = nil, process: PeerProcess? = nil) {
         self.address = address
         self.tls = tls
+        self.process = process
     }
 }
 

@@ -89,11 +89,12 @@ struct ListeningSocket: ~Copyable {
         try removeStale(name, path, &address)
         let descriptor = socketUnix()
         guard descriptor >= 0 else { throw HTTPServerError(.system, name, "no socket: \(errorText())") }
-        // The file gets the socket's own mode less the umask, so it never has more than the wanted bits; the bits that
-        // the umask took are given back afterwards.
-        let status = fchmod(descriptor, mode) == 0 ? withAddress(&address) { bind(descriptor, $0, $1) } : -1
-        guard status == 0, chmod(path, mode) == 0, let file = SocketFile(path) else {
-            let reason = errorText()
+        var file = SocketFile(path: path)
+        let status = withAddress(&address) {
+            dstack_server_bind_unix(descriptor, $0, $1, path, mode, &file.device, &file.inode)
+        }
+        guard status == 0 else {
+            let reason = errno == ESTALE ? "another file took its place" : errorText()
             close(descriptor)
             throw HTTPServerError(.listen, name, "\(path) cannot be bound: \(reason)")
         }
@@ -185,19 +186,14 @@ struct ListeningSocket: ~Copyable {
 /// A socket file by path and identity, so that only the own one is removed: another server may have taken the path over.
 private struct SocketFile {
     let path: String
-    let device: dev_t
-    let inode: ino_t
+    var device = dev_t()
+    var inode = ino_t()
 
-    init?(_ path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return nil }
-        self.path = path
-        device = status.st_dev
-        inode = status.st_ino
-    }
+    init(path: String) { self.path = path }
 
     func removeIfOwn() {
-        guard let now = SocketFile(path), now.device == device, now.inode == inode else { return }
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_dev == device, status.st_ino == inode else { return }
         unlink(path)
     }
 }

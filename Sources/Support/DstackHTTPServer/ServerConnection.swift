@@ -80,7 +80,7 @@ final class ServerConnection {
         self.loop = loop
         self.slot = slot
         self.number = number
-        self.peer = HTTPPeer(address: peer)
+        self.peer = HTTPPeer(address: peer, process: listener.process(of: descriptor, peer))
         listenerName = listener.name
         tls = listener.tls
         let session = tls?.accept(descriptor)
@@ -193,7 +193,7 @@ final class ServerConnection {
     func handshake() {
         switch channel.handshake() {
         case .bytes:
-            peer = HTTPPeer(address: peer.address, tls: channel.clientTLS)
+            peer = HTTPPeer(address: peer.address, tls: channel.clientTLS, process: peer.process)
             phase = .idle
             idleSince = MonotonicClock.now
             setDeadline(loop.limits.headerTimeout)

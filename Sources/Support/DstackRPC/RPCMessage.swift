@@ -87,4 +87,8 @@ package struct RPCLimits: Sendable, Hashable {
     package var maximumElements = 1 << 18
 
     package init() {}
+
+    /// How many elements a message of so many bytes may have in protobuf, however many ``maximumElements`` allows: one
+    /// for four bytes, and in any case some thousands.
+    static func maximumElements(in byteCount: Int) -> Int { max(1 << 12, byteCount / 4) }
 }

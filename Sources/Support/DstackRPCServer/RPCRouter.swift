@@ -19,7 +19,31 @@ package struct RPCRouter: Sendable {
     ///
     /// It sees who is calling (a process, a certificate, a header) and what for. It runs on the server's own thread at
     /// times, so it must neither wait nor compute; and it may be asked twice for one call, so it must not count.
-    package typealias Admission = @Sendable (RPCCall) throws -> Void
+    package struct Admission: Sendable {
+        fileprivate let check: @Sendable (RPCCall) throws -> Void
+        /// Whether everything that the check needs is at hand.
+        fileprivate let isReady: @Sendable (RPCCall) -> Bool
+        /// Fetches what the check needs, in the call's task.
+        fileprivate let prepare: @Sendable (RPCCall) async -> Void
+
+        /// - Parameters:
+        ///   - isReady: whether the check has at hand what it needs; while not, it is not asked on the server's thread.
+        ///   - prepare: fetches it; runs in the call's task, before the check.
+        package init(
+            isReady: @escaping @Sendable (RPCCall) -> Bool = { _ in true },
+            prepare: @escaping @Sendable (RPCCall) async -> Void = { _ in },
+            check: @escaping @Sendable (RPCCall) throws -> Void
+        ) {
+            self.check = check
+            self.isReady = isReady
+            self.prepare = prepare
+        }
+
+        fileprivate func admit(_ call: RPCCall) async throws {
+            if !isReady(call) { await prepare(call) }
+            try check(call)
+        }
+    }
 
     final class Mount: Sendable {
         /// With slashes at both ends.
@@ -110,7 +134,10 @@ package struct RPCRouter: Sendable {
         guard payload.byteCount <= Self.maximumImmediateBytes, isCallable(request) else { return nil }
         let run = Run(method, payload, request, observer)
         do {
-            try mount.admission?(run.call)
+            if let admission = mount.admission {
+                guard admission.isReady(run.call) else { return nil }
+                try admission.check(run.call)
+            }
             guard let body = try immediate(payload, run.call) else { return nil }
             return success(body, run)
         } catch {
@@ -128,7 +155,7 @@ package struct RPCRouter: Sendable {
             let run = Run(call, observer)
             guard isCallable(request) else { return notAllowed(run) }
             do {
-                try mount.admission?(call)
+                try await mount.admission?.admit(call)
                 throw RPCError.unknownMethod(name, status: mount.unknownMethodStatus)
             } catch {
                 return failure(error, run)
@@ -137,7 +164,7 @@ package struct RPCRouter: Sendable {
             let run = Run(method, payload, request, observer)
             guard isCallable(request) else { return notAllowed(run) }
             do {
-                try mount.admission?(run.call)
+                try await mount.admission?.admit(run.call)
                 guard payload.byteCount <= method.limits.maximumBodyBytes else { throw RPCError.payloadTooLarge }
                 return success(try await result(method, payload, run.call), run)
             } catch {

@@ -11,6 +11,24 @@ package enum File {
         try FileDescriptor(opening: path, flags: O_RDONLY).readToEnd(limit: limit)
     }
 
+    /// The bytes of a regular file that somebody else can replace: a link is not followed, and a pipe or a device, which
+    /// could hold up whoever reads it, is refused.
+    ///
+    /// - Throws: ``SystemError`` as ``read(_:limit:)``; `ELOOP` for a symbolic link, `EINVAL` for what is no regular file.
+    package static func readRegular(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        let file = try FileDescriptor(opening: path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+        guard try file.status().st_mode & S_IFMT == S_IFREG else {
+            throw SystemError("read", path, code: EINVAL, reason: "it is no regular file")
+        }
+        return try file.readToEnd(limit: limit)
+    }
+
+    /// Cuts a regular file off behind `count` bytes. A link is not followed.
+    package static func truncate(_ path: String, to count: Int) throws(SystemError) {
+        let file = try FileDescriptor(opening: path, flags: O_WRONLY | O_NOFOLLOW | O_NONBLOCK, doing: "cut off")
+        guard retryingInterrupts({ ftruncate(file.number, off_t(count)) }) == 0 else { throw .last("cut off", path) }
+    }
+
     /// The text of a file.
     ///
     /// - Throws: also `EILSEQ` where the bytes are not valid UTF-8.
@@ -25,13 +43,13 @@ package enum File {
     /// Adds bytes to the end of a file, whole and durably, even where other processes do the same.
     ///
     /// The file is created with `mode` if it is not there. Appenders exclude each other (`flock`); when this returns,
-    /// the bytes are on the disk. If they cannot be written completely, the file keeps the length that it had.
+    /// the bytes are on the disk. If they cannot be written completely, the file keeps the length that it had. A symbolic
+    /// link is not followed.
     package static func append(_ bytes: [UInt8], to path: String, mode: FileMode) throws(SystemError) {
         let file = try FileDescriptor(
-            opening: path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: mode.rawValue, doing: "append to")
+            opening: path, flags: O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, mode: mode.rawValue, doing: "append to")
         guard retryingInterrupts({ flock(file.number, LOCK_EX) }) == 0 else { throw .last("lock", path) }
-        var status = stat()
-        guard fstat(file.number, &status) == 0 else { throw .last("append to", path) }
+        let status = try file.status()
         do throws(SystemError) {
             try file.writeAll(bytes.span.bytes)
             try file.synchronize()

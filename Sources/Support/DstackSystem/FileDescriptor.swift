@@ -77,6 +77,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// What the system says about it.
+    package borrowing func status() throws(SystemError) -> stat {
+        var status = stat()
+        guard fstat(number, &status) == 0 else { throw .last("look at", name) }
+        return status
+    }
+
     /// Waits until what was written is on the disk.
     package borrowing func synchronize() throws(SystemError) {
         guard retryingInterrupts({ fsync(number) }) == 0 else { throw .last("flush", name) }

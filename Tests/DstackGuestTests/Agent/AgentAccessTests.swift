@@ -1,6 +1,8 @@
 import DstackCrypto
 import DstackEncoding
 import DstackGuest
+import DstackHTTP
+import DstackHTTPServer
 import DstackKeys
 import DstackSystem
 import Foundation
@@ -83,6 +85,106 @@ struct AgentAccessTests {
             let agent = try await AgentFixture(Self.settings([Self.rule { $0.controlGroups = [group] }]))
             #expect(try await agent.post("dstack", "/GetKey").status == status, "\(group)")
         }
+    }
+
+    @Test("the control group above all has every process in it")
+    func topGroup() async throws {
+        let agent = try await AgentFixture(Self.settings([Self.rule { $0.controlGroups = ["/"] }]))
+        #expect(try await agent.post("dstack", "/GetKey").status == 200)
+        #expect(try await agent.post("dstack", "/v1/Info").status == 200)
+    }
+
+    @Test("a rule with paths and without methods is for keys of these paths, and not for Sign")
+    func pathsAlone() async throws {
+        let agent = try await AgentFixture(Self.settings([Self.rule { $0.paths = ["web/"] }]))
+        #expect(try await agent.post("dstack", "/GetKey", #"{"path":"web/a"}"#).status == 200)
+        #expect(try await agent.post("tappd", "/prpc/Tappd.DeriveKey", #"{"path":"web/a"}"#).status == 200)
+        for (path, body) in [
+            ("/Sign", #"{"algorithm":"ed25519","data":"00"}"#), ("/EmitEvent", #"{"event":"x"}"#), ("/GetQuote", "{}"),
+            ("/GetKey", #"{"path":"web/a","purpose":"signing"}"#), ("/GetTlsKey", "{}"),
+        ] { #expect(try await agent.post("dstack", path, body).status == 403, "\(path) \(body)") }
+    }
+
+    /// All ways to the 32 bytes that Sign signs with, and to a chain that would make another key pass for Sign's.
+    private static let signingKeys: [(socket: String, path: String, body: String)] = [
+        ("dstack", "/GetKey", #"{"path":"vms"}"#), ("dstack", "/GetKey", #"{"path":"vms","algorithm":"ed25519"}"#),
+        ("dstack", "/GetKey", #"{"path":"vms","purpose":"x","algorithm":"k256"}"#),
+        ("dstack", "/GetKey", #"{"path":"\u0076m\u0073"}"#), ("dstack", "/v0/GetKey", #"{"path":"vms"}"#),
+        ("dstack", "/prpc/DstackGuest.GetKey", #"{"path":"vms"}"#), ("dstack", "/%47etKey", #"{"path":"vms"}"#),
+        ("tappd", "/GetKey", #"{"path":"vms"}"#), ("tappd", "/prpc/Tappd.DeriveK256Key", #"{"path":"vms"}"#),
+        ("tappd", "/prpc/Tappd.DeriveKey", #"{"path":"vms"}"#),
+        ("tappd", "/prpc/Tappd.DeriveKey", #"{"path":"vms","subject":"x","random_seed":false}"#),
+        ("dstack", "/GetKey", #"{"path":"mine","purpose":"signing"}"#),
+        ("dstack", "/GetKey", #"{"path":"mine","purpose":"signing","algorithm":"ed25519"}"#),
+        ("tappd", "/DeriveK256Key", #"{"path":"mine","purpose":"signing"}"#),
+    ]
+
+    @Test("where Sign is refused or needs a context, nobody gets its private key or a chain that passes for its own")
+    func signingKey() async throws {
+        var strict = AgentFixture.settings
+        strict.signing.requiresContext = true
+        var both = Self.settings([Self.rule { $0.users = [getuid()] }])
+        both.signing.requiresContext = true
+        let keysOnly = Self.settings([Self.rule { $0.methods = ["GetKey", "DeriveKey", "DeriveK256Key"] }])
+        for settings in [strict, both, keysOnly] {
+            let agent = try await AgentFixture(settings)
+            for (socket, path, body) in Self.signingKeys {
+                // The second time from caches.
+                for _ in 0..<2 {
+                    let answer = try await agent.post(socket, path, body)
+                    #expect(answer.status == 403, "\(path) \(body): \(answer.text)")
+                    #expect(answer.error?.contains("Sign") == true, "\(answer.text)")
+                }
+            }
+            let query = try await agent.get("dstack", "/GetKey?path=%76ms")
+            #expect(query.status == 403)
+            let protobuf = try await agent.send("dstack", .post, "/GetKey", [:], [0x0A, 3] + Array("vms".utf8))
+            #expect(protobuf.status == 403)
+            // Other keys are had as before, the newer interface's key of that name among them.
+            for (path, body) in [
+                ("/GetKey", #"{"path":"vms/"}"#), ("/GetKey", #"{"path":"VMS","purpose":"signing:"}"#),
+                ("/v1/GetKey", #"{"domain":"vms","algorithm":"secp256k1"}"#),
+            ] { #expect(try await agent.post("dstack", path, body).status == 200, "\(path) \(body)") }
+            let fresh = try await agent.post("tappd", "/DeriveKey", #"{"path":"vms","random_seed":true}"#)
+            #expect(fresh.status == 200)
+        }
+    }
+
+    @Test("the newer interface's keys are none that Sign signs with")
+    func newerKeys() async throws {
+        let agent = try await AgentFixture()
+        for algorithm in ["secp256k1", "ed25519"] {
+            let signed = try await agent.post("dstack", "/Sign", #"{"algorithm":"\#(algorithm)","data":"00"}"#).json
+            // Without rules the key is everybody's, as upstream has it.
+            let same = try await agent.post("dstack", "/GetKey", #"{"path":"vms","algorithm":"\#(algorithm)"}"#)
+            #expect(same.status == 200)
+            for domain in ["vms", "signing", ""] {
+                let newer = try await agent.post(
+                    "dstack", "/v1/GetKey", #"{"domain":"\#(domain)","algorithm":"\#(algorithm)"}"#
+                ).json
+                #expect(try newer.text("public_key") != signed.text("public_key"))
+                #expect(try newer.text("key") != same.json.text("key"))
+            }
+        }
+    }
+
+    @Test("who may call Sign may have its key, unless a context is demanded")
+    func signers() async throws {
+        let agent = try await AgentFixture(Self.settings([Self.rule { $0.users = [getuid()] }]))
+        for (socket, path, body) in Self.signingKeys {
+            #expect(try await agent.post(socket, path, body).status == 200, "\(path) \(body)")
+        }
+        // Its path must be allowed, too.
+        let apart = try await AgentFixture(
+            Self.settings([
+                Self.rule { $0.methods = ["Sign"] },
+                Self.rule {
+                    $0.methods = ["GetKey"]
+                    $0.paths = ["web/"]
+                },
+            ]))
+        #expect(try await apart.post("dstack", "/GetKey", #"{"path":"vms"}"#).status == 403)
+        #expect(try await apart.post("dstack", "/GetKey", #"{"path":"web/a","purpose":"signing"}"#).status == 200)
     }
 
     @Test("a context that is signed along makes another signature, and can be demanded")

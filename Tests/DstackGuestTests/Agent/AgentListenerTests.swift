@@ -5,6 +5,7 @@ import DstackHTTPServer
 import DstackSystem
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 @Suite("Guest agent: sockets")
@@ -21,6 +22,77 @@ struct AgentListenerTests {
         let bench = try await BenchAgent(settings)
         #expect(mode(bench.path("dstack")) == 0o777)
         #expect(mode(bench.path("tappd")) == 0o660)
+        let simulated = try await AgentFixture()
+        // Whoever reaches this one can end the machine.
+        #expect(mode(simulated.path("guest")) == 0o600)
+    }
+
+    @Test("a stranger over TCP does not end the machine, whichever address the guest API is at")
+    func guestAPI() async throws {
+        var settings = AgentFixture.settings
+        settings.listeners.guestAPI.address = .tcp(host: "127.0.0.1", port: 0)
+        for (peers, status) in [
+            (HostPeers.host, 403), (HostPeers([.vsock(.max)]), 403), (HostPeers([.address("10.0.2.2")]), 403),
+            (HostPeers([.address("127.0.0.1")]), 200),
+        ] {
+            settings.listeners.hostPeers = peers
+            let actions = CountedActions()
+            let bench = try await BenchAgent(settings, actions: actions)
+            let port = try #require(bench.bound.first { $0.name == "guest-api" }?.port)
+            for path in ["/api/Version", "/api/Info", "/api/Nope"] {
+                let answer = try await AgentFixture.get("http://127.0.0.1:\(port)\(path)")
+                #expect(answer.status == status || (status == 200 && path != "/api/Info"), "\(path) \(answer.text)")
+            }
+            let shutdown = try await AgentFixture.get("http://127.0.0.1:\(port)/api/Shutdown")
+            #expect(shutdown.status == status)
+            if status == 403 { #expect(shutdown.error?.contains("guest-api.peers") == true) }
+            if status == 200 {
+                try await eventually { actions.count > 0 }
+            } else {
+                try await Task.sleep(for: .milliseconds(200))
+            }
+            #expect(actions.count == (status == 200 ? 1 : 0))
+        }
+    }
+
+    private final class CountedActions: GuestActions {
+        private let calls = Mutex(0)
+        var count: Int { calls.withLock { $0 } }
+        func shutDown() async { calls.withLock { $0 += 1 } }
+    }
+
+    @Test("a directory in which everybody can put another socket is refused, one like /tmp is not")
+    func openDirectory() async throws {
+        let bench = try await BenchAgent()
+        var settings = bench.agent.settings
+        let directory = bench.fixture.path + "/open"
+        #expect(mkdir(directory, 0o700) == 0)
+        for (bits, isRefused) in [(0o777, true), (0o1777, false), (0o775, false)] as [(UInt32, Bool)] {
+            #expect(chmod(directory, bits) == 0)
+            settings.listeners.main.address = .unix(path: directory + "/dstack.sock")
+            settings.listeners.tappd.address = .unix(path: bench.fixture.path + "/tappd3.sock")
+            settings.listeners.guestAPI.address = .unix(path: bench.fixture.path + "/guest3.sock")
+            let agent = GuestAgent(settings, files: try GuestFiles(settings.files), attester: bench.attester)
+            guard isRefused else {
+                _ = try GuestServer(agent, inherited: [])
+                continue
+            }
+            let error = #expect(throws: GuestError.self) { _ = try GuestServer(agent, inherited: []) }
+            #expect(error?.code == .invalidConfiguration && error?.reason.contains("everybody may write") == true)
+        }
+    }
+
+    @Test("a link in the place of a socket's lock does not make the file that it names")
+    func lockLinks() async throws {
+        let bench = try await BenchAgent()
+        var settings = bench.agent.settings
+        let path = bench.fixture.path
+        #expect(symlink(path + "/victim", path + "/other.sock.lock") == 0)
+        settings.listeners.main.address = .unix(path: path + "/other.sock")
+        let agent = GuestAgent(settings, files: try GuestFiles(settings.files), attester: bench.attester)
+        let error = #expect(throws: GuestError.self) { _ = try GuestServer(agent, inherited: []) }
+        #expect(error?.reason.contains("symbolic link") == true)
+        #expect(mode(path + "/victim") == nil)
     }
 
     @Test("a second agent finds that the first has the socket; a socket that was left behind is replaced")

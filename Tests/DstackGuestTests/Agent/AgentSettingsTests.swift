@@ -1,5 +1,7 @@
 import DstackConfiguration
 import DstackGuest
+import DstackHTTP
+import DstackHTTPServer
 import DstackSystem
 import Foundation
 import Synchronization
@@ -176,6 +178,31 @@ struct AgentSettingsTests {
             (#"{"internal":{"socket_mode":"9"}}"#, "permissions in octal"),
             (#"{"internal":{"socket_mode":511}}"#, "permissions in octal"), (#"{"default":{"ident":"a\nb"}}"#, "ASCII"),
             (#"{"default":{"core":{"evidence":{"timeout":5}}}}"#, "a duration"),
+            (#"{"default":{"core":{"access":null}}}"#, "null restricts nothing"),
+            (#"{"default":{"core":null}}"#, "null restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":null}}}}"#, "null restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":[null]}}}}"#, "a table, found null"),
+            (#"{"default":{"core":{"access":{"rules":[{}]}}}}"#, "allows everybody everything"),
+            (#"{"default":{"core":{"access":{"rules":[{"uids":[]}]}}}}"#, "an empty list restricts nothing"),
+            (
+                #"{"default":{"core":{"access":{"rules":[{"uids":null,"methods":["Info"]}]}}}}"#,
+                "null restricts nothing"
+            ),
+            (#"{"default":{"core":{"access":{"rules":[{"uids":[null]}]}}}}"#, "found null"),
+            (#"{"default":{"core":{"access":{"rules":[{"gids":[]}]}}}}"#, "an empty list restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":[{"methods":[]}]}}}}"#, "an empty list restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":[{"paths":[]}]}}}}"#, "an empty list restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":[{"paths":[""]}]}}}}"#, "paths[0]"),
+            (#"{"default":{"core":{"access":{"rules":[{"cgroups":[]}]}}}}"#, "an empty list restricts nothing"),
+            (#"{"default":{"core":{"access":{"rules":[{"cgroups":["web"]}]}}}}"#, "a control group's path"),
+            (#"{"default":{"core":{"signing":{"require_context":null}}}}"#, "null restricts nothing"),
+            (#"{"default":{"core":{"signing":null}}}"#, "null restricts nothing"),
+            (#"{"default":{"core":{"certificates":{"max_validity":null}}}}"#, "null restricts nothing"),
+            (#"{"default":{"core":{"evidence":{"accept_events":null}}}}"#, "null restricts nothing"),
+            (#"{"internal":{"socket_mode":null}}"#, "null restricts nothing"),
+            (#"{"guest-api":{"peers":[]}}"#, "an empty list restricts nothing"),
+            (#"{"guest-api":{"peers":null}}"#, "null restricts nothing"),
+            (#"{"guest-api":{"peers":["host"]}}"#, "vsock:CID or an IP address"), ("", "the file is empty"),
             (#"{"default":{"core":{"audit":"loud"}}}"#, "one of"), (#"{"default":[]}"#, "a table"), ("[]", "an object"),
             ("{", "not JSON"), (#"{"default":{"core":{"simulator":{"quote_file":"q"}}}}"#, "event log beside it"),
             (#"{"default":{"core":{"simulator":{"mock_attestation_seed":"00"}}}}"#, "32 bytes"),
@@ -198,5 +225,66 @@ struct AgentSettingsTests {
             #expect(GuestAddress(wrong, port: 1) == nil, "\(wrong)")
         }
         #expect(GuestAddress("127.0.0.1", port: nil) == nil && GuestAddress("127.0.0.1", port: 65_536) == nil)
+    }
+
+    @Test("only the host may call the guest API, unless others are named")
+    func peers() throws {
+        let preset = try load([("x.json", #"{"default":{"socket_mode":"0777"}}"#)])
+        #expect(preset.listeners.hostPeers == .host && preset.listeners.guestAPI.mode == 0o600)
+        #expect(preset.listeners.hostPeers.allow(.vsock(cid: 2, port: 1)))
+        // The hypervisor's number, this machine's own (a container's loopback), other machines, and everything else.
+        for cid in [0, 1, 3, 16, .max - 1, .max] as [UInt32] {
+            #expect(!preset.listeners.hostPeers.allow(.vsock(cid: cid, port: 1)), "\(cid)")
+        }
+        for host in ["127.0.0.1", "::1", "10.0.2.2", "2"] {
+            #expect(!preset.listeners.hostPeers.allow(.internet(host: host, port: 1)), "\(host)")
+        }
+        #expect(!preset.listeners.hostPeers.allow(.unknown))
+        let named = try load([
+            ("x.json", #"{"guest-api":{"peers":["vsock:3","10.0.2.2","0:0::1"],"socket_mode":"0660"}}"#)
+        ]).listeners
+        #expect(named.hostPeers.allow(.vsock(cid: 3, port: 1)) && !named.hostPeers.allow(.vsock(cid: 2, port: 1)))
+        #expect(named.guestAPI.mode == 0o660)
+        for host in ["10.0.2.2", "::ffff:10.0.2.2", "::1"] {
+            #expect(named.hostPeers.allow(.internet(host: host, port: 1)), "\(host)")
+        }
+        #expect(!named.hostPeers.allow(.internet(host: "10.0.2.20", port: 1)))
+        let all = try load([("x.json", #"{"guest-api":{"peers":["vsock:0xffffffff"]}}"#)]).listeners.hostPeers
+        #expect(all.allow(.vsock(cid: 77, port: 1)) && !all.allow(.internet(host: "127.0.0.1", port: 1)))
+        for wrong in ["", "2", "vsock:", "vsock:x", "tcp:1.2.3.4:5", "unix:/x", "localhost", "1.2.3.4:5"] {
+            #expect(HostPeers.Peer(wrong) == nil, "\(wrong)")
+        }
+    }
+
+    @Test("in a simulation, settings that its directory overrules are named")
+    func simulation() throws {
+        let folder = try SimulationFolder()
+        try folder.write(
+            Array(
+                #"""
+                {"default":{"port":9,"ident":"x","core":{"keys_file":"/k","data_disks":["/"],"simulator":{}}},
+                 "external":{"address":"127.0.0.1","port":80},"internal":{"socket_mode":"0660"},
+                 "guest-api":{"peers":["vsock:2"]}}
+                """#.utf8), to: "x.json")
+        for isSimulation in [true, false] {
+            let warnings = Warnings()
+            _ = try GuestSettings.load(folder.path + "/x.json", standardPaths: [], isSimulation: isSimulation) {
+                problem in
+                warnings.list.withLock { $0.append(problem.path + ": " + problem.message) }
+            }
+            guard isSimulation else {
+                #expect(warnings.all.isEmpty)
+                continue
+            }
+            let named = [
+                "default.core.keys_file", "default.core.simulator", "default.port", "external.address", "external.port",
+                "guest-api.peers", "internal.socket_mode",
+            ]
+            #expect(
+                warnings.all.sorted()
+                    == named.map {
+                        "\($0): has no effect with --simulate: sockets and files are those of its directory"
+                    })
+        }
     }
 }

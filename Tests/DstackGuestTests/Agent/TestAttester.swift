@@ -53,6 +53,7 @@ final class BenchAgent: Sendable {
     let attester: TestAttester
     let agent: GuestAgent
     let server: GuestServer
+    let bound: [HTTPBoundListener]
     let port: UInt32
 
     final class Place: Sendable {
@@ -83,13 +84,16 @@ final class BenchAgent: Sendable {
         settings.files.system = simulation.sysConfigPath
         settings.listeners.main.address = .unix(path: fixture.path + "/dstack.sock")
         settings.listeners.tappd.address = .unix(path: fixture.path + "/tappd.sock")
-        settings.listeners.guestAPI.address = .unix(path: fixture.path + "/guest.sock")
+        if case .vsock = settings.listeners.guestAPI.address {
+            settings.listeners.guestAPI.address = .unix(path: fixture.path + "/guest.sock")
+        }
         settings.listeners.external.address = .tcp(host: "127.0.0.1", port: 0)
         agent = GuestAgent(
             settings, files: try files?(simulation) ?? GuestFiles(settings.files), attester: attester, host: host,
             actions: actions, machine: machine, clock: clock)
         server = try GuestServer(agent, inherited: [])
-        port = try #require(try await server.start().compactMap(\.port).first)
+        bound = try await server.start()
+        port = try #require(bound.first { $0.name == "external" }?.port)
     }
 
     func path(_ socket: String) -> String { "\(fixture.path)/\(socket).sock" }

@@ -421,4 +421,63 @@ struct ConfigurationLayerTests {
             ])
         #expect(problems("admin_port = 1") == ["g.toml:1:1: admin_port: is the same as port"])
     }
+
+    private func problems<Value>(
+        _ files: [(name: String, text: String)], _ make: (ConfigurationReader) -> Value
+    ) throws -> [String] {
+        let directory = try TemporaryDirectory()
+        var layers: [ConfigurationLayer] = []
+        for file in files { layers.append(.file(try directory.file(file.name, file.text), format: .json)) }
+        do {
+            _ = try Configuration(layers).read(make)
+            return []
+        } catch {
+            return error.problems.map { String($0.description.dropFirst(directory.path.utf8.count + 1)) }
+        }
+    }
+
+    @Test("null for a key that restricts is a mistake in whatever layer it stands, not the end of the restriction")
+    func nulls() throws {
+        func read(_ reader: ConfigurationReader) -> Int {
+            reader.refuseNull("limit")
+            return reader.value("limit", .integer(in: 1...9), default: 5)
+                + (reader.optional("other", .boolean) == nil ? 0 : 1)
+        }
+        let refusal = "null restricts nothing: give a value, or leave the key out"
+        #expect(try problems([("a.json", #"{"limit":null}"#)], read) == ["a.json:1:10: limit: \(refusal)"])
+        #expect(
+            try problems([("a.json", #"{"limit":3}"#), ("b.json", "{\n \"limit\": null}")], read)
+                == ["b.json:2:11: limit: \(refusal)"])
+        #expect(try problems([("a.json", #"{"limit":3,"other":null}"#)], read).isEmpty)
+    }
+
+    @Test("an empty list for a key that restricts is a mistake, and so is one of nulls")
+    func emptyLists() throws {
+        func read(_ reader: ConfigurationReader) -> [Int] { reader.restriction("users", .integer(in: 0...9)) }
+        for (text, reason) in [
+            (#"{"users":[]}"#, "an empty list restricts nothing"), (#"{"users":null}"#, "null restricts nothing"),
+            (#"{"users":[null]}"#, "found null"), (#"{"users":"1"}"#, "an array"),
+        ] {
+            let found = try problems([("a.json", text)], read)
+            #expect(found.count == 1 && found[0].contains(reason), "\(text): \(found)")
+        }
+        #expect(try problems([("a.json", #"{"users":[1]}"#)], read).isEmpty)
+        #expect(try problems([("a.json", "{}")], read).isEmpty)
+    }
+
+    @Test(
+        "a file without any content is a mistake, not a configuration without settings", arguments: ["", " \n\t\r\n"])
+    func emptyFile(text: String) throws {
+        let directory = try TemporaryDirectory()
+        for format in [ConfigurationLayer.Format.toml, .json] {
+            for ifPresent in [false, true] {
+                let path = try directory.file("x", text)
+                let error = #expect(throws: ConfigurationError.self) {
+                    _ = try Configuration(.file(path, ifPresent: ifPresent, format: format))
+                }
+                #expect(error?.description.contains("the file is empty") == true)
+            }
+        }
+        _ = try Configuration(.file(directory.file("y", "# nothing yet\n"), format: .toml))
+    }
 }

@@ -1,6 +1,7 @@
 import DstackCrypto
 import DstackRPC
 import DstackRPCServer
+import Synchronization
 
 /// The services of the Unix sockets.
 extension GuestAgent {
@@ -130,10 +131,14 @@ extension GuestAgent {
         service.on(Methods.networkInfo) { [self] _, _ in try await knownHost.networkInformation() }
         service.on(Methods.listContainers) { [self] _, _ in try await knownHost.containers() }
         service.on(Methods.shutdown) { [self] _, _ in
+            // Asked again, it is under way already.
+            guard !isShuttingDown.exchange(true, ordering: .relaxed) else { return RPCEmpty() }
             // The answer goes out first: nobody would get it from a machine that is off.
-            Task { [actions] in
+            Task { [self] in
                 try? await Task.sleep(for: .milliseconds(100))
                 await actions.shutDown()
+                // One that failed can be asked for again.
+                isShuttingDown.store(false, ordering: .relaxed)
             }
             return RPCEmpty()
         }

@@ -22,6 +22,7 @@ extension GuestAgent {
 
     private func keyRequest(_ request: AgentRPC.GetKeyArgs, _ call: RPCCall) throws(RPCError) -> KeyCache.Request {
         try checkAccess(call, path: request.path)
+        try checkSigner(call, path: request.path, purpose: request.purpose)
         guard let algorithm = KeyAlgorithm(label: request.algorithm) else { throw RPCError("Unsupported algorithm") }
         return KeyCache.Request(
             derivation: .path(purpose: request.purpose), name: request.path, algorithm: algorithm)
@@ -55,6 +56,26 @@ extension GuestAgent {
             call.note(KeyAnswer.label(path))
             throw error
         }
+    }
+
+    /// Refuses the private key of Sign, and chains that make another key pass for it, to those to whom Sign is refused: the
+    /// key signs whatever its holder likes. Without rules and without ``GuestSettings/Signing/requiresContext`` Sign is
+    /// everybody's, and so is its key.
+    private func checkSigner(_ call: RPCCall, path: String, purpose: String) throws(RPCError) {
+        let isPath = AppRootKey.isMessageSigner(path: path)
+        guard isPath || AppRootKey.isMessageSigner(purpose: purpose) else { return }
+        let reason: String
+        if settings.signing.requiresContext {
+            reason = "core.signing.require_context asks for a context, which this key would sign without"
+        } else if let access = settings.access, !access.allow("Sign", call) {
+            reason = "no rule of core.access allows Sign to this process"
+        } else {
+            return
+        }
+        call.note(KeyAnswer.label(path))
+        let what =
+            isPath ? "path \"\(path)\" is that of Sign's own key" : "purpose \"\(purpose)\" is that of Sign's key"
+        throw RPCError("\(what): \(reason); use another one", status: 403)
     }
 
     private func cachedKey(_ lookup: KeyCache.Request, _ call: RPCCall) -> KeyAnswer? {
@@ -154,6 +175,8 @@ extension GuestAgent {
     func derivedTLSKey(_ request: AgentRPC.DeriveKeyArgs, _ call: RPCCall) async throws -> AgentRPC.GetTlsKeyResponse {
         call.note(KeyAnswer.label(request.path))
         try settings.access?.check(call, path: request.path)
+        // A fresh key is nobody's, and the certificate of a P-256 key says nothing of a purpose.
+        if !request.randomSeed { try checkSigner(call, path: request.path, purpose: "") }
         let order = try CertificateOrder(request, settings.certificates, now: clock.unixSeconds)
         let key = request.randomSeed ? TLSKey() : try files.keys.rootKey.tlsKey(path: request.path)
         return response(try await issuer.issue(order, key: key))

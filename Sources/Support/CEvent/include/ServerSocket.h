@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #pragma clang assume_nonnull begin
 
@@ -17,6 +18,18 @@ void dstack_server_prepare_thread(const char *name);
 
 /// A bound vsock socket, non-blocking and close-on-exec; -1 with `errno` set.
 int dstack_server_bind_vsock(uint32_t cid, uint32_t port);
+
+/// Binds a Unix socket so that its file has exactly the mode, and tells which file that is; -1 with `errno` set. Nothing is
+/// followed or looked up again by its name: what somebody else puts at the path meanwhile is not touched, and is an error
+/// (`ESTALE`).
+int dstack_server_bind_unix(int descriptor, const struct sockaddr *address, socklen_t length, const char *path,
+                            mode_t mode, dev_t *device, ino_t *inode);
+
+/// A descriptor of the process that made a connection over a Unix socket (pidfd); -1 where the kernel has none.
+///
+/// Kernels before 6.5 cannot say it themselves; there it is the process that has the number now, right after the
+/// connection was accepted.
+int dstack_server_peer_process(int descriptor, int32_t pid);
 
 /// CID and port of a vsock address. False for another family.
 bool dstack_server_vsock_address(const struct sockaddr *address, socklen_t length, uint32_t *cid, uint32_t *port);

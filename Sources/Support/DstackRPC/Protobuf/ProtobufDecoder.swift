@@ -21,7 +21,8 @@ struct ProtobufDecoder: RPCFieldVisitor {
     ) throws(DecodingFailure) -> Message {
         var message = Message()
         var decoder = ProtobufDecoder(
-            ProtobufReader(bytes), limits: limits, depth: 1, remainingElements: limits.maximumElements)
+            ProtobufReader(bytes), limits: limits, depth: 1,
+            remainingElements: min(limits.maximumElements, RPCLimits.maximumElements(in: bytes.count)))
         try decoder.fill(&message)
         return message
     }

@@ -7,10 +7,14 @@ struct QueryTree {
     /// What was given for this very name, in the order given.
     private(set) var texts: [String] = []
     private(set) var children: [(name: String, tree: QueryTree)] = []
+    /// Where the children of each name stand, once there are many: by bytes, since texts that only look alike differ.
+    private var places: [[UInt8]: Int] = [:]
 
-    /// More than any request has. Looking for a name walks over the others, so their number is bounded.
+    /// More than any request has.
     private static let maximumItems = 512
     private static let maximumDepth = 6
+    /// Up to so many children are looked through.
+    private static let fewChildren = 8
 
     init() {}
 
@@ -21,14 +25,33 @@ struct QueryTree {
         for (name, value) in items { insert(value, at: try Self.path(name)[...]) }
     }
 
-    subscript(name: String) -> QueryTree? { children.first { $0.name == name }?.tree }
+    subscript(name: String) -> QueryTree? { place(of: name).map { children[$0].tree } }
+
+    private func place(of name: String) -> Int? {
+        if children.count > Self.fewChildren { return places[Array(name.utf8)] }
+        return children.firstIndex { $0.name.utf8.elementsEqual(name.utf8) }
+    }
+
+    private mutating func add(_ name: String) -> Int {
+        children.append((name, QueryTree()))
+        if children.count == Self.fewChildren + 1 {
+            for (index, child) in children.enumerated() { note(child.name, at: index) }
+        } else if children.count > Self.fewChildren {
+            note(name, at: children.count - 1)
+        }
+        return children.count - 1
+    }
+
+    private mutating func note(_ name: String, at index: Int) {
+        let key = Array(name.utf8)
+        if places[key] == nil { places[key] = index }
+    }
 
     private mutating func insert(_ text: String, at path: ArraySlice<String>) {
         guard let name = path.first else { return texts.append(text) }
         // `list[]` is a new element each time.
-        let index = name.isEmpty ? nil : children.firstIndex { $0.name == name }
-        if index == nil { children.append((name, QueryTree())) }
-        children[index ?? children.count - 1].tree.insert(text, at: path.dropFirst())
+        let index = (name.isEmpty ? nil : place(of: name)) ?? add(name)
+        children[index].tree.insert(text, at: path.dropFirst())
     }
 
     /// `a[b][0]` is `a`, `b`, `0`.

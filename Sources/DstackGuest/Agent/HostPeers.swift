@@ -1,0 +1,63 @@
+package import DstackHTTPServer
+import DstackRPC
+import DstackRPCServer
+import Glibc
+
+/// Who is taken for the host on the guest API, which can end the machine.
+///
+/// Over vsock the kernel says where a connection comes from: the host is CID 2, and everything else is a container of
+/// this machine or another machine. Over TCP an address says little, so that none is the host's unless it is configured.
+/// A Unix socket is for those whom its permissions let in.
+package struct HostPeers: Sendable, Equatable {
+    /// One who may call.
+    package enum Peer: Sendable, Hashable {
+        /// A context identifier of vsock; `UInt32.max` for all.
+        case vsock(UInt32)
+        /// A numeric IP address.
+        case address(String)
+
+        /// - Parameter text: `vsock:2`, `vsock:0xffffffff` for all, or an IP address.
+        package init?(_ text: String) {
+            switch GuestAddress(text, port: 0) {
+            case .vsock(let cid, _) where text.hasPrefix("vsock:"): self = .vsock(cid)
+            case .tcp(let host, _) where text == host: self = .address(Self.canonical(host))
+            default: return nil
+            }
+        }
+
+        /// One text for each address: `::1` has many, and IPv4 has two where one socket listens for both.
+        fileprivate static func canonical(_ host: String) -> String {
+            let mapped = "::ffff:"
+            if host.lowercased().hasPrefix(mapped), host.contains(".") { return String(host.dropFirst(mapped.count)) }
+            var address = in6_addr()
+            guard inet_pton(AF_INET6, host, &address) == 1 else { return host }
+            return withUnsafeBytes(of: &address) { $0.map { String($0, radix: 16) }.joined(separator: ",") }
+        }
+    }
+
+    package var peers: [Peer]
+
+    /// VMADDR_CID_HOST of linux/vm_sockets.h.
+    package static let host = HostPeers([.vsock(2)])
+
+    package init(_ peers: [Peer]) { self.peers = peers }
+
+    /// Whether somebody may call.
+    package func allow(_ address: HTTPPeer.Address) -> Bool {
+        switch address {
+        case .vsock(let cid, _): peers.contains { $0 == .vsock(cid) || $0 == .vsock(.max) }
+        case .internet(let host, _): peers.contains(.address(Peer.canonical(host)))
+        case .unix: true
+        case .unknown: false
+        }
+    }
+
+    var admission: RPCRouter.Admission {
+        RPCRouter.Admission { call in
+            guard allow(call.peer.address) else {
+                throw RPCError(
+                    "\(call.peer.address) is not the host: guest-api.peers says who may call here", status: 403)
+            }
+        }
+    }
+}

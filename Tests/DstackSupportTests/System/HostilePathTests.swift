@@ -1,0 +1,63 @@
+import DstackSystem
+import Foundation
+import Glibc
+import Testing
+
+@Suite("Files in directories that others write to")
+struct HostilePathTests {
+    @Test("a lock is one process's at a time, and is a file for its owner alone")
+    func lock() throws {
+        let directory = try TemporaryDirectory()
+        do {
+            let first = try LockFile.taken(directory("lock"))
+            // Another opening of the file is another holder, as in another process.
+            #expect(try !isFree(directory("lock")))
+            _ = consume first
+        }
+        #expect(try isFree(directory("lock")))
+        var status = stat()
+        #expect(lstat(directory("lock"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+    }
+
+    @Test("a link in the place of a lock does not make or open the file that it names")
+    func links() throws {
+        let directory = try TemporaryDirectory()
+        #expect(symlink(directory("victim"), directory("lock")) == 0)
+        let error = #expect(throws: SystemError.self) { try isFree(directory("lock")) }
+        #expect(error?.code == ELOOP && error?.description.contains("symbolic link") == true)
+        #expect(!FileManager.default.fileExists(atPath: directory("victim")))
+        // Nor a second name of a file that is there.
+        try directory.file("other", "content")
+        #expect(Glibc.link(directory("other"), directory("hard")) == 0)
+        #expect(throws: SystemError.self) { try isFree(directory("hard")) }
+    }
+
+    @Test("a pipe or a directory in the place of a lock is refused at once")
+    func pipes() throws {
+        let directory = try TemporaryDirectory()
+        #expect(mkfifo(directory("pipe"), 0o600) == 0)
+        #expect(throws: SystemError.self) { try isFree(directory("pipe")) }
+        #expect(throws: SystemError.self) { try isFree(directory.path) }
+    }
+
+    private func isFree(_ path: String) throws(SystemError) -> Bool {
+        let lock = try LockFile.taken(path)
+        return lock != nil
+    }
+
+    @Test("what is appended, cut off or read in place does not go through a link")
+    func records() throws {
+        let directory = try TemporaryDirectory()
+        let victim = try directory.file("victim", "content")
+        #expect(symlink(victim, directory("log")) == 0)
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("log"), mode: .secret) }
+        #expect(throws: SystemError.self) { try File.truncate(directory("log"), to: 0) }
+        #expect(throws: SystemError.self) { _ = try File.readRegular(directory("log"), limit: 100) }
+        #expect(try File.readText(victim, limit: 100) == "content")
+        try File.truncate(victim, to: 4)
+        #expect(try File.readRegular(victim, limit: 100) == Array("cont".utf8))
+        #expect(mkfifo(directory("pipe"), 0o600) == 0)
+        #expect(throws: SystemError.self) { _ = try File.readRegular(directory("pipe"), limit: 100) }
+        #expect(throws: SystemError.self) { try File.truncate(directory("pipe"), to: 0) }
+    }
+}
