@@ -285,6 +285,27 @@ struct TDXAttesterTests {
         #expect(notices.count == 1 && notices[0].contains("RTMR2"), "\(notices)")
     }
 
+    @Test("an entry that names no register does not end the log that the agent hands out", arguments: [0, 1, 3])
+    func entriesWithoutRegister(position: Int) async throws {
+        let log = try TCGEventLog(parsing: guest.kernel.domain.ccel)
+        var changed = log
+        // Type EV_NO_ACTION with the index that fills the area elsewhere, as some firmware writes it.
+        changed.entries.insert(
+            TCGEventLog.Entry(
+                registerIndex: 0xFFFF_FFFF, type: .noAction,
+                digests: [TCGEventLog.Digest(.sha384, [UInt8](repeating: 0, count: 48))].compactMap { $0 },
+                data: Array("StartupLocality".utf8)),
+            at: position)
+        try guest.folder.write(changed.encoded, to: "CCEL")
+        let attester = try guest.attester()
+        #expect(try await attester.examine().isEmpty)
+        let attestation = try await attester.attestation(reportData: ReportData(padding: []))
+        let handedOut = try #require(attestation.eventLog)
+        let report = try #require(try attestation.parsedQuote().body.tdReport)
+        #expect(try handedOut.replay().compare(with: report.rtmrs).allSatisfy { $0.matches })
+        #expect(handedOut.events.count >= log.entries.count)
+    }
+
     @Test("no changed firmware's log traps; what is handed out is what was parsed")
     func mutatedBootLogs() async throws {
         let good = guest.kernel.domain.ccel
