@@ -57,8 +57,9 @@ enum Main {
             log.warn("setting without effect", ["setting": "\(problem)"])
         }
         if !isSimulation, arguments.has(compose) || arguments.has(port) {
+            let name = arguments.has(compose) ? "app-compose" : "external-port"
             throw CommandFailure(
-                .wrongRequest, "--\(arguments.has(compose) ? "app-compose" : "external-port"): only a simulation has it",
+                .wrongRequest, "--\(name): only a simulation has it",
                 hint: "add --simulate DIR, or say it in the file of --config")
         }
         let service: GuestService
