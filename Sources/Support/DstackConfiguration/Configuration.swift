@@ -90,7 +90,7 @@ package struct ConfigurationLayer: Sendable {
 
     /// A file of at most 1 MiB, and not empty.
     ///
-    /// - Parameter ifPresent: whether it may be missing, or empty. Any other reason not to read it is an error all the same.
+    /// - Parameter ifPresent: whether it may be missing. Any other reason not to read it is an error all the same.
     package static func file(
         _ path: String, ifPresent: Bool = false, format: Format = .toml
     ) -> ConfigurationLayer {
@@ -128,21 +128,14 @@ package struct ConfigurationLayer: Sendable {
                     ConfigurationProblem(origin: nil, path: "", message: "the configuration cannot be used: \(error)")
                 ])
             }
-            // Every setting in it, the restrictions among them, would silently be the default. /dev/null is said on purpose.
-            guard !bytes.isEmpty || ifPresent || path == "/dev/null" else {
+            let origin = ConfigurationOrigin(source: path, isDocument: true)
+            // A file that lost its content, by a disk that was full or a template that failed, would lift what it set, the
+            // restrictions among it. /dev/null is said on purpose.
+            guard path == "/dev/null" || bytes.contains(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) else {
                 throw ConfigurationError([
                     ConfigurationProblem(
                         origin: nil, path: "",
                         message: "the configuration cannot be used: \(path) is empty; leave it out for the defaults")
-                ])
-            }
-            let origin = ConfigurationOrigin(source: path, isDocument: true)
-            // A file that lost its content, by a disk that was full or a template that failed, would lift what it set.
-            guard bytes.contains(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) else {
-                throw ConfigurationError([
-                    ConfigurationProblem(
-                        origin: origin, path: "",
-                        message: "the file is empty: write a setting or a comment into it, or remove it")
                 ])
             }
             switch format {

@@ -202,7 +202,7 @@ struct AgentSettingsTests {
             (#"{"internal":{"socket_mode":null}}"#, "null restricts nothing"),
             (#"{"guest-api":{"peers":[]}}"#, "an empty list restricts nothing"),
             (#"{"guest-api":{"peers":null}}"#, "null restricts nothing"),
-            (#"{"guest-api":{"peers":["host"]}}"#, "vsock:CID or an IP address"), ("", "the file is empty"),
+            (#"{"guest-api":{"peers":["host"]}}"#, "vsock:CID or an IP address"), ("", "is empty"),
             (#"{"default":{"core":{"audit":"loud"}}}"#, "one of"), (#"{"default":[]}"#, "a table"), ("[]", "an object"),
             ("{", "not JSON"), (#"{"default":{"core":{"simulator":{"quote_file":"q"}}}}"#, "event log beside it"),
             (#"{"default":{"core":{"simulator":{"mock_attestation_seed":"00"}}}}"#, "32 bytes"),

@@ -475,7 +475,7 @@ struct ConfigurationLayerTests {
                 let error = #expect(throws: ConfigurationError.self) {
                     _ = try Configuration(.file(path, ifPresent: ifPresent, format: format))
                 }
-                #expect(error?.description.contains("the file is empty") == true)
+                #expect(error?.description.contains("is empty") == true)
             }
         }
         _ = try Configuration(.file(directory.file("y", "# nothing yet\n"), format: .toml))
