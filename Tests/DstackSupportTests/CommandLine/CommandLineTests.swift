@@ -182,7 +182,8 @@ struct CommandLineTests {
         let file = Positional(required: .file, "")
         let directory = try TemporaryDirectory()
         let path = try directory.file("q", "abc")
-        func run(_ words: String...) async -> (DstackSystem.ExitStatus, String, String) {
+        func run(_ words: String...) async -> (DstackSystem.ExitStatus, String, String) { await run(words) }
+        func run(_ words: [String]) async -> (DstackSystem.ExitStatus, String, String) {
             let (output, errors) = (MemorySink(), MemorySink())
             let command = Command("read", "", examples: [""], arguments: [quote, log, file, Flag.json]) {
                 arguments, console in
@@ -203,6 +204,12 @@ struct CommandLineTests {
         #expect(await run("--quote", path, path) == (.done, "3 0 3\n", ""))
         #expect(await run("--quote", path, "--event-log", path, path) == (.done, "3 3 3\n", ""))
         #expect(await run("--quote", "-", path) == (.done, "2 0 3\n", ""))
+        // An empty file is not an option that was left out.
+        let empty = try directory.file("empty", "")
+        for words in [["--quote", empty, path], ["--quote", path, "--event-log", empty, path], ["--quote", path, empty]] {
+            let refusal = await run(words)
+            #expect(refusal.0 == .wrongRequest && refusal.1.isEmpty && refusal.2.contains("is empty"), "\(words)")
+        }
         #expect(await run("--quote", path, "-") == (.done, "3 0 2\n", ""))
         let twice = await run("--quote", "-", "-")
         #expect(twice.0 == .wrongRequest)

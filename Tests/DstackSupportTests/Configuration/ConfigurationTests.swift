@@ -381,6 +381,11 @@ struct ConfigurationLayerTests {
         let large = try directory.file("large.toml", "#" + String(repeating: "x", count: 1 << 20))
         #expect(throws: ConfigurationError.self) { try Configuration(.file(large, ifPresent: true)) }
         #expect(throws: ConfigurationError.self) { try Configuration(.file(directory.path, ifPresent: true)) }
+        // One that was named and is empty would put every restriction in it back to its default.
+        let empty = try directory.file("empty.toml", "")
+        let refusal = #expect(throws: ConfigurationError.self) { try Configuration(.file(empty)) }
+        #expect(refusal?.description.contains("is empty") == true)
+        #expect(try Configuration(.file(empty, ifPresent: true), .file("/dev/null")).files == [empty, "/dev/null"])
     }
 
     @Test("a missing key is missing in the file, whatever other layers there are")
