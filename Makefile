@@ -1,6 +1,7 @@
 # make demo    set up, build, start an application with a simulated TEE, and verify it as a stranger would
 # make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form)
 # make lint    formatting and the rules of the house
+# make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations and the full differential run
 # make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
 # make build   release builds of all programs, into .build/release
@@ -13,7 +14,7 @@ FLAGS := $(if $(STRICT),-Xswiftc -warnings-as-errors -Xcc -Werror -Xcxx -Werror)
 SEED ?= 1
 COUNT ?= 100000
 
-.PHONY: demo test lint fuzz bench build man setup setup-test commit clean
+.PHONY: demo test soak lint fuzz bench build man setup setup-test commit clean
 
 setup:
 	@Scripts/setup build
@@ -35,6 +36,10 @@ test: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
 	Scripts/check-products
 	$(SWIFT) test --skip-build --no-parallel $(FLAGS)
+
+soak: setup-test commit
+	$(SWIFT) build --build-tests $(FLAGS)
+	DSTACK_SOAK=1 $(SWIFT) test --skip-build --no-parallel --filter SoakTests $(FLAGS)
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Examples

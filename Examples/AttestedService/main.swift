@@ -32,6 +32,7 @@ do {
         observer: { event in
             switch event {
             case .handshakeFailed(let peer, let reason): complain("no TLS with \(peer): \(reason)")
+            case .handshakeFailuresLeftOut(let count): complain("no TLS with \(count) others either")
             case .evidenceFailed(let peer, let reason): complain("no evidence for \(peer): \(reason)")
             case .renewed(let notAfter): complain("the certificate was renewed; it holds until \(notAfter) (Unix time)")
             case .renewalFailed(let reason): complain("the certificate could not be renewed: \(reason)")

@@ -1,6 +1,7 @@
 public import DstackAttestation
 import DstackHTTP
 import DstackHTTPServer
+import DstackSystem
 
 extension AttestedHTTPServer {
     /// Where a server listens, whom it lets in, and its bounds.
@@ -30,7 +31,9 @@ extension AttestedHTTPServer {
         public var clients = Clients.notAsked
         /// The largest body of a request.
         public var maximumBodyByteCount = 1 << 20
-        /// Connections at once. One more makes room by closing the one that has been idle longest.
+        /// Connections at once. One more takes the place of one that wastes its own: that sends or takes too slowly, or asks
+        /// for nothing; of the address that has most of these. The limit of the process's descriptors is raised for
+        /// them, and no more than half of it is used.
         public var maximumConnections = 4096
         /// How long the handler may take, and the making of evidence.
         public var requestTimeout = Duration.seconds(60)
@@ -51,8 +54,11 @@ extension AttestedHTTPServer {
 
     /// What a server does beside answering.
     public enum Event: Sendable {
-        /// A handshake failed; the reason tells of a client's evidence, too.
+        /// A handshake failed; the reason tells of a client's evidence, too. After the first twenty at most one a second is
+        /// told of, since anybody can have as many as he likes.
         case handshakeFailed(peer: String, reason: String)
+        /// So many more handshakes failed than were told of.
+        case handshakeFailuresLeftOut(count: Int)
         /// Evidence about a connection could not be made.
         case evidenceFailed(peer: String, reason: String)
         /// New connections have a new certificate.
@@ -69,12 +75,19 @@ extension AttestedHTTPServer.Configuration {
         var http = HTTPServerConfiguration(
             listeners: [HTTPListener(name, .tcp(host: host, port: port), tls: tls(identity))])
         http.limits.maximumBodyBytes = maximumBodyByteCount
-        http.limits.maximumConnections = maximumConnections
+        let descriptors = Int(clamping: DescriptorLimit.raise())
+        http.limits.maximumConnections = min(maximumConnections, max(16, descriptors / 2))
+        http.bodyLimit = { head, _ in head.path == SessionEvidence.path ? SessionWitness.maximumBodyBytes : .max }
         http.limits.handlerTimeout = requestTimeout
         guard let observer else { return http }
+        let reports = LimitedReports()
         http.observer = { event in
             guard case .handshakeFailed(_, let peer, let reason) = event else { return }
-            observer(.handshakeFailed(peer: "\(peer)", reason: reason))
+            reports.add("handshake") {
+                observer(.handshakeFailed(peer: "\(peer)", reason: reason))
+            } sum: {
+                observer(.handshakeFailuresLeftOut(count: $0))
+            }
         }
         return http
     }

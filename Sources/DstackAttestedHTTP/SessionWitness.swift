@@ -25,6 +25,9 @@ final class SessionWitness: Sendable {
         maximumAtOnce = max(1, configuration.maximumEvidenceAtOnce)
     }
 
+    /// A nonce in hexadecimal, and room for what clients add.
+    static let maximumBodyBytes = 4 << 10
+
     static func refusal(_ status: Int, _ reason: String) -> HTTPServerResponse {
         .json(SessionEvidence.failure(reason), status: status)
     }

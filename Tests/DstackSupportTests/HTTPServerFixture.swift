@@ -48,6 +48,7 @@ final class HTTPServerFixture: Sendable {
         configuration.limits.bodyTimeout = .seconds(300)
         configuration.limits.idleTimeout = .seconds(300)
         configuration.limits.handshakeTimeout = .seconds(60)
+        configuration.limits.minimumBytesPerSecond = 0
         change(&configuration)
         server = HTTPServer(configuration, immediate: immediate, handler: handler)
         bound = try await server.start()

@@ -13,7 +13,7 @@ final class AuditLog: Sendable {
         let status: Int
     }
 
-    private struct Repetition {
+    private struct Repetition: Sendable {
         let key: Key
         var since: ContinuousClock.Instant
         var count = 0
@@ -52,10 +52,12 @@ final class AuditLog: Sendable {
     private let state = Mutex(State())
     private let level: GuestSettings.Audit
     private let log: Log
+    private let refusals: LimitedLog
 
     init(_ level: GuestSettings.Audit, log: Log = Log("guest.audit")) {
         self.level = level
         self.log = log
+        refusals = LimitedLog(log)
     }
 
     /// Whether a method hands out secrets, or changes something that cannot be taken back.
@@ -94,13 +96,17 @@ final class AuditLog: Sendable {
             return counted
         }
         guard let due else { return }
-        log.info(
-            "call",
-            [
-                "method": outcome.call.method, "path_hash": outcome.call.noted, "listener": outcome.call.listener,
-                "peer": "\(outcome.call.peer.address)", "status": outcome.status, "latency": due.longest,
-                "calls": due.count, "error": outcome.error,
-            ])
+        // Each process that is refused is another one to whoever starts them, and its line as good as the one before.
+        guard outcome.status != 403 else { return refusals.info("call", Self.fields(outcome, due)) }
+        log.info("call", Self.fields(outcome, due))
+    }
+
+    private static func fields(_ outcome: RPCOutcome, _ due: Repetition) -> Log.Fields {
+        [
+            "method": outcome.call.method, "path_hash": outcome.call.noted, "listener": outcome.call.listener,
+            "peer": "\(outcome.call.peer.address)", "status": outcome.status, "latency": due.longest,
+            "calls": due.count, "error": outcome.error,
+        ]
     }
 
     /// Each connection of a client has another port, and is no other client for that.

@@ -1,77 +1,69 @@
-import DstackHTTP
-import DstackHTTPClient
 import DstackHTTPServer
-import DstackRPC
 import DstackSystem
+import Glibc
 import Synchronization
 
-/// Asks an agent over its own sockets, as its clients do.
+/// Finds out whether an agent lives: its sockets are where clients look for them, and its servers answer.
+///
+/// Nothing here takes a place, a descriptor or a thread that strangers could have filled.
 final class GuestProbes: Sendable {
-    private struct Probe: Sendable {
-        let name: String
-        let client: HTTPClient
-        let url: String
+    private struct Subject {
+        let inner: HTTPServer
+        let outer: HTTPServer
+        /// Of the Unix sockets that the agent made.
+        let files: [(name: String, path: String)]
     }
 
-    private let probes = Mutex<[Probe]>([])
+    private let subject = Mutex<Subject?>(nil)
+    /// Whether the public port still owes an answer.
+    private let isPublicPortAsked = Mutex(false)
 
-    /// - Parameter bound: where the listeners ended up, in the same order.
-    func prepare(_ listeners: [HTTPListener], _ bound: [HTTPBoundListener]) {
-        var found: [Probe] = []
-        for (listener, place) in zip(listeners, bound) {
-            let transport: HTTPClientConfiguration.Transport
-            var authority = "localhost"
-            switch listener.endpoint {
-            case .unix(let path, _): transport = .unix(path: path)
-            case .descriptor(let descriptor):
-                guard let path = GuestListeners.path(of: descriptor) else { continue }
-                transport = .unix(path: path)
-            case .tcp(let host, _):
-                guard let port = place.port else { continue }
-                transport = .network
-                authority = Self.authority(host, port)
-            // A vsock cannot be reached from the machine that it belongs to.
-            case .vsock: continue
+    private static let log = Log("guest.probe")
+
+    func prepare(_ inner: HTTPServer, _ outer: HTTPServer, _ listeners: [HTTPListener]) {
+        let files = listeners.compactMap { listener -> (String, String)? in
+            guard case .unix(let path, _) = listener.endpoint, listener.name != GuestListeners.Name.external else {
+                return nil
             }
-            let path =
-                switch listener.name {
-                case GuestListeners.Name.main: "/Version"
-                case GuestListeners.Name.tappd: "/prpc/Tappd.Version"
-                // All that it has depends on other parts of the machine, whose failures a restart does not mend.
-                case GuestListeners.Name.guestAPI: ""
-                default: "/prpc/Worker.Version"
-                }
-            guard !path.isEmpty else { continue }
-            var configuration = HTTPClientConfiguration(transport: transport)
-            configuration.proxy = .none
-            configuration.userAgent = "dstack-guest-agent/watchdog"
-            found.append(
-                Probe(name: listener.name, client: HTTPClient(configuration), url: "http://\(authority)\(path)"))
+            return (listener.name, path)
         }
-        probes.withLock { $0 = found }
+        subject.withLock { $0 = Subject(inner: inner, outer: outer, files: files) }
     }
 
-    /// Where a server that listens at every address is reached from here.
-    private static func authority(_ host: String, _ port: UInt32) -> String {
-        switch host {
-        case "0.0.0.0": "127.0.0.1:\(port)"
-        case "::": "[::1]:\(port)"
-        default: host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    func run(_ answer: @escaping @Sendable (GuestError?) -> Void) {
+        guard let subject = subject.withLock({ $0 }) else {
+            return answer(Self.failure("agent", "it does not listen yet"))
         }
-    }
-
-    func run() async throws {
-        for probe in probes.withLock({ $0 }) {
-            let limits = HTTPClientLimits(
-                maximumBodyBytes: 1 << 20, connectTimeout: .seconds(2), totalTimeout: .seconds(4))
-            var request = HTTPRequest(.get, probe.url, limits: limits)
-            // On a connection of its own: whether new ones are accepted is part of the question.
-            request.mayBeRepeated = false
-            let response = try await probe.client.send(request)
-            guard response.isSuccess else {
-                throw GuestError(
-                    .systemUnavailable, subject: probe.name, reason: "it answers with status \(response.status)")
+        lookAtPublicPort(subject.outer)
+        for (name, path) in subject.files {
+            var status = stat()
+            guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
+                return answer(Self.failure(name, "there is no socket at \(path) any more"))
             }
         }
+        subject.inner.probe("/Version", on: GuestListeners.Name.main) { response in
+            guard let response else { return answer(Self.failure(GuestListeners.Name.main, "it has stopped")) }
+            guard (200..<300).contains(response.status) else {
+                return answer(
+                    Self.failure(GuestListeners.Name.main, "it answers with status \(response.status)"))
+            }
+            answer(nil)
+        }
+    }
+
+    /// For the log alone: strangers must not be able to have the agent ended.
+    private func lookAtPublicPort(_ server: HTTPServer) {
+        let isOwed = isPublicPortAsked.withLock { asked in
+            defer { asked = true }
+            return asked
+        }
+        guard !isOwed else { return Self.log.warn("the public port has not answered since the agent asked it last") }
+        server.probe("/prpc/Worker.Version", on: GuestListeners.Name.external) { [weak self] _ in
+            self?.isPublicPortAsked.withLock { $0 = false }
+        }
+    }
+
+    private static func failure(_ subject: String, _ reason: String) -> GuestError {
+        GuestError(.systemUnavailable, subject: subject, reason: reason)
     }
 }

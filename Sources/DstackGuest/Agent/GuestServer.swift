@@ -1,14 +1,12 @@
 import DstackHTTP
-import DstackHTTPClient
 package import DstackHTTPServer
-import DstackRPC
-import DstackRPCServer
 import DstackSystem
 
 /// Serves an agent on its sockets.
 ///
 /// The application and the host have a server of their own: whatever strangers do on the public port, neither threads nor
-/// places for connections go to them.
+/// places for connections go to them. Their requests run on threads of their own, which stand back where the machine is
+/// busy.
 package final class GuestServer: Sendable {
     private let agent: GuestAgent
     private let inner: HTTPServer
@@ -44,35 +42,40 @@ package final class GuestServer: Sendable {
         let (own, open) = (all.filter { !isPublic($0) }, all.filter(isPublic))
         listeners = own + open
         let routers = GuestRouters(agent, pages: pages)
-        func server(_ listeners: [HTTPListener], _ limits: HTTPServerLimits) -> HTTPServer {
-            HTTPServer(
-                HTTPServerConfiguration(
-                    listeners: listeners, limits: limits, observer: Self.observe, refusal: routers.refusal),
-                immediate: routers.immediate, handler: routers.respond)
+        func server(
+            _ listeners: [HTTPListener], _ limits: HTTPServerLimits, on threads: HandlerThreads? = nil
+        ) -> HTTPServer {
+            var configuration = HTTPServerConfiguration(
+                listeners: listeners, limits: limits, observer: Self.observe, refusal: routers.refusal)
+            configuration.threads = threads
+            return HTTPServer(configuration, immediate: routers.immediate, handler: routers.respond)
         }
-        inner = server(own, Self.limits(routers))
-        outer = server(open, Self.publicLimits(routers))
+        let descriptors = Int(clamping: DescriptorLimit.raise())
+        inner = server(own, Self.limits(routers, descriptors))
+        outer = server(open, Self.publicLimits(descriptors), on: .standingBack)
         probes = GuestProbes()
     }
 
     /// Containers keep connections open and do nothing with them; there is room for many.
-    private static func limits(_ routers: GuestRouters) -> HTTPServerLimits {
+    private static func limits(_ routers: GuestRouters, _ descriptors: Int) -> HTTPServerLimits {
         var limits = HTTPServerLimits()
         limits.maximumBodyBytes = routers.maximumBodyBytes
-        limits.maximumConnections = 16_384
+        limits.maximumConnections = min(16_384, descriptors / 2)
         return limits
     }
 
-    /// Strangers get less of everything: their questions are short, and they should come to the point.
-    private static func publicLimits(_ routers: GuestRouters) -> HTTPServerLimits {
+    /// Strangers get less of everything: their questions are short (the longest is a call's name and a few bytes), and they
+    /// should come to the point. Where the system gives few descriptors, most are the application's.
+    private static func publicLimits(_ descriptors: Int) -> HTTPServerLimits {
         var limits = HTTPServerLimits()
-        limits.maximumBodyBytes = routers.maximumBodyBytes
-        limits.maximumBufferedBodyBytes = 32 << 20
-        limits.maximumConnections = 2_048
+        limits.maximumBodyBytes = 16 << 10
+        limits.maximumBufferedBodyBytes = 4 << 20
+        limits.maximumConnections = min(2_048, descriptors / 4)
         limits.maximumRequestsInFlight = 256
         limits.headerTimeout = .seconds(10)
         limits.bodyTimeout = .seconds(20)
         limits.idleTimeout = .seconds(30)
+        limits.writeTimeout = .seconds(15)
         return limits
     }
 
@@ -87,7 +90,7 @@ package final class GuestServer: Sendable {
             await inner.stop(within: .zero)
             throw error
         }
-        probes.prepare(listeners, bound)
+        probes.prepare(inner, outer, listeners)
         agent.warmUp()
         return bound
     }
@@ -99,10 +102,19 @@ package final class GuestServer: Sendable {
         await outside
     }
 
-    /// Whether calls over every socket are answered, for a watchdog: a process that runs but does not answer is no use.
+    /// Whether calls of the application would be answered, for a watchdog: a process that runs but does not answer is no
+    /// use. The public port plays no part: strangers can fill it, and must not decide about the agent's life.
     ///
-    /// - Throws: naming the first socket that did not answer.
-    package func probe() async throws { try await probes.run() }
+    /// - Parameter answer: told what does not answer; nil if all do. It is called once, or not at all where the agent stands
+    ///   still.
+    package func probe(_ answer: @escaping @Sendable (GuestError?) -> Void) { probes.run(answer) }
+
+    /// As ``probe(_:)``.
+    package func probe() async throws(GuestError) {
+        if let error = await withCheckedContinuation({ continuation in probe { continuation.resume(returning: $0) } }) {
+            throw error
+        }
+    }
 
     /// Of the application's and the host's sockets.
     package var statistics: HTTPServerStatistics { inner.statistics }
@@ -110,6 +122,8 @@ package final class GuestServer: Sendable {
     package var publicStatistics: HTTPServerStatistics { outer.statistics }
 
     private static let log = Log("guest.server")
+    /// For what strangers cause.
+    private static let limited = LimitedLog(log)
 
     private static let observe: @Sendable (HTTPServerEvent) -> Void = { event in
         switch event {
@@ -121,113 +135,11 @@ package final class GuestServer: Sendable {
                     "status": status,
                 ])
         case .refused(let listener, let peer, let refusal):
-            log.info("refused", ["listener": listener, "peer": "\(peer)", "reason": refusal.reason])
-        case .overloaded(let listener): log.warn("too many connections", ["listener": listener])
+            limited.info("refused", ["listener": listener, "peer": "\(peer)", "reason": refusal.reason])
+        case .overloaded(let listener): limited.warn("too many connections", ["listener": listener])
         case .acceptFailed(let listener, let reason):
-            log.error("cannot accept connections", ["listener": listener, "reason": reason])
-        case .handshakeFailed, .invalidResponse: log.error("unexpected event", ["event": "\(event)"])
-        }
-    }
-}
-
-/// Which service answers what on which socket.
-struct GuestRouters: Sendable {
-    private let unix: RPCRouter
-    private let external: RPCRouter
-    private let guestAPI: RPCRouter
-    private let pages: (any GuestPages)?
-    private let externalHeaders: HTTPHeaders
-    private let headers: HTTPHeaders
-
-    init(_ agent: GuestAgent, pages: (any GuestPages)?) {
-        self.pages = pages
-        let headers: HTTPHeaders = [
-            "Server": agent.settings.ident, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN",
-            "Permissions-Policy": "interest-cohort=()",
-        ]
-        self.headers = headers
-        var externalHeaders = headers
-        externalHeaders.add("X-App-Version", agent.version.header)
-        self.externalHeaders = externalHeaders
-        let audit = AuditLog(agent.settings.audit)
-        let observer: (@Sendable (RPCOutcome) -> Void)? =
-            agent.settings.audit == .off ? nil : { @Sendable in audit.note($0) }
-        unix = Self.router(headers, observer) { Self.mountUnix(agent, on: &$0) }
-        external = Self.router(externalHeaders, observer) { router in
-            router.mount(agent.workerService, at: "/prpc")
-            router.mount(agent.workerService, at: "/prpc/v0", unknownMethodStatus: 404)
-            router.mount(agent.workerServiceV1, at: "/prpc/v1", unknownMethodStatus: 404)
-        }
-        guestAPI = Self.router(headers, observer) {
-            $0.mount(agent.guestAPIService, at: "/api", admission: agent.settings.listeners.hostPeers.admission)
-        }
-    }
-
-    private static func router(
-        _ headers: HTTPHeaders, _ observer: (@Sendable (RPCOutcome) -> Void)?, _ mount: (inout RPCRouter) -> Void
-    ) -> RPCRouter {
-        var router = RPCRouter()
-        router.headers = headers
-        router.observer = observer
-        mount(&router)
-        return router
-    }
-
-    /// Both sockets have all of both services, each at the paths that its clients use: what upstream answers with 404 is
-    /// answered here, and nothing that it answers is answered otherwise.
-    private static func mountUnix(_ agent: GuestAgent, on router: inout RPCRouter) {
-        let admission = agent.settings.access?.admission
-        let (main, tappd) = ([GuestListeners.Name.main], [GuestListeners.Name.tappd])
-        let (guest, older, newer) = (agent.guestService, agent.tappdService, agent.guestServiceV1)
-        router.mount(guest, at: "/", on: main, admission: admission)
-        router.mount(guest, at: "/prpc", on: main, admission: admission)
-        router.mount(older, at: "/prpc", on: tappd, admission: admission)
-        router.mount(older, at: "/", on: tappd, admission: admission)
-        router.mount(guest, at: "/prpc", on: tappd, admission: admission)
-        router.mount(guest, at: "/v0", on: main, unknownMethodStatus: 404, admission: admission)
-        router.mount(newer, at: "/v1", on: main, unknownMethodStatus: 404, admission: admission)
-    }
-
-    var maximumBodyBytes: Int {
-        max(unix.maximumBodyBytes, external.maximumBodyBytes, guestAPI.maximumBodyBytes)
-    }
-
-    var immediate: @Sendable (HTTPServerRequest) -> HTTPServerResponse? {
-        { router(of: $0).immediate($0) }
-    }
-
-    var respond: @Sendable (HTTPServerRequest) async -> HTTPServerResponse {
-        { request in
-            guard request.listener == GuestListeners.Name.external, let pages else {
-                return await router(of: request).respond(to: request)
-            }
-            if let answer = await external.answer(request) { return answer }
-            guard !request.path.hasPrefix("/prpc/"), var page = await pages.answer(request) else {
-                return await external.respond(to: request)
-            }
-            for field in externalHeaders.fields where !page.headers.contains(field.name) {
-                page.headers.add(field.name, field.value)
-            }
-            return page
-        }
-    }
-
-    /// What never became a request is answered in the form that every client can read.
-    var refusal: @Sendable (HTTPRefusal) -> HTTPServerResponse {
-        { refusal in
-            let error =
-                refusal.status == 413 ? RPCError.payloadTooLarge : RPCError(refusal.reason, status: refusal.status)
-            var headers = headers
-            headers.add("Content-Type", RPCEncoding.json.contentType)
-            return HTTPServerResponse(refusal.status, headers: headers, body: error.body(as: .json))
-        }
-    }
-
-    private func router(of request: HTTPServerRequest) -> RPCRouter {
-        switch request.listener {
-        case GuestListeners.Name.external: external
-        case GuestListeners.Name.guestAPI: guestAPI
-        default: unix
+            limited.error("cannot accept connections", ["listener": listener, "reason": reason])
+        case .handshakeFailed, .invalidResponse: limited.error("unexpected event", ["event": "\(event)"])
         }
     }
 }

@@ -37,13 +37,12 @@ package struct GuestService: Sendable {
     ///
     /// - Parameters:
     ///   - notifier: is told when the agent is ready and, with `watchdog`, that it is alive.
-    ///   - watchdog: whether signs of life depend on answers over the agent's own sockets.
+    ///   - watchdog: whether signs of life depend on the agent's answers.
     ///   - whenListening: told where.
     package func run(
         until signals: AsyncStream<Signal>, notifier: ServiceNotifier = .init(), watchdog: Bool = false,
         whenListening: ([HTTPBoundListener]) -> Void
     ) async throws {
-        DescriptorLimit.raise()
         let bound = try await server.start()
         whenListening(bound)
         notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
@@ -69,15 +68,11 @@ package struct GuestService: Sendable {
     /// again, which mends what asking again does not.
     private func keepAlive(_ notifier: ServiceNotifier, probing: Bool) async {
         guard probing else { return await notifier.keepAlive() }
-        guard let interval = notifier.watchdogInterval, notifier.isActive else { return }
-        while !Task.isCancelled {
-            do {
-                try await server.probe()
-                notifier.watchdog()
-            } catch {
-                Self.log.error("the agent does not answer itself", ["error": "\(error)"])
+        await notifier.keepAlive { [server] answer in
+            server.probe { error in
+                if let error { Self.log.error("the agent does not answer itself", ["error": "\(error)"]) }
+                answer(error == nil)
             }
-            try? await Task.sleep(for: max(.seconds(1), interval / 2))
         }
     }
 }

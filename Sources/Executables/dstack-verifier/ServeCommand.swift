@@ -25,6 +25,8 @@ enum ServeCommand {
     ) { arguments, console in try await serve(arguments.path(config), console) }
 
     private static let log = Log("verifier")
+    /// For what strangers cause.
+    private static let limited = LimitedLog(log)
 
     /// Serves until it is asked to end.
     static func serve(_ path: String?, _ console: Console) async throws -> ExitStatus {
@@ -34,8 +36,7 @@ enum ServeCommand {
 
         let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
         let server = HTTPServer(
-            HTTPServerConfiguration(
-                listeners: listeners(configuration), limits: configuration.limits, observer: observe),
+            http(configuration),
             // Health is answered also while all handlers are busy.
             immediate: { $0.method == .get && $0.path == "/health" ? .json(VerifierService.health) : nil },
             handler: routes(service).respond)
@@ -58,6 +59,18 @@ enum ServeCommand {
         return .done
     }
 
+    private static func http(_ configuration: VerifierConfiguration) -> HTTPServerConfiguration {
+        var http = HTTPServerConfiguration(
+            listeners: listeners(configuration), limits: configuration.limits, observer: observe)
+        // What comes in beyond is for the process's own files and connections.
+        let descriptors = Int(clamping: DescriptorLimit.raise())
+        http.limits.maximumConnections = min(http.limits.maximumConnections, max(16, descriptors / 2))
+        http.bodyLimit = { head, _ in head.path == "/verify" ? .max : 4 << 10 }
+        // Signals and signs of life do not wait behind requests.
+        http.threads = .apart
+        return http
+    }
+
     private static func listeners(_ configuration: VerifierConfiguration) -> [HTTPListener] {
         let inherited = SocketActivation.descriptors()
         guard inherited.isEmpty else { return inherited.map { HTTPListener("http", .descriptor($0)) } }
@@ -70,9 +83,7 @@ enum ServeCommand {
         routes.on(.post, "/verify") { request in
             let answer = await service.value.answer(toBody: request.body)
             if let response = answer.response {
-                log.info(
-                    "verified",
-                    ["peer": "\(request.peer.address)", "valid": response.isValid, "reason": response.reason ?? ""])
+                note(response, of: request.peer.address)
             }
             var response = HTTPServerResponse.json(answer.json, status: answer.status)
             if let seconds = answer.retryAfter { response.headers.add("Retry-After", "\(seconds)") }
@@ -81,16 +92,23 @@ enum ServeCommand {
         return routes
     }
 
+    /// A yes takes genuine evidence; a no can be had for a few bytes.
+    private static func note(_ response: VerifierResponse, of peer: HTTPPeer.Address) {
+        guard !response.isValid else { return log.info("verified", ["peer": "\(peer)", "valid": true, "reason": ""]) }
+        let reason = response.reason ?? ""
+        limited.info("verified", ["peer": "\(peer)", "valid": false, "reason": reason])
+    }
+
     @Sendable
     private static func observe(_ event: HTTPServerEvent) {
         switch event {
         case .answered(_, let peer, let method, let path, let status):
             log.debug(
                 "answered", ["peer": "\(peer)", "method": method.rawValue, "path": path, "status": status])
-        case .refused(_, let peer, let refusal): log.info("refused", ["peer": "\(peer)", "reason": "\(refusal)"])
-        case .overloaded: log.warn("too many connections")
-        case .acceptFailed(_, let reason): log.error("cannot accept connections", ["reason": reason])
-        case .handshakeFailed, .invalidResponse: log.error("unexpected event", ["event": "\(event)"])
+        case .refused(_, let peer, let refusal): limited.info("refused", ["peer": "\(peer)", "reason": refusal.reason])
+        case .overloaded: limited.warn("too many connections")
+        case .acceptFailed(_, let reason): limited.error("cannot accept connections", ["reason": reason])
+        case .handshakeFailed, .invalidResponse: limited.error("unexpected event", ["event": "\(event)"])
         }
     }
 

@@ -1,8 +1,8 @@
+#define _GNU_SOURCE
 #include "EventLoop.h"
 
 #include <errno.h>
 #include <event2/event.h>
-#include <event2/listener.h>
 #include <stdlib.h>
 
 // libevent calls back with a descriptor and flags that the context knows already. One allocation holds the event and
@@ -66,24 +66,32 @@ bool dstack_event_remove(struct event *event) { return event_del(event) == 0; }
 
 void dstack_event_trigger(struct event *event) { event_active(event, EV_READ, 0); }
 
+// So many connections are taken in one go, before those that are there get their turn: a crowd that keeps connecting must
+// not keep the loop to itself.
+#define ACCEPTS_PER_TURN 64
+
 struct dstack_listener {
-    struct evconnlistener *listener;
+    struct event *event;
     dstack_accept_callback accepted;
     dstack_event_callback failed;
     void *context;
 };
 
-static void on_accept(struct evconnlistener *unused, evutil_socket_t descriptor, struct sockaddr *address, int length,
-                      void *argument) {
-    (void)unused;
+static void on_connection(evutil_socket_t descriptor, short what, void *argument) {
+    (void)what;
     struct dstack_listener *listener = argument;
-    listener->accepted(listener->context, descriptor, address, length);
-}
-
-static void on_accept_failure(struct evconnlistener *unused, void *argument) {
-    (void)unused;
-    struct dstack_listener *listener = argument;
-    listener->failed(listener->context);
+    for (int count = 0; count < ACCEPTS_PER_TURN; count++) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        int accepted = accept4(descriptor, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accepted >= 0) {
+            listener->accepted(listener->context, accepted, (struct sockaddr *)&address, (int)length);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return;
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            return listener->failed(listener->context);
+        }
+    }
 }
 
 struct dstack_listener *dstack_listener_new(struct event_base *loop, int descriptor, dstack_accept_callback accepted,
@@ -91,25 +99,24 @@ struct dstack_listener *dstack_listener_new(struct event_base *loop, int descrip
     struct dstack_listener *listener = malloc(sizeof *listener);
     if (!listener) return NULL;
     *listener = (struct dstack_listener){NULL, accepted, failed, context};
-    // A backlog of 0 says that the socket listens already.
-    listener->listener = evconnlistener_new(loop, on_accept, listener, LEV_OPT_CLOSE_ON_EXEC, 0, descriptor);
-    if (!listener->listener) {
+    listener->event = event_new(loop, descriptor, EV_READ | EV_PERSIST, on_connection, listener);
+    if (!listener->event || event_add(listener->event, NULL) != 0) {
+        if (listener->event) event_free(listener->event);
         free(listener);
         return NULL;
     }
-    evconnlistener_set_error_cb(listener->listener, on_accept_failure);
     return listener;
 }
 
 void dstack_listener_free(struct dstack_listener *listener) {
-    evconnlistener_free(listener->listener);
+    event_free(listener->event);
     free(listener);
 }
 
 void dstack_listener_set_enabled(struct dstack_listener *listener, bool enabled) {
     if (enabled) {
-        evconnlistener_enable(listener->listener);
+        event_add(listener->event, NULL);
     } else {
-        evconnlistener_disable(listener->listener);
+        event_del(listener->event);
     }
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,11 +16,13 @@
 
 int dstack_server_open_wake(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-void dstack_server_prepare_thread(const char *name) {
+void dstack_server_prepare_thread(const char *name, int niceness) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     pthread_setname_np(pthread_self(), name);
+    // On Linux this is a thread's own, and 0 names the calling one. Where it cannot be had, the thread is as all others.
+    if (niceness != 0) setpriority(PRIO_PROCESS, 0, niceness);
 }
 
 int dstack_server_bind_vsock(uint32_t cid, uint32_t port) {

@@ -10,6 +10,23 @@
 // More certificates than this in one chain have no honest use.
 #define MAXIMUM_CHAIN 16
 
+// What one call may take from the socket. OpenSSL reads a record in two steps, and goes on by itself over records that
+// carry no data (key updates, refused renegotiations, warnings, empty records): without this bound, a client that sends
+// nothing else would keep one call, and with it the loop, for ever.
+#define READS_PER_CALL 16
+
+// What a connection may send beside its data after the handshake: so many bytes, and so many for each byte of data. A record
+// of a single byte takes up to 64; a key update takes 27.
+#define FREE_OVERHEAD (16 << 10)
+#define OVERHEAD_PER_BYTE 64
+
+/// What came over a connection's socket since its handshake, and how much of it was data.
+struct meter {
+    unsigned reads_left;
+    uint64_t received;
+    uint64_t data;
+};
+
 struct client_check {
     bool checks_chain;
     dstack_tls_verify verify;
@@ -17,14 +34,39 @@ struct client_check {
 };
 
 static int check_index = -1;
+static int meter_index = -1;
 
 static void release_check(void *parent, void *data, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) {
     (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
     free(data);
 }
 
-__attribute__((constructor)) static void make_check_index(void) {
+static void release_meter(void *parent, void *data, CRYPTO_EX_DATA *ad, int index, long argl, void *argp) {
+    (void)parent, (void)ad, (void)index, (void)argl, (void)argp;
+    free(data);
+}
+
+__attribute__((constructor)) static void make_indices(void) {
     check_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL_CTX, 0, NULL, NULL, NULL, release_check);
+    meter_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_SSL, 0, NULL, NULL, NULL, release_meter);
+}
+
+/// Counts what is read from the socket, and lets it look empty when a call has read enough.
+static long count_reads(BIO *socket, int operation, const char *bytes, size_t length, int argi, long argl, int result,
+                        size_t *processed) {
+    (void)bytes, (void)length, (void)argi, (void)argl;
+    struct meter *meter = (struct meter *)BIO_get_callback_arg(socket);
+    if (operation == BIO_CB_READ) {
+        if (meter->reads_left == 0) {
+            BIO_clear_retry_flags(socket);
+            BIO_set_retry_read(socket);
+            return -1;
+        }
+        meter->reads_left--;
+    } else if (operation == (BIO_CB_READ | BIO_CB_RETURN) && result > 0 && processed) {
+        meter->received += *processed;
+    }
+    return result;
 }
 
 void dstack_tls_last_error(char *error, size_t error_size) {
@@ -77,14 +119,14 @@ static bool use_key(SSL_CTX *server, BIO *pem) {
     return used;
 }
 
-SSL_CTX *dstack_tls_server_new(const void *chain, size_t chain_count, const void *key, size_t key_count, char *error,
-                               size_t error_size) {
+SSL_CTX *dstack_tls_server_new(const void *chain, size_t chain_count, const void *key, size_t key_count,
+                               const char *suites, char *error, size_t error_size) {
     ERR_clear_error();
     SSL_CTX *server = SSL_CTX_new(TLS_server_method());
     BIO *chain_text = BIO_new_mem_buf(chain, (int)chain_count);
     BIO *key_text = BIO_new_mem_buf(key, (int)key_count);
     bool made = server && chain_text && key_text && use_chain(server, chain_text) && use_key(server, key_text) &&
-                SSL_CTX_set_min_proto_version(server, TLS1_2_VERSION) == 1;
+                SSL_CTX_set_min_proto_version(server, TLS1_2_VERSION) == 1 && SSL_CTX_set_cipher_list(server, suites) == 1;
     BIO_free(chain_text);
     BIO_free(key_text);
     if (!made) {
@@ -179,11 +221,21 @@ void dstack_tls_server_free(SSL_CTX *server) { SSL_CTX_free(server); }
 SSL *dstack_tls_accept(SSL_CTX *server, int descriptor) {
     ERR_clear_error();
     SSL *connection = SSL_new(server);
-    if (connection && SSL_set_fd(connection, descriptor) != 1) {
+    if (!connection) return NULL;
+    struct meter *meter = calloc(1, sizeof *meter);
+    if (!meter || meter_index < 0 || SSL_set_ex_data(connection, meter_index, meter) != 1) {
+        free(meter);
         SSL_free(connection);
-        connection = NULL;
+        return NULL;
     }
-    if (connection) SSL_set_accept_state(connection);
+    if (SSL_set_fd(connection, descriptor) != 1) {
+        SSL_free(connection);
+        return NULL;
+    }
+    BIO *socket = SSL_get_rbio(connection);
+    BIO_set_callback_arg(socket, (char *)meter);
+    BIO_set_callback_ex(socket, count_reads);
+    SSL_set_accept_state(connection);
     return connection;
 }
 
@@ -198,14 +250,21 @@ static long explain(SSL *connection, int result) {
 
 long dstack_tls_handshake(SSL *connection) {
     ERR_clear_error();
+    struct meter *meter = SSL_get_ex_data(connection, meter_index);
+    meter->reads_left = READS_PER_CALL;
     int result = SSL_do_handshake(connection);
+    meter->received = 0;
     return result == 1 ? 1 : explain(connection, result);
 }
 
 long dstack_tls_read(SSL *connection, void *buffer, size_t count) {
     ERR_clear_error();
     size_t done = 0;
+    struct meter *meter = SSL_get_ex_data(connection, meter_index);
+    meter->reads_left = READS_PER_CALL;
     int result = SSL_read_ex(connection, buffer, count, &done);
+    meter->data += done;
+    if (meter->received > FREE_OVERHEAD + meter->data * (1 + OVERHEAD_PER_BYTE)) return DSTACK_TLS_FAILED;
     return result == 1 ? (long)done : explain(connection, result);
 }
 

@@ -181,6 +181,7 @@ final class Transfer {
     private func prepareTLS(_ settings: TransferSettings, _ options: inout TransferOptions) {
         let trust = settings.configuration.trust
         options.set(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
+        options.set(CURLOPT_SSL_CIPHER_LIST, TLSSuites.tls12)
         // A resumed session would skip the verifier.
         options.set(CURLOPT_SSL_SESSIONID_CACHE, 0)
         options.set(CURLOPT_SSL_VERIFYHOST, trust.checksHost ? 2 : 0)

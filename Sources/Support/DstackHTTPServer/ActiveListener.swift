@@ -86,6 +86,8 @@ final class ActiveListener {
     /// Out of descriptors or memory: the waiting connection stays ready, so trying again at once would spin.
     private func pause() {
         let reason = String(cString: strerror(errno))
+        // Without descriptors nobody could come any more, so those that waste theirs go.
+        if errno == EMFILE { _ = loop.makeRoom() }
         if let handle { dstack_listener_set_enabled(handle, false) }
         resumesAt = MonotonicClock.now + 200_000_000
         loop.setTicking(true)

@@ -1,4 +1,5 @@
 import CEvent
+import DstackHTTP
 import Glibc
 
 /// The bytes of one connection, with or without TLS, non-blocking. Lives on the loop's thread.
@@ -126,7 +127,8 @@ final class ActiveTLS {
             var made: OpaquePointer?
             settings.withPrivateKey { key in
                 guard made == nil, let chainStart = chain.baseAddress, let keyStart = key.baseAddress else { return }
-                made = dstack_tls_server_new(chainStart, chain.count, keyStart, key.count, &reason, reason.count)
+                made = dstack_tls_server_new(
+                    chainStart, chain.count, keyStart, key.count, TLSSuites.tls12, &reason, reason.count)
             }
             return made
         }

@@ -75,4 +75,7 @@ package struct HTTPRefusal: Error, Sendable, Equatable {
         self.status = status
         self.reason = reason
     }
+
+    static func bodyTooLarge(_ limit: Int) -> HTTPRefusal { HTTPRefusal(413, "the body is over \(limit) bytes") }
+    static let tooMuchAtOnce = HTTPRefusal(503, "too much is being received at once")
 }

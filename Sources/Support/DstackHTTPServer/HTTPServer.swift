@@ -67,5 +67,22 @@ package final class HTTPServer: Sendable {
         if let error { throw error }
     }
 
+    /// Has the server answer a GET that comes over no connection: its thread and a handler must do their part, and nothing
+    /// that clients can fill (places, requests under way, descriptors, threads of their own) plays any.
+    ///
+    /// - Parameters:
+    ///   - listener: the name of the one that the request seems to come in by.
+    ///   - answer: gets the handler's answer; nil where the server is not running.
+    package func probe(
+        _ path: String, on listener: String, _ answer: @escaping @Sendable (HTTPServerResponse?) -> Void
+    ) {
+        let head = HTTPRequestHead(
+            .init(
+                method: .get, path: path, query: nil, version: .http11, headers: [:], host: nil, framing: .none,
+                keepsAlive: false, expectsContinue: false))
+        let request = HTTPServerRequest(head: head, body: [], listener: listener, peer: HTTPPeer(address: .unknown))
+        core.mailbox.post(.probe(request, answer))
+    }
+
     package var statistics: HTTPServerStatistics { core.counters.snapshot }
 }

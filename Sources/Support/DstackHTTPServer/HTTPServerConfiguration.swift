@@ -9,6 +9,11 @@ package struct HTTPServerConfiguration: Sendable {
     /// Makes the answer to a request that is refused before it reaches a handler, on the loop's thread; nil for its
     /// reason as text. The connection closes whatever it says.
     package var refusal: (@Sendable (HTTPRefusal) -> HTTPServerResponse)?
+    /// The largest body that a request with this head may have, by where it came in; asked before any of it is read, on the
+    /// loop's thread. Nil, and whatever is over it, for ``HTTPServerLimits/maximumBodyBytes``.
+    package var bodyLimit: (@Sendable (HTTPRequestHead, _ listener: String) -> Int)?
+    /// Where handlers run; nil for the threads that all tasks of the process share.
+    package var threads: HandlerThreads?
 
     package init(
         listeners: [HTTPListener], limits: HTTPServerLimits = .init(),
@@ -29,7 +34,8 @@ package struct HTTPServerLimits: Sendable, Hashable {
     package var maximumBodyBytes = 1 << 20
     /// Over all connections: the parts of request bodies that are held. What would exceed it is answered with 503.
     package var maximumBufferedBodyBytes = 256 << 20
-    /// One more makes room by closing the connection that has been idle longest, or is closed itself.
+    /// One more takes the place of one that wastes its own (``PlaceEviction``); it is turned away only where all are being
+    /// served.
     package var maximumConnections = 4096
     /// Requests with a handler at once; what comes beyond is answered with 503.
     package var maximumRequestsInFlight = 1024
@@ -38,6 +44,9 @@ package struct HTTPServerLimits: Sendable, Hashable {
     package var headerTimeout = Duration.seconds(15)
     /// From the end of the header to the end of the body.
     package var bodyTimeout = Duration.seconds(60)
+    /// A body of which less comes for five seconds is refused, long before its time; one that is behind goes first where
+    /// places or memory are short.
+    package var minimumBytesPerSecond = 1024
     /// Between a response and the first byte of the next request.
     package var idleTimeout = Duration.seconds(75)
     /// How long a client may take nothing of what is sent to it.

@@ -8,9 +8,11 @@ final class ServerCounters: Sendable {
     private let bufferedBodyBytes = Atomic<Int>(0)
     private let answeredRequests = Atomic<Int>(0)
     private let refusedRequests = Atomic<Int>(0)
+    private let evictedConnections = Atomic<Int>(0)
 
     func noteAccepted() { acceptedConnections.add(1, ordering: .relaxed) }
     func noteAnswered() { answeredRequests.add(1, ordering: .relaxed) }
+    func noteEvicted(_ count: Int) { evictedConnections.add(count, ordering: .relaxed) }
     func noteRefused() { refusedRequests.add(1, ordering: .relaxed) }
     func setConnections(_ count: Int) { connections.store(count, ordering: .relaxed) }
     func setBufferedBodyBytes(_ count: Int) { bufferedBodyBytes.store(count, ordering: .relaxed) }
@@ -23,7 +25,8 @@ final class ServerCounters: Sendable {
             requestsInFlight: requestsInFlight.load(ordering: .relaxed),
             bufferedBodyBytes: bufferedBodyBytes.load(ordering: .relaxed),
             answeredRequests: answeredRequests.load(ordering: .relaxed),
-            refusedRequests: refusedRequests.load(ordering: .relaxed))
+            refusedRequests: refusedRequests.load(ordering: .relaxed),
+            evictedConnections: evictedConnections.load(ordering: .relaxed))
     }
 }
 
@@ -39,4 +42,6 @@ package struct HTTPServerStatistics: Sendable, Hashable {
     package let answeredRequests: Int
     /// Refused before they reached a handler: malformed, too large, too slow, too many.
     package let refusedRequests: Int
+    /// Closed so that others could have their places.
+    package let evictedConnections: Int
 }

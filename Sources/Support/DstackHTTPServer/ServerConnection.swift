@@ -31,11 +31,15 @@ final class ServerConnection {
     let channel: ByteChannel
     let tls: ActiveTLS?
     private(set) var peer: HTTPPeer
+    let holder: PlaceHolder
 
     var phase: Phase
     /// When ``expire(_:)`` is due, on the monotonic clock.
     var deadline: UInt64
-    private(set) var idleSince: UInt64?
+    /// When it began to be idle, to send the head, to send the body.
+    private(set) var since: UInt64
+    /// Of the body that is being received.
+    private(set) var pace = BodyPace()
 
     private var parser: HTTPRequestParser
     /// Input that was read but not used yet.
@@ -50,7 +54,8 @@ final class ServerConnection {
     var requestNumber: UInt64 = 0
     private(set) var head: HTTPRequestHead?
     private var body: [UInt8] = []
-    private var heldBodyBytes = 0
+    private var bodyLimit = Int.max
+    private(set) var heldBodyBytes = 0
     var task: Task<Void, Never>?
 
     // Of its response
@@ -64,6 +69,8 @@ final class ServerConnection {
     var streamContinuation: CheckedContinuation<Bool, Never>?
     /// How often the connection's exporter was asked for.
     private var sessionCount = 0
+    /// What was read of it to no use, while it lingers.
+    private var discardedBytes = 0
     /// The client sends nothing more; it may still read.
     private(set) var peerEnded = false
 
@@ -71,6 +78,8 @@ final class ServerConnection {
     /// Pipelined requests handled in one go, before other connections get their turn.
     private static let maximumRun = 32
     static let lingerNanoseconds: UInt64 = 2_000_000_000
+    /// Of what a refused client still sends; enough for most to come to its end and read why.
+    private static let maximumDiscardedBytes = 1 << 20
 
     /// Takes the descriptor over, also where it fails (memory).
     init?(
@@ -81,6 +90,7 @@ final class ServerConnection {
         self.slot = slot
         self.number = number
         self.peer = HTTPPeer(address: peer, process: listener.process(of: descriptor, peer))
+        holder = PlaceHolder(peer)
         listenerName = listener.name
         tls = listener.tls
         let session = tls?.accept(descriptor)
@@ -94,7 +104,7 @@ final class ServerConnection {
         phase = tls == nil ? .idle : .handshaking
         let now = MonotonicClock.now
         deadline = now &+ (tls == nil ? limits.headerTimeout : limits.handshakeTimeout).wholeNanoseconds
-        idleSince = now
+        since = now
         if tls != nil, session == nil { return nil }
         let context = Unmanaged.passUnretained(self).toOpaque()
         readEvent = loop.makeEvent(DSTACK_EVENT_READ, descriptor, context) { ServerConnection.at($0).readable() }
@@ -130,7 +140,6 @@ final class ServerConnection {
         streamContinuation?.resume(returning: false)
         streamContinuation = nil
         releaseBody()
-        idleSince = nil
         loop.remove(self)
     }
 
@@ -145,7 +154,7 @@ final class ServerConnection {
     func expire(_ now: UInt64) {
         switch phase {
         case .receivingHead: refuse(HTTPRefusal(408, "the header took too long"))
-        case .receivingBody: refuse(HTTPRefusal(408, "the body took too long"))
+        case .receivingBody: continueBody(now)
         case .handling:
             task?.cancel()
             task = nil
@@ -158,6 +167,42 @@ final class ServerConnection {
     }
 
     func setDeadline(_ duration: Duration) { deadline = MonotonicClock.now &+ duration.wholeNanoseconds }
+
+    private func beginPhase(_ limit: Duration) {
+        since = MonotonicClock.now
+        deadline = since &+ limit.wholeNanoseconds
+    }
+
+    /// What it is to lose if places are short; nil while it is being served.
+    func evictionCandidate(_ now: UInt64) -> EvictionCandidate? {
+        func candidate(_ late: Int64, _ usual: EvictionCandidate.Rank = .young) -> EvictionCandidate {
+            EvictionCandidate(
+                slot: slot, holder: holder, rank: late > BodyPace.patience ? .slow : usual, lateness: late)
+        }
+        let elapsed = Int64(clamping: now) - Int64(clamping: since)
+        switch phase {
+        case .handshaking: return candidate(elapsed)
+        case .receivingHead: return candidate(elapsed - pace.worth(pending.count, loop.limits))
+        case .receivingBody: return candidate(pace.lateness(now, body.count, loop.limits))
+        case .idle:
+            guard pending.isEmpty else { return nil }
+            guard requestNumber > 0 else { return candidate(elapsed) }
+            // One that has just been answered may be about to ask.
+            let rank = elapsed > 250_000_000 ? EvictionCandidate.Rank.idle : .young
+            return EvictionCandidate(slot: slot, holder: holder, rank: rank, lateness: elapsed)
+        case .lingering: return EvictionCandidate(slot: slot, holder: holder, rank: .slow, lateness: elapsed)
+        case .responding, .streaming:
+            let usual = phase == .streaming ? EvictionCandidate.Rank.streaming : .young
+            if deadline == .max {
+                return phase == .streaming
+                    ? EvictionCandidate(slot: slot, holder: holder, rank: .streaming, lateness: elapsed) : nil
+            }
+            // Set when it stopped taking.
+            let limit = Int64(clamping: loop.limits.writeTimeout.wholeNanoseconds)
+            return candidate(limit - (Int64(clamping: deadline) - Int64(clamping: now)), usual)
+        case .handling, .closed: return nil
+        }
+    }
 
     // MARK: Input
 
@@ -195,8 +240,7 @@ final class ServerConnection {
         case .bytes:
             peer = HTTPPeer(address: peer.address, tls: channel.clientTLS, process: peer.process)
             phase = .idle
-            idleSince = MonotonicClock.now
-            setDeadline(loop.limits.headerTimeout)
+            beginPhase(loop.limits.headerTimeout)
             setWriting(false)
             setReading(true)
             receive()
@@ -291,8 +335,7 @@ final class ServerConnection {
 
     private func beginHead() {
         phase = .receivingHead
-        idleSince = nil
-        setDeadline(loop.limits.headerTimeout)
+        beginPhase(loop.limits.headerTimeout)
     }
 
     private func beginBody(_ head: HTTPRequestHead, bodyFollows: Bool) {
@@ -300,18 +343,33 @@ final class ServerConnection {
         phase = .receivingBody
         closesAfterResponse = !head.keepsAlive || loop.isStopping
         guard head.framing != .none else { return }
-        setDeadline(loop.limits.bodyTimeout)
-        if case .length(let length) = head.framing { body.reserveCapacity(min(length, 64 << 10)) }
+        bodyLimit = loop.core.configuration.bodyLimit?(head, listenerName) ?? .max
+        if case .length(let length) = head.framing {
+            guard length <= bodyLimit else { return refuse(.bodyTooLarge(bodyLimit)) }
+            body.reserveCapacity(min(length, 64 << 10))
+        }
+        since = MonotonicClock.now
+        deadline = pace.begin(since, loop.limits)
         if head.expectsContinue, !bodyFollows {
             output.append(HTTPResponseEncoder.continueHead)
             flush()
         }
     }
 
-    private func append(_ part: UnsafeBufferPointer<UInt8>) {
-        guard loop.bufferedBodyBytes <= loop.limits.maximumBufferedBodyBytes - part.count else {
-            return refuse(HTTPRefusal(503, "too much is being received at once"))
+    /// Whether a body that is not complete yet comes fast enough.
+    private func continueBody(_ now: UInt64) {
+        guard let next = pace.next(now, since, body.count, loop.limits) else {
+            return refuse(HTTPRefusal(408, "the body took too long"))
         }
+        deadline = next
+    }
+
+    private func append(_ part: UnsafeBufferPointer<UInt8>) {
+        guard part.count <= bodyLimit - body.count else { return refuse(.bodyTooLarge(bodyLimit)) }
+        guard
+            loop.bufferedBodyBytes <= loop.limits.maximumBufferedBodyBytes - part.count
+                || loop.makeRoomForBody(part.count, of: self)
+        else { return refuse(.tooMuchAtOnce) }
         heldBodyBytes += part.count
         loop.bufferedBodyBytes += part.count
         body.append(contentsOf: part)
@@ -326,7 +384,9 @@ final class ServerConnection {
     /// Reads what the client still sends, so that it can read what was said before the connection closes.
     private func discard() {
         switch channel.read(into: loop.scratch) {
-        case .bytes: break
+        case .bytes(let count):
+            discardedBytes += count
+            if discardedBytes >= Self.maximumDiscardedBytes { setReading(false) }
         case .blocked(let untilReadable): if !untilReadable { close() }
         case .ended, .failed: close()
         }
@@ -367,8 +427,7 @@ final class ServerConnection {
         releaseBody()
         if closesAfterResponse { return finishConnection() }
         phase = .idle
-        idleSince = MonotonicClock.now
-        setDeadline(loop.limits.idleTimeout)
+        beginPhase(loop.limits.idleTimeout)
     }
 
     /// After a response that did not go out within ``use(_:)``: goes on with what came in the meantime.
@@ -392,7 +451,8 @@ final class ServerConnection {
         channel.endWriting()
         phase = .lingering
         pending = []
-        deadline = MonotonicClock.now &+ Self.lingerNanoseconds
+        since = MonotonicClock.now
+        deadline = since &+ Self.lingerNanoseconds
         setReading(true)
     }
 }

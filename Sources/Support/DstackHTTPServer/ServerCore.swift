@@ -109,17 +109,26 @@ final class ServerCore: Sendable {
     // MARK: Tasks
 
     func startHandler(_ request: HTTPServerRequest, _ exchange: ExchangeID) -> Task<Void, Never> {
-        Task {
-            let response = await handler(request)
-            mailbox.post(.response(exchange, response))
-            if case .stream(let produce) = response.body, request.method != .head {
-                await run(produce, exchange)
-            }
+        guard let threads = configuration.threads else { return Task { await handle(request, exchange) } }
+        return Task(executorPreference: threads) { [self] in await handle(request, exchange) }
+    }
+
+    private func handle(_ request: HTTPServerRequest, _ exchange: ExchangeID) async {
+        let response = await handler(request)
+        mailbox.post(.response(exchange, response))
+        if case .stream(let produce) = response.body, request.method != .head {
+            await run(produce, exchange)
         }
     }
 
+    /// Not on the threads of ``HTTPServerConfiguration/threads``, which are what others may fill.
+    func startProbe(_ request: HTTPServerRequest, _ answer: @escaping @Sendable (HTTPServerResponse?) -> Void) {
+        Task { answer(await handler(request)) }
+    }
+
     func startProducer(_ produce: @escaping Producer, _ exchange: ExchangeID) -> Task<Void, Never> {
-        Task { await run(produce, exchange) }
+        guard let threads = configuration.threads else { return Task { await run(produce, exchange) } }
+        return Task(executorPreference: threads) { [self] in await run(produce, exchange) }
     }
 
     private func run(_ produce: Producer, _ exchange: ExchangeID) async {

@@ -39,7 +39,7 @@ final class ServerLoop {
     private static let scratchBytes = 64 << 10
 
     init(_ core: ServerCore) throws(HTTPServerError) {
-        dstack_server_prepare_thread("http-server")
+        dstack_server_prepare_thread("http-server", core.configuration.threads?.niceness ?? 0)
         guard core.mailbox.descriptor >= 0, let base = dstack_loop_new() else {
             throw HTTPServerError(.system, "server", "no event loop: \(String(cString: strerror(errno)))")
         }
@@ -100,7 +100,7 @@ final class ServerLoop {
         core.counters.noteAccepted()
         if connectionCount >= max(1, limits.maximumConnections) {
             report(.overloaded(listener: listener.name))
-            guard closeLongestIdle() else { return turnAway(descriptor, listener) }
+            guard makeRoom() else { return turnAway(descriptor, listener) }
         }
         connectionNumber += 1
         let slot = freeSlots.popLast() ?? connections.count
@@ -131,19 +131,37 @@ final class ServerLoop {
         stopIfDone()
     }
 
-    /// Makes room for a new connection at the cost of one that asks for nothing.
-    private func closeLongestIdle() -> Bool {
-        // One that has just come may be about to ask.
-        var oldest = MonotonicClock.now &- 250_000_000
-        var found: ServerConnection?
-        for case let connection? in connections {
-            if let since = connection.idleSince, since < oldest {
-                oldest = since
-                found = connection
-            }
+    /// Makes room for a new connection at the cost of those that waste theirs.
+    func makeRoom() -> Bool {
+        let now = MonotonicClock.now
+        let victims = PlaceEviction.victims(of: connections.compactMap { $0?.evictionCandidate(now) })
+        for slot in victims { connections[slot]?.close() }
+        core.counters.noteEvicted(victims.count)
+        return !victims.isEmpty
+    }
+
+    /// Makes room in the memory for bodies at the cost of those that come too slowly: of the address that holds most, the
+    /// latest first.
+    func makeRoomForBody(_ count: Int, of asker: ServerConnection) -> Bool {
+        let now = MonotonicClock.now
+        var slow = connections.compactMap { connection -> (ServerConnection, Int64)? in
+            guard let connection, connection !== asker, connection.heldBodyBytes > 0,
+                case .receivingBody = connection.phase, let candidate = connection.evictionCandidate(now),
+                candidate.rank == .slow
+            else { return nil }
+            return (connection, candidate.lateness)
         }
-        found?.close()
-        return found != nil
+        var held: [PlaceHolder: Int] = [:]
+        for (connection, _) in slow { held[connection.holder, default: 0] += connection.heldBodyBytes }
+        slow.sort {
+            let (left, right) = (held[$0.0.holder, default: 0], held[$1.0.holder, default: 0])
+            return left != right ? left > right : $0.1 > $1.1
+        }
+        for (connection, _) in slow where bufferedBodyBytes > limits.maximumBufferedBodyBytes - count {
+            connection.releaseBody()
+            connection.refuse(.tooMuchAtOnce)
+        }
+        return bufferedBodyBytes <= limits.maximumBufferedBodyBytes - count
     }
 
     private func turnAway(_ descriptor: Int32, _ listener: ActiveListener) {
@@ -177,6 +195,7 @@ final class ServerLoop {
                     returning: connection(of: exchange)?.session(label, limit: limit) ?? .unavailable)
             case .replaceIdentity(let name, let tls, let continuation):
                 continuation.resume(returning: replaceTLS(tls, of: name))
+            case .probe(let request, let answer): core.startProbe(request, answer)
             case .stop(let deadline): stop(deadline)
             }
         }

@@ -19,6 +19,8 @@ final class ServerMailbox: Sendable {
         case bodyEnd(ExchangeID, isComplete: Bool)
         case session(ExchangeID, String, limit: Int, CheckedContinuation<HTTPTLSSession.Answer, Never>)
         case replaceIdentity(listener: String, HTTPServerTLS, CheckedContinuation<HTTPServerError?, Never>)
+        /// A request that comes over no connection; see ``HTTPServer/probe(_:_:)``.
+        case probe(HTTPServerRequest, @Sendable (HTTPServerResponse?) -> Void)
         /// Finish what is under way, but end at this moment of the monotonic clock (nanoseconds).
         case stop(deadline: UInt64)
     }
@@ -75,6 +77,7 @@ final class ServerMailbox: Sendable {
         case .session(_, _, _, let continuation): continuation.resume(returning: .unavailable)
         case .replaceIdentity(let name, _, let continuation):
             continuation.resume(returning: HTTPServerError(.state, name, "the server is not running"))
+        case .probe(_, let answer): answer(nil)
         case .response, .bodyEnd, .stop: break
         }
     }

@@ -1,3 +1,4 @@
+package import DstackHTTPServer
 package import DstackRPC
 import Synchronization
 
@@ -6,14 +7,18 @@ package enum RPCDeadline {
     /// Returns what the body returns, or throws as soon as the time is over or the task is cancelled. The body is
     /// cancelled then, but not waited for: one that does not listen must not hold up the answer.
     ///
-    /// - Parameter error: what is thrown when the time is over; nil for a general one with status 504.
+    /// - Parameters:
+    ///   - error: what is thrown when the time is over; nil for a general one with status 504.
+    ///   - threads: where the body runs; nil for the threads that all tasks share.
     package static func run<Value: Sendable>(
-        within limit: Duration, orThrow error: RPCError? = nil, _ body: @escaping @Sendable () async throws -> Value
+        within limit: Duration, orThrow error: RPCError? = nil, on threads: HandlerThreads? = nil,
+        _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         let race = Race<Value>()
-        let work = Task {
+        let run = { @Sendable in
             do { race.end(.success(try await body())) } catch { race.end(.failure(error)) }
         }
+        let work = if let threads { Task(executorPreference: threads, operation: run) } else { Task(operation: run) }
         let timer = DeadlineTimer.shared.add(after: limit) {
             race.end(.failure(error ?? RPCError("the call took longer than \(limit)", status: 504)))
             work.cancel()

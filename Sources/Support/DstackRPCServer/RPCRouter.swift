@@ -84,6 +84,9 @@ package struct RPCRouter: Sendable {
     /// Told of every call, on the task or thread that answers it: it must be quick.
     package var observer: (@Sendable (RPCOutcome) -> Void)?
 
+    /// Where methods with a deadline run: the server's own threads, if it has any (``HTTPServerConfiguration/threads``).
+    package var threads: HandlerThreads?
+
     private var jsonHeaders = Self.headers([:], .json)
     private var protobufHeaders = Self.headers([:], .protobuf)
 
@@ -183,7 +186,7 @@ package struct RPCRouter: Sendable {
         _ method: RPCMethodHandler, _ payload: RPCPayload, _ call: RPCCall
     ) async throws -> [UInt8] {
         guard let timeout = method.limits.timeout else { return try await method.handler(payload, call) }
-        return try await RPCDeadline.run(within: timeout) { try await method.handler(payload, call) }
+        return try await RPCDeadline.run(within: timeout, on: threads) { try await method.handler(payload, call) }
     }
 
     private func isCallable(_ request: HTTPServerRequest) -> Bool {

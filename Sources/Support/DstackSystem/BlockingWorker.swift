@@ -70,7 +70,7 @@ package final class BlockingWorker: Sendable {
 }
 
 /// What the thread sees of a call.
-private protocol QueuedJob: Sendable {
+protocol QueuedJob: Sendable {
     /// Makes the call, unless nobody waits for it any more.
     func perform()
     /// Answers a call that will never be made.
@@ -163,7 +163,7 @@ private final class WorkerJob<Value: Sendable>: QueuedJob {
 
 /// The calls that wait, and the thread that makes them. The thread keeps the queue alive, so that the worker's end is
 /// what ends it.
-private final class WorkQueue: Sendable {
+final class WorkQueue: Sendable {
     private struct State {
         var jobs: [any QueuedJob] = []
         var hasThread = false

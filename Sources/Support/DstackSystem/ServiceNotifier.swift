@@ -3,12 +3,14 @@ import Glibc
 /// Tells systemd how a service fares (`sd_notify(3)`, `Type=notify`); does nothing where no one asks.
 package struct ServiceNotifier: Sendable {
     private let socket: String?
+    private let channel: NotifyChannel?
     /// Within which time systemd wants to hear ``keepAlive()`` (`WatchdogSec=`); nil where it does not.
     package let watchdogInterval: Duration?
 
     /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     package init(environment: Environment = .process) {
         socket = environment["NOTIFY_SOCKET"].flatMap { $0.hasPrefix("/") || $0.hasPrefix("@") ? $0 : nil }
+        channel = socket.flatMap { NotifyChannel($0) }
         let isMeant = environment["WATCHDOG_PID"].map { $0 == "\(getpid())" } ?? true
         let microseconds = environment["WATCHDOG_USEC"].flatMap { Int64($0) } ?? 0
         watchdogInterval = isMeant && microseconds > 0 ? .microseconds(microseconds) : nil
@@ -37,25 +39,49 @@ package struct ServiceNotifier: Sendable {
     package func watchdog() { send("WATCHDOG=1") }
 
     /// Signs of life, twice as often as asked for, until the task is cancelled.
-    package func keepAlive() async {
+    ///
+    /// They come from a thread of their own: whatever fills the threads that tasks share does not silence them.
+    ///
+    /// - Parameter probe: finds out whether there is life, and calls back with the answer, from wherever it likes. One that
+    ///   has not called back is waited for, and not asked again before. It must not depend on anything that strangers can
+    ///   fill.
+    package func keepAlive(probe: @escaping ServiceWatchdog.Probe = { $0(true) }) async {
         guard let watchdogInterval, isActive else { return }
-        while !Task.isCancelled {
-            watchdog()
-            try? await Task.sleep(for: watchdogInterval / 2)
+        let asking = ServiceWatchdog(every: watchdogInterval / 2, probe) { [self] in watchdog() }
+        await withTaskCancellationHandler {
+            await asking.run()
+        } onCancel: {
+            asking.stop()
         }
     }
 
     /// A service does not fail because its manager cannot be told; systemd notices by its own timeouts.
-    private func send(_ text: String) {
-        guard let path = socket, var address = UnixAddress(notifyPath: path) else { return }
+    private func send(_ text: String) { channel?.send(text) }
+}
+
+/// The socket that the service manager is told by. Opened once, so that telling it takes no descriptor when there may be none
+/// left.
+private final class NotifyChannel: Sendable {
+    private let descriptor: FileDescriptor
+    private let address: UnixAddress
+
+    init?(_ path: String) {
+        guard let address = UnixAddress(notifyPath: path) else { return nil }
         let number = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        guard number >= 0 else { return }
-        let descriptor = FileDescriptor(owning: number, name: path)
+        guard number >= 0 else { return nil }
+        descriptor = FileDescriptor(owning: number, name: path)
+        self.address = address
+    }
+
+    func send(_ text: String) {
         let bytes = Array(text.utf8)
+        var address = address
         _ = withUnsafePointer(to: &address.storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
                 retryingInterrupts {
-                    sendto(descriptor.number, bytes, bytes.count, Int32(MSG_NOSIGNAL), pointer, address.length)
+                    sendto(
+                        descriptor.number, bytes, bytes.count, Int32(MSG_NOSIGNAL), pointer,
+                        address.length)
                 }
             }
         }
@@ -63,7 +89,7 @@ package struct ServiceNotifier: Sendable {
 }
 
 /// The address of a Unix socket by path, or by name in the abstract space, where `@` stands for the leading NUL byte.
-private struct UnixAddress {
+private struct UnixAddress: Sendable {
     var storage = sockaddr_un()
     let length: socklen_t
 

@@ -1,6 +1,8 @@
 import DstackCrypto
 import DstackEncoding
 import DstackGuest
+import DstackHTTP
+import DstackHTTPClient
 import DstackHTTPServer
 import DstackSystem
 import Foundation
@@ -145,17 +147,15 @@ struct AgentListenerTests {
         #expect(mode(bench.path("dstack")) == nil)
     }
 
-    @Test("strangers who take all places on the public port take none of the application's")
-    func flood() async throws {
-        let bench = try await BenchAgent()
+    /// Connections that each hold the beginning of a request that never ends.
+    private static func strangers(_ count: Int, at port: UInt32) -> [Int32] {
         var strangers: [Int32] = []
-        defer { for stranger in strangers { close(stranger) } }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(bench.port).bigEndian
+        address.sin_port = UInt16(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         // Fewer than there are places where the system gives a process few descriptors.
-        for _ in 0..<300 {
+        for _ in 0..<count {
             let stranger = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
             guard stranger >= 0 else { break }
             strangers.append(stranger)
@@ -164,15 +164,47 @@ struct AgentListenerTests {
                     connect(stranger, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
                 }
             }
-            // The beginning of a request that never ends.
             _ = send(stranger, "GET /prpc/Info HT", 17, Int32(MSG_NOSIGNAL))
         }
+        return strangers
+    }
+
+    @Test("strangers who take all places on the public port take none of the application's")
+    func flood() async throws {
+        let bench = try await BenchAgent()
+        let strangers = Self.strangers(300, at: bench.port)
+        defer { for stranger in strangers { close(stranger) } }
         #expect(strangers.count > 100)
         for _ in 0..<20 { #expect(try await bench.post("dstack", "/GetKey").status == 200) }
         #expect(try await bench.external("/prpc/Version").status == 200)
     }
 
-    @Test("the agent asks itself over all of its sockets, and says which does not answer")
+    @Test(
+        "bodies of more than some KiB are refused on the public port before they are read, and the application has its 10 MiB"
+    )
+    func publicBodies() async throws {
+        let bench = try await BenchAgent()
+        for path in ["/prpc/Worker.Version", "/prpc/v1/Version", "/", "/prpc/GetAttestationForAppKey"] {
+            let url = "http://127.0.0.1:\(bench.port)\(path)"
+            let body = [UInt8](repeating: 0x20, count: 16_385)
+            let answer = try await HTTPClient(HTTPClientConfiguration()).send(HTTPRequest(.post, url, body: body))
+            #expect(answer.status == 413, "\(path)")
+            #expect(String(decoding: answer.body, as: UTF8.self).contains("\"error\""))
+        }
+        #expect(bench.server.publicStatistics.bufferedBodyBytes == 0)
+        let padding = String(repeating: " ", count: 9 << 20)
+        #expect(try await bench.post("dstack", "/GetKey", "{\(padding)}").status == 200)
+    }
+
+    @Test("strangers that fill the public port decide nothing about the agent's life")
+    func probeAmongStrangers() async throws {
+        let bench = try await BenchAgent()
+        let strangers = Self.strangers(300, at: bench.port)
+        defer { for stranger in strangers { close(stranger) } }
+        for _ in 0..<20 { try await bench.server.probe() }
+    }
+
+    @Test("the agent asks itself, and says which socket is not there any more")
     func probes() async throws {
         let bench = try await BenchAgent()
         try await bench.server.probe()

@@ -43,8 +43,9 @@ void dstack_event_trigger(struct event *event);
 typedef void (*dstack_accept_callback)(void *context, int descriptor, const struct sockaddr *_Nullable address,
                                        int address_length);
 
-/// Accepts from a socket that listens already. Accepted sockets are non-blocking and close-on-exec. `failed` is called
-/// with `errno` set when accepting fails for want of descriptors or memory.
+/// Accepts from a socket that listens already and does not block, a bounded number in each turn of the loop. Accepted
+/// sockets are non-blocking and close-on-exec. `failed` is called with `errno` set when accepting fails for want of
+/// descriptors or memory.
 struct dstack_listener *_Nullable dstack_listener_new(struct event_base *loop, int descriptor,
                                                      dstack_accept_callback accepted, dstack_event_callback failed,
                                                      void *context);

@@ -13,8 +13,9 @@
 int dstack_server_open_wake(void);
 
 /// Names the calling thread (at most 15 bytes) and keeps signals from being delivered to it; SIGPIPE among them, which
-/// OpenSSL's writes to a closed connection would raise.
-void dstack_server_prepare_thread(const char *name);
+/// OpenSSL's writes to a closed connection would raise. `niceness` as nice(1) has it: 0 for an ordinary thread, up to 19 for
+/// one that stands back.
+void dstack_server_prepare_thread(const char *name, int niceness);
 
 /// A bound vsock socket, non-blocking and close-on-exec; -1 with `errno` set.
 int dstack_server_bind_vsock(uint32_t cid, uint32_t port);

@@ -22,9 +22,11 @@ typedef bool (*dstack_tls_verify)(void *context, const dstack_tls_certificate *c
 
 /// A server context: TLS 1.2 and 1.3, HTTP/1.1 by ALPN, no renegotiation, no compression.
 ///
-/// `chain` and `key` are PEM; the key must be unencrypted. Null with a reason in `error` (of `error_size` bytes).
+/// `chain` and `key` are PEM; the key must be unencrypted. `suites` are those of TLS 1.2, as OpenSSL writes lists of them.
+/// Null with a reason in `error` (of `error_size` bytes).
 struct ssl_ctx_st *_Nullable dstack_tls_server_new(const void *chain, size_t chain_count, const void *key,
-                                                   size_t key_count, char *error, size_t error_size);
+                                                   size_t key_count, const char *suites, char *error,
+                                                   size_t error_size);
 
 /// Asks clients for a certificate, and fails the handshake of one that has none if `required`.
 ///
@@ -49,6 +51,8 @@ enum {
 
 /// 1 when the handshake is through, else a result above.
 long dstack_tls_handshake(struct ssl_st *connection);
+/// Takes a bounded amount from the socket, whatever the client sends, and fails a connection that sends much and hardly any
+/// data. "Wants read" may be said while there is more to read: wait for the socket, which is ready then.
 long dstack_tls_read(struct ssl_st *connection, void *buffer, size_t count);
 long dstack_tls_write(struct ssl_st *connection, const void *bytes, size_t count);
 

@@ -1,0 +1,112 @@
+import Glibc
+import Synchronization
+
+/// Asks again and again whether a service is alive, on a thread of its own, and says so while it is.
+package final class ServiceWatchdog: Sendable {
+    /// Finds out whether the service is alive, and calls back once.
+    package typealias Probe = @Sendable (_ answer: @escaping @Sendable (Bool) -> Void) -> Void
+
+    private struct State {
+        /// The answer to the question that is open, once it is there.
+        var answer: Bool?
+        var isStopped = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let interval: Duration
+    private let probe: Probe
+    private let sign: @Sendable () -> Void
+    private let state = Mutex(State())
+    /// A pair of sockets, to be woken by at once.
+    private let (wakes, waker): (Int32, Int32)
+
+    /// - Parameters:
+    ///   - interval: between a sign and the next question.
+    ///   - sign: called on the thread for every good answer.
+    package init(every interval: Duration, _ probe: @escaping Probe, sign: @escaping @Sendable () -> Void) {
+        self.interval = interval
+        self.probe = probe
+        self.sign = sign
+        var ends: [Int32] = [-1, -1]
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        // Without a pair it wakes by the time alone.
+        (wakes, waker) = socketpair(AF_UNIX, type, 0, &ends) == 0 ? (ends[0], ends[1]) : (-1, -1)
+    }
+
+    deinit {
+        for end in [wakes, waker] where end >= 0 { close(end) }
+    }
+
+    /// Returns after ``stop()``, or at once where the system gives no thread.
+    package func run() async {
+        await withCheckedContinuation { continuation in
+            state.withLock { $0.waiter = continuation }
+            var thread = pthread_t()
+            let argument = Unmanaged.passRetained(self)
+            let status = pthread_create(
+                &thread, nil,
+                { argument in
+                    guard let argument else { return nil }
+                    Unmanaged<ServiceWatchdog>.fromOpaque(argument).takeRetainedValue().runThread()
+                    return nil
+                }, argument.toOpaque())
+            guard status == 0 else {
+                argument.release()
+                return end()
+            }
+            _ = pthread_detach(thread)
+        }
+    }
+
+    package func stop() {
+        state.withLock { $0.isStopped = true }
+        wake()
+    }
+
+    private func wake() { _ = write(waker, [1], 1) }
+
+    private func end() {
+        let waiter: CheckedContinuation<Void, Never>? = state.withLock { $0.waiter.take() }
+        waiter?.resume()
+    }
+
+    private func runThread() {
+        // Signals are for the threads that expect them.
+        var all = sigset_t()
+        sigfillset(&all)
+        pthread_sigmask(SIG_BLOCK, &all, nil)
+        while !isStopped {
+            probe { [self] isAlive in
+                state.withLock { $0.answer = isAlive }
+                wake()
+            }
+            var answer = take()
+            while answer == nil, !isStopped {
+                wait(.seconds(1))
+                answer = take()
+            }
+            if answer == true { sign() }
+            pause()
+        }
+        end()
+    }
+
+    private var isStopped: Bool { state.withLock { $0.isStopped } }
+
+    private func take() -> Bool? { state.withLock { $0.answer.take() } }
+
+    private func pause() {
+        let end = ContinuousClock.now + interval
+        while !isStopped, ContinuousClock.now < end { wait(ContinuousClock.now.duration(to: end)) }
+    }
+
+    /// Until the time is over or ``wake()``.
+    private func wait(_ time: Duration) {
+        let (seconds, attoseconds) = time.components
+        let milliseconds = Int32(clamping: seconds * 1_000 + attoseconds / 1_000_000_000_000_000) + 1
+        var descriptor = pollfd(fd: wakes, events: Int16(POLLIN), revents: 0)
+        _ = poll(&descriptor, 1, min(max(1, milliseconds), 60_000))
+        var bytes = [UInt8](repeating: 0, count: 16)
+        while read(wakes, &bytes, bytes.count) > 0 {}
+    }
+}

@@ -1,0 +1,257 @@
+import DstackHTTP
+import DstackHTTPClient
+import Glibc
+import Synchronization
+import Testing
+
+@testable import DstackHTTPServer
+
+@Suite("HTTP server: whose place goes")
+struct PlaceEvictionTests {
+    private static func candidate(
+        _ slot: Int, _ host: String, _ rank: EvictionCandidate.Rank, late: Int64
+    ) -> EvictionCandidate {
+        EvictionCandidate(
+            slot: slot, holder: PlaceHolder(.internet(host: host, port: UInt16(slot))), rank: rank, lateness: late)
+    }
+
+    @Test("slow ones go before idle ones, idle ones before what has just begun, streams last")
+    func ranks() {
+        let candidates = [
+            Self.candidate(1, "192.0.2.1", .streaming, late: 90), Self.candidate(2, "192.0.2.1", .young, late: 80),
+            Self.candidate(3, "192.0.2.1", .idle, late: 70), Self.candidate(4, "192.0.2.2", .slow, late: 10),
+        ]
+        #expect(PlaceEviction.victims(of: candidates) == [4])
+        #expect(PlaceEviction.victims(of: Array(candidates.dropLast())) == [3])
+        #expect(PlaceEviction.victims(of: Array(candidates.dropLast(2))) == [2])
+        #expect(PlaceEviction.victims(of: Array(candidates.dropLast(3))) == [1])
+        #expect(PlaceEviction.victims(of: []) == [])
+    }
+
+    @Test("the address that holds most loses first, and its latest")
+    func holders() {
+        let candidates = [
+            Self.candidate(1, "192.0.2.1", .slow, late: 99), Self.candidate(2, "192.0.2.9", .slow, late: 5),
+            Self.candidate(3, "192.0.2.9", .slow, late: 7), Self.candidate(4, "192.0.2.2", .slow, late: 98),
+            // Many, but of those that are in nobody's way.
+            Self.candidate(5, "192.0.2.1", .idle, late: 99), Self.candidate(6, "192.0.2.1", .idle, late: 99),
+        ]
+        #expect(PlaceEviction.victims(of: candidates) == [3])
+    }
+
+    @Test("a crowd of one address loses several at once, and none of them is anybody else's")
+    func crowd() {
+        var candidates = (0..<640).map { Self.candidate($0, "192.0.2.9", .young, late: Int64($0)) }
+        candidates += (640..<700).map { Self.candidate($0, "198.51.100.\($0 - 640)", .young, late: 10_000) }
+        #expect(PlaceEviction.victims(of: candidates) == Array((630..<640).reversed()))
+    }
+
+    @Test(
+        "addresses that one customer has are one: the same IPv4 address in either form, the first half of an IPv6 address",
+        arguments: [
+            ("192.0.2.1", "::ffff:192.0.2.1", true), ("192.0.2.1", "192.0.2.2", false),
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+        ])
+    func addresses(one: String, other: String, areOne: Bool) {
+        let holders = [one, other].map { PlaceHolder(.internet(host: $0, port: 1)) }
+        #expect((holders[0] == holders[1]) == areOne)
+    }
+
+    @Test("a body that came quickly at first and then stalls is as late as it has stalled")
+    func pace() {
+        let (second, start) = (UInt64(1_000_000_000), UInt64(50_000_000_000))
+        var limits = HTTPServerLimits()
+        limits.minimumBytesPerSecond = 1000
+        limits.bodyTimeout = .seconds(30)
+        var pace = BodyPace()
+        #expect(pace.begin(start, limits) == start + second)
+        #expect(pace.lateness(start + second / 2, 1_000_000, limits) < 0)
+        var now = start + second
+        #expect(pace.next(now, start, 1_000_000, limits) == now + second)
+        for step in 1...4 {
+            now += second
+            #expect(pace.next(now, start, 1_000_000, limits) == now + second)
+            #expect(pace.lateness(now, 1_000_000, limits) == Int64(step) * Int64(second))
+        }
+        #expect(pace.next(now + second, start, 1_000_999, limits) == nil)
+        // One that keeps coming lives until its time is over.
+        pace = BodyPace()
+        _ = pace.begin(start, limits)
+        for step in 1..<30 {
+            #expect(pace.next(start + UInt64(step) * second, start, step * 1000, limits) != nil)
+        }
+        #expect(pace.next(start + 30 * second, start, 30_000, limits) == nil)
+    }
+}
+
+@Suite("HTTP server: strangers that fill it")
+struct HTTPServerPlacesTests {
+    private static let halves = [
+        "nothing": "", "half a head": "GET / HTTP/1.1\r\nX: ",
+        "half a body": "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx",
+        "half a chunk": "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nx",
+    ]
+
+    @Test(
+        "who holds every place with half of something keeps nobody out, not even of his own address", arguments: halves)
+    func half(name: String, text: String) async throws {
+        let fixture = try await HTTPServerFixture.echoing { $0.limits.maximumConnections = 20 }
+        var held: [RawConnection] = []
+        for round in 0..<60 {
+            held.append(try RawConnection(port: fixture.port))
+            held.last?.send(text)
+            guard round % 10 == 9 else { continue }
+            let answer = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(name), after \(round): \(answer)")
+        }
+        #expect(fixture.server.statistics.connections <= 20)
+        #expect(fixture.server.statistics.evictedConnections >= 40)
+        await fixture.server.stop()
+    }
+
+    @Test("who reads no response keeps nobody out")
+    func readers() async throws {
+        let large = [UInt8](repeating: 0x61, count: 16 << 20)
+        let fixture = try await HTTPServerFixture(configure: { $0.limits.maximumConnections = 8 }) { request in
+            request.path == "/large" ? HTTPServerResponse(200, body: large) : .text(200, "served")
+        }
+        var held: [RawConnection] = []
+        for _ in 0..<8 {
+            held.append(try RawConnection(port: fixture.port))
+            held.last?.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        }
+        #expect(try await eventually { fixture.server.statistics.answeredRequests == 8 })
+        for _ in 0..<3 {
+            let answer = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            #expect(answer.hasSuffix("served"))
+        }
+        await fixture.server.stop()
+    }
+
+    @Test("who takes streams for ever keeps nobody out")
+    func streams() async throws {
+        let fixture = try await HTTPServerFixture(configure: { $0.limits.maximumConnections = 4 }) { request in
+            guard request.path == "/stream" else { return .text(200, "served") }
+            return HTTPServerResponse(
+                200,
+                body: .stream { writer in
+                    try await writer.write("begun")
+                    while true { try await Task.sleep(for: .seconds(60)) }
+                })
+        }
+        var held: [RawConnection] = []
+        for _ in 0..<4 {
+            held.append(try RawConnection(port: fixture.port))
+            held.last?.send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(await held.last?.read(until: "begun") != nil)
+        }
+        let answer = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        #expect(answer.hasSuffix("served"))
+        await fixture.server.stop()
+    }
+
+    @Test("one that has been served is turned away only where all others are being served")
+    func served() async throws {
+        let gate = Mutex<[CheckedContinuation<Void, Never>]>([])
+        let fixture = try await HTTPServerFixture(configure: { $0.limits.maximumConnections = 2 }) { _ in
+            await withCheckedContinuation { continuation in gate.withLock { $0.append(continuation) } }
+            return .text(200, "served")
+        }
+        let waiting = try (0..<2).map { _ in try RawConnection(port: fixture.port) }
+        for connection in waiting { connection.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n") }
+        #expect(try await eventually { gate.withLock { $0.count } == 2 })
+        #expect(try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\n\r\n").hasPrefix("HTTP/1.1 503 "))
+        for continuation in gate.withLock({ $0 }) { continuation.resume() }
+        for connection in waiting { #expect(await connection.read(until: "served") != nil) }
+        await fixture.server.stop()
+    }
+
+    @Test("a body of a byte now and then ends long before its time")
+    func minimumRate() async throws {
+        let fixture = try await HTTPServerFixture.echoing { $0.limits.minimumBytesPerSecond = 1000 }
+        let answer = try await fixture.raw("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+        #expect(answer.hasPrefix("HTTP/1.1 408 "))
+        await fixture.server.stop()
+    }
+
+    @Test("who fills the memory for bodies and then stalls keeps nobody's body out")
+    func bodies() async throws {
+        let fixture = try await HTTPServerFixture.echoing {
+            $0.limits.maximumBufferedBodyBytes = 150_000
+            $0.limits.minimumBytesPerSecond = 1000
+        }
+        let half = try RawConnection(port: fixture.port)
+        half.send(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100001\r\n\r\n" + String(repeating: "a", count: 100_000))
+        #expect(try await eventually { fixture.server.statistics.bufferedBodyBytes == 100_000 })
+        try await Task.sleep(for: .milliseconds(2500))
+        let answer = try await fixture.raw(
+            "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n"
+                + String(repeating: "b", count: 100_000))
+        #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer.prefix(100))")
+        #expect(await half.readToEnd().hasPrefix("HTTP/1.1 503 "))
+        await fixture.server.stop()
+    }
+
+    @Test("a body over the limit of its path is refused before any of it is read", arguments: [true, false])
+    func bodyLimit(isChunked: Bool) async throws {
+        let fixture = try await HTTPServerFixture.echoing {
+            $0.bodyLimit = { head, listener in head.path == "/small" && listener == "tcp" ? 10 : .max }
+        }
+        func ask(_ path: String, _ count: Int) async throws -> String {
+            let body = String(repeating: "a", count: count)
+            let framed =
+                isChunked
+                ? "Transfer-Encoding: chunked\r\n\r\n\(String(count, radix: 16))\r\n\(body)\r\n0\r\n\r\n"
+                : "Content-Length: \(count)\r\n\r\n\(body)"
+            return try await fixture.raw("POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(framed)")
+        }
+        #expect(try await ask("/small", 10).hasPrefix("HTTP/1.1 200 "))
+        #expect(try await ask("/small", 11).hasPrefix("HTTP/1.1 413 "))
+        #expect(try await ask("/large", 11).hasPrefix("HTTP/1.1 200 "))
+        if !isChunked {
+            // The body is not waited for.
+            let answer = try await fixture.raw("POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+            #expect(answer.hasPrefix("HTTP/1.1 413 "))
+        }
+        await fixture.server.stop()
+    }
+
+    @Test("a probe is answered while every place and every request is taken, and every thread of its own blocked")
+    func probe() async throws {
+        let isOver = Atomic<Bool>(false)
+        let running = Atomic<Int>(0)
+        let fixture = try await HTTPServerFixture(
+            configure: {
+                $0.limits.maximumConnections = 80
+                $0.limits.maximumRequestsInFlight = 80
+                $0.threads = .apart
+            },
+            handler: { request in
+                guard request.path == "/block" else { return .text(200, "alive on \(request.listener)") }
+                running.add(1, ordering: .sequentiallyConsistent)
+                while !isOver.load(ordering: .sequentiallyConsistent) { usleep(1000) }
+                return .text(200, "over")
+            })
+        var held: [RawConnection] = []
+        for _ in 0..<80 {
+            held.append(try RawConnection(port: fixture.port))
+            held.last?.send("GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
+        }
+        #expect(try await eventually { fixture.server.statistics.requestsInFlight == 80 })
+        #expect(running.load(ordering: .sequentiallyConsistent) < 80)
+        let response = await withCheckedContinuation { continuation in
+            fixture.server.probe("/alive", on: "tcp") { continuation.resume(returning: $0) }
+        }
+        let body = if case .bytes(let bytes)? = response?.body { String(decoding: bytes, as: UTF8.self) } else { "" }
+        #expect(body == "alive on tcp\n" || body == "alive on tcp")
+        isOver.store(true, ordering: .sequentiallyConsistent)
+        for connection in held { #expect(await connection.read(until: "over") != nil) }
+        await fixture.server.stop()
+        let none = await withCheckedContinuation { continuation in
+            fixture.server.probe("/alive", on: "tcp") { continuation.resume(returning: $0 == nil) }
+        }
+        #expect(none)
+    }
+}

@@ -1,0 +1,66 @@
+import Foundation
+import Testing
+
+/// Strangers in a process of their own, pinned to one processor: so many connections that each send a text and then wait, and
+/// are made anew when they end. They end by themselves.
+final class Crowd: Sendable {
+    private let program: RunningProgram
+
+    /// - Parameters:
+    ///   - text: what each connection sends.
+    ///   - filler: how many bytes more, without end in sight.
+    init(_ count: Int, at port: UInt16, for seconds: Int, sending text: String, filler: Int = 0, tls: Bool = false)
+        throws
+    {
+        program = try RunningProgram(
+            "/usr/bin/python3", ["-c", Self.script, "\(port)", "\(count)", "\(seconds)", text, "\(filler)", "\(tls)"])
+    }
+
+    /// Waits until all have been made once.
+    func isComplete() async throws -> Bool { try await eventually { self.program.output.contains("complete") } }
+
+    /// How many connections were made in all.
+    func end() async -> Int {
+        _ = await program.end()
+        return program.output.split(separator: "\n").last.flatMap { Int($0) } ?? 0
+    }
+
+    private static let script = """
+        import os, resource, select, socket, ssl, sys, time
+        port, count, seconds, text = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4].encode()
+        text += b"0," * (int(sys.argv[5]) // 2)
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        held, made, end, complete = {}, 0, time.time() + seconds, False
+        poll = select.epoll()
+        while time.time() < end:
+            for number, _ in poll.poll(0 if len(held) < count else 0.05):
+                peer = held.get(number)
+                try: gone = not peer.recv(65536)
+                except (ssl.SSLWantReadError, BlockingIOError): gone = False
+                except OSError: gone = True
+                if gone:
+                    poll.unregister(number)
+                    del held[number]
+                    peer.close()
+            for _ in range(min(50, count - len(held))):
+                try:
+                    peer = socket.create_connection(("127.0.0.1", port), timeout=5)
+                    if sys.argv[6] == "true": peer = context.wrap_socket(peer)
+                    peer.settimeout(2)
+                    try: peer.sendall(text)
+                    except OSError: pass
+                    peer.setblocking(False)
+                    held[peer.fileno()] = peer
+                    poll.register(peer.fileno(), select.EPOLLIN | select.EPOLLHUP)
+                    made += 1
+                except OSError: time.sleep(0.01)
+            if not complete and made >= count:
+                complete = True
+                print("complete", flush=True)
+        print(made, flush=True)
+        """
+}
