@@ -226,7 +226,7 @@ struct CollateralServiceFaultTests {
             "an error page in place of a revocation list", "/pckcrl", "an HTML page where DER",
             { response in HTTPServerResponse(200, headers: response.headers, body: Array("<html>".utf8)) }),
         BadAnswer(
-            "two revocation lists", "/pckcrl", "neither DER nor PEM",
+            "two revocation lists", "/pckcrl", "a PEM text, with 2 revocation lists",
             { response in
                 guard case .bytes(let bytes) = response.body else { return response }
                 let list = PEM.encode("X509 CRL", bytes)

@@ -39,6 +39,12 @@ struct VerifierServiceTests {
         return #"{"attestation":"\#(bytes)"\#(extra.isEmpty ? "" : ",")\#(extra)}"#
     }
 
+    private static func text(_ text: String) throws -> String {
+        var writer = JSONWriter()
+        writer.object { $0.member("x", text) }
+        return String(writer.text.dropFirst(5).dropLast())
+    }
+
     private struct Answer {
         let json: JSONNode
         let text: String
@@ -404,21 +410,45 @@ struct VerifierServiceTests {
     func malformedBodies() async throws {
         let vm = try Self.vm.get()
         let service = try service(vm)
-        for body in ["", "quote=00", "{", "{}x", "{\"quote\":\"\",\"quote\":\"\"}", "\u{FEFF}{}"] {
+        for body in ["", "quote=00", "{", "{}x", "{\"quote\":\"\",\"quote\":\"\"}", "<html>"] {
             let answer = try await ask(service, body, status: 400)
             #expect(try answer.json.member("error").member("code").integer(Int.self) == 400)
         }
         let deep = String(repeating: "[", count: 100) + String(repeating: "]", count: 100)
         _ = try await ask(service, #"{"x":\#(deep)}"#, status: 400)
         for body in [
-            "[]", "null", "\"\"", #"{"quote":1}"#, #"{"quote":"0"}"#, #"{"quote":"0x00"}"#, #"{"quote":"zz"}"#,
-            #"{"event_log":[]}"#, #"{"vm_config":{}}"#, #"{"attestation":[1]}"#, #"{"debug":"true"}"#,
+            "[]", "null", "\"\"", #"{"quote":1}"#, #"{"quote":"0"}"#, #"{"quote":"0x"}"#, #"{"quote":"zz"}"#,
+            #"{"event_log":1}"#, #"{"vm_config":true}"#, #"{"attestation":[1]}"#, #"{"quote":"<html>"}"#,
+            #"{"debug":"true"}"#,
             #"{"report":1}"#, #"{"policy":"lax"}"#, #"{"policy":{}}"#, #"{"expected_app_id":"00"}"#,
             #"{"expected_report_data":1}"#, #"{"expected_composehash":"00"}"#, #"{"min_isv_svn":-1}"#,
         ] {
             let answer = try await ask(service, body, status: 422)
             #expect(try answer.json.member("error").member("reason").string() == "Unprocessable Entity", "\(body)")
         }
+        // What a client's tools make of the same request.
+        let quote = try vm.quote(Self.reportData)
+        for (written, log, mark) in [
+            ("0x" + Hex.encode(quote), try Self.text(vm.log.json), ""), (Base64.encode(quote), vm.log.json, ""),
+            (Hex.encode(quote), vm.log.json, "\u{FEFF}"),
+        ] {
+            let body = #"\#(mark){"quote":"\#(written)","event_log":\#(log),"vm_config":\#(vm.vmConfig)}"#
+            #expect(try await ask(service, body).isValid)
+        }
+        // The client's own copy is compared byte for byte, and another form of it is named.
+        let compose = #"{"manifest_version":2,"name":"example"}"#
+        let (same, other) = (try Self.text(compose), try Self.text(compose + "\n"))
+        #expect(try await ask(service, quoteRequest(vm, #""app_compose":\#(same)"#)).isValid)
+        let formed = try await ask(service, quoteRequest(vm, #""app_compose":\#(other)"#))
+        #expect(try formed.reason?.hasSuffix("it is the given file without the line break at its end") == true)
+        _ = try await ask(service, quoteRequest(vm, #""app_compose":null"#), status: 422)
+        let named = try await ask(service, #"{"quote":"<html>"}"#, status: 422)
+        #expect(named.text.contains("an HTML or XML page"))
+        let capital = try await ask(service, #"{"policy":"STRICT"}"#, status: 422)
+        #expect(capital.text.contains("lower case: strict"))
+        let swapped = Hex.encode(try vm.attestation(Self.reportData).encoded(as: .v1))
+        let envelope = try await ask(service, #"{"quote":"\#(swapped)","event_log":"[]"}"#)
+        #expect(try envelope.reason?.contains("this is an attestation envelope") == true)
         let extra = #""report_data":"00","hash_algorithm":"raw","prefix":"","nested":{"quote":"00"},"debug":null"#
         #expect(try await ask(service, quoteRequest(vm, extra)).isValid)
     }

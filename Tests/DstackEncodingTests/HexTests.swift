@@ -14,6 +14,10 @@ struct HexTests {
         #expect(Hex.encode(Self.all) == expected)
         #expect(Hex.encodeUppercase(Self.all) == expected.uppercased())
         #expect(try Hex.decode(expected, subject: "test") == Self.all)
+        #expect(try Hex.decode("0x" + expected, prefix: .optional, subject: "test") == Self.all)
+        #expect(try Hex.decode("0X" + expected, prefix: .optional, subject: "test") == Self.all)
+        #expect(throws: DecodingFailure.self) { try Hex.decode("0x" + expected, subject: "test") }
+        #expect(FixedBytes<2>(hex: "0xAbcd") == FixedBytes<2>(hex: "abcd") && FixedBytes<2>(hex: "0x0xabcd") == nil)
         var writer = ByteWriter()
         writer.append("<".utf8)
         writer.hex(Self.all)

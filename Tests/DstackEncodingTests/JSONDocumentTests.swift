@@ -82,12 +82,27 @@ struct JSONDocumentTests {
         #expect(failure?.description == "text.levels[1].svn at byte 28: an integer expected, found a string")
     }
 
-    @Test("fixed-size hexadecimal takes either case and nothing else")
+    @Test("hexadecimal takes either case and one prefix where that is allowed, and nothing else")
     func hex() throws {
-        #expect(try parse("\"00aBFf\"").fixedHex(FixedBytes<3>.self).hex == "00abff")
-        for text in ["\"00abf\"", "\"00abfff\"", "\"00abfg\"", "\"\"", "1"] {
+        for text in ["\"00aBFf\"", "\"0x00aBFf\"", "\"0X00abff\""] {
+            #expect(try parse(text).fixedHex(FixedBytes<3>.self).hex == "00abff")
+            #expect(try parse(text).hexBytes() == [0, 0xAB, 0xFF])
+            guard text.contains("x") || text.contains("X") else { continue }
+            #expect(throws: DecodingFailure.self) { try parse(text).fixedHex(FixedBytes<3>.self, prefix: .none) }
+            #expect(throws: DecodingFailure.self) { try parse(text).hexBytes(prefix: .none) }
+        }
+        for text in [
+            "\"00abf\"", "\"00abfg\"", "1", "\"0x0x00ab\"", "\"x00abff\"", "\"0x00abf\"", "\"00 abff\"", "\"0x\"",
+            "\"\\u0030x00abff\"", "null", "[0]",
+        ] {
+            #expect(throws: DecodingFailure.self) { try parse(text).fixedHex(FixedBytes<3>.self) }
+            #expect(throws: DecodingFailure.self) { try parse(text).hexBytes() }
+        }
+        for text in ["\"00abff00\"", "\"\"", "\"0x00abff00\""] {
             #expect(throws: DecodingFailure.self) { try parse(text).fixedHex(FixedBytes<3>.self) }
         }
+        let failure = #expect(throws: DecodingFailure.self) { try parse("\"\\u0030\"").hexBytes() }
+        #expect(failure?.reason == "a string of hexadecimal digits expected, found escapes among them")
     }
 
     @Test("mutated and truncated documents never trap")

@@ -39,6 +39,8 @@ struct RPCServerTests {
         for path in ["/GetKey", "/GetKey?json=0", "/GetKey?json=yes"] {
             let refused = try await agent.curl("dstack", path, ["-d", body])
             #expect(refused.status == 400 && refused.type == "application/octet-stream")
+            #expect(
+                refused.body.contains("it looks like JSON") && refused.body.contains("Content-Type: application/json"))
         }
         let empty = try await agent.curl("dstack", "/GetKey", ["-X", "POST"])
         #expect(empty.body == "\n\u{2}||\u{12}\u{6}dstack\u{12}\u{0}" && empty.type == "application/octet-stream")

@@ -35,6 +35,9 @@ final class AgentConnection: Sendable {
         case small = 0x4_0000
         /// Evidence in hexadecimal: an attestation has up to 10 MiB.
         case evidence = 0x180_0000
+        /// What the agent says of itself, with the compose file of up to 50 MiB as a string within a string: each may double
+        /// it.
+        case information = 0xE00_0000
     }
 
     /// - Parameter mount: what stands between the endpoint and the method, as "/v1".

@@ -85,7 +85,7 @@ public struct DstackClient: Sendable {
     /// What the agent says of the instance: a statement, not evidence.
     public func info() async throws(DstackClientError) -> AgentInfo {
         try AgentInfo(
-            try await connection.call(AgentRPC.DstackGuest.info, RPCEmpty(), size: .evidence), "Info")
+            try await connection.call(AgentRPC.DstackGuest.info, RPCEmpty(), size: .information), "Info")
     }
 
     /// What the boot recorded of the GPUs' attestation: JSON, byte for byte; nil where there is none.

@@ -68,7 +68,7 @@ extension DstackClient {
         public func info() async throws(DstackClientError) -> AgentInfo {
             try AgentInfo(
                 try await connection.call(
-                    AgentRPCv1.DstackGuest.info, RPCEmpty(), mount: Self.mount, size: .evidence), "Info")
+                    AgentRPCv1.DstackGuest.info, RPCEmpty(), mount: Self.mount, size: .information), "Info")
         }
     }
 }

@@ -50,6 +50,11 @@ public struct QuoteCollateral: Hashable, Sendable {
 
     /// Reads the JSON form. Unknown members are ignored, as in every tool that exchanges it.
     ///
+    /// Tools differ in how they write what is not signed as text: revocation lists are taken as hexadecimal or base64, of DER
+    /// or of PEM, as PEM or as an array of numbers; issuer chains also percent-encoded, as HTTP headers have them; the object
+    /// within another one's `collateral`, as a JSON string, or behind a byte-order mark. The signed texts `tcb_info` and
+    /// `qe_identity` are taken as strings alone, because their bytes count.
+    ///
     /// - Throws: ``AttestationError`` with code `invalid_collateral` naming the member that is missing or mistyped.
     public init(parsingJSON bytes: [UInt8]) throws(AttestationError) {
         do throws(DecodingFailure) {
@@ -57,17 +62,19 @@ public struct QuoteCollateral: Hashable, Sendable {
                 throw DecodingFailure(
                     .tooLarge, "collateral", "\(bytes.count) bytes, at most \(Self.maximumByteCount) are read")
             }
-            let root = try JSONDocument(parsing: bytes, subject: "collateral").root
-            pckCRLIssuerChain = try root.member("pck_crl_issuer_chain").string()
-            rootCACRL = try root.member("root_ca_crl").hexBytes()
-            pckCRL = try root.member("pck_crl").hexBytes()
-            tcbInfoIssuerChain = try root.member("tcb_info_issuer_chain").string()
-            tcbInfo = try root.member("tcb_info").string()
+            let root = try CollateralForms.root(bytes)
+            pckCRLIssuerChain = try CollateralForms.chain(root.member("pck_crl_issuer_chain"))
+            rootCACRL = try CollateralForms.revocationList(root.member("root_ca_crl"))
+            pckCRL = try CollateralForms.revocationList(root.member("pck_crl"))
+            tcbInfoIssuerChain = try CollateralForms.chain(root.member("tcb_info_issuer_chain"))
+            tcbInfo = try CollateralForms.signedText(root.member("tcb_info"))
             tcbInfoSignature = try root.member("tcb_info_signature").hexBytes()
-            qeIdentityIssuerChain = try root.member("qe_identity_issuer_chain").string()
-            qeIdentity = try root.member("qe_identity").string()
+            qeIdentityIssuerChain = try CollateralForms.chain(root.member("qe_identity_issuer_chain"))
+            qeIdentity = try CollateralForms.signedText(root.member("qe_identity"))
             qeIdentitySignature = try root.member("qe_identity_signature").hexBytes()
-            pckCertificateChain = try root.optionalMember("pck_certificate_chain")?.string()
+            pckCertificateChain = try root.optionalMember("pck_certificate_chain").map {
+                node throws(DecodingFailure) in try CollateralForms.chain(node)
+            }
         } catch {
             throw AttestationError(
                 .invalidCollateral, error,

@@ -2,40 +2,31 @@ import DstackCrypto
 import DstackEncoding
 import DstackSystem
 
-/// The forms in which services and files hand out revocation lists: DER, PEM, and either of them, or base64, as text.
+/// Revocation lists as services and files hand them out.
 enum RevocationListForm {
-    /// The DER of a list, whichever form it comes in. What it says is not looked at beyond that it is one list.
+    /// The DER of a list, in whichever form ``EvidenceFile`` recognises it. What it says is not looked at beyond that it is
+    /// one list.
     ///
     /// Intel's service gives DER where it is asked for DER, caches of it give hexadecimal text or PEM, and older tools kept
     /// the hexadecimal text of PEM.
     static func der(_ bytes: [UInt8]) throws(DecodingFailure) -> [UInt8] {
-        var bytes = bytes
-        // Each step takes one wrapping off; the deepest that exists is hexadecimal text of PEM.
-        for _ in 0..<3 {
-            if bytes.first == DERTag.sequence.octet, bytes.count > 1, bytes[1] & 0x80 != 0 {
-                // The digit 0 is the octet 0x30 of a sequence as well; the length of a real list takes more than one octet,
-                // which no digit begins.
-                _ = try CertificateRevocationList(der: bytes)
-                return bytes
-            }
-            guard let inner = unwrapped(bytes) else { break }
-            bytes = inner
+        let file = EvidenceFile(recognising: bytes)
+        switch file.kind {
+        case .revocationList: return file.bytes
+        case .markup:
+            throw DecodingFailure(
+                .malformed, "revocation list",
+                "\(TextForm.description(ofHTML: bytes)) where DER, PEM or hexadecimal text is expected")
+        case .binary where file.bytes.first == DERTag.sequence.octet:
+            // Its reader says best what is wrong with it.
+            _ = try CertificateRevocationList(der: file.bytes)
+            return file.bytes
+        case .binary, .text, .damagedHexadecimal:
+            throw DecodingFailure(.malformed, "revocation list", "neither DER nor PEM nor hexadecimal text")
+        default:
+            let refusal = file.refusal(.invalidCollateral, wanted: "a revocation list")
+            throw DecodingFailure(.malformed, refusal.subject, refusal.reason)
         }
-        throw DecodingFailure(
-            .malformed, "revocation list",
-            TextForm.isHTML(bytes)
-                ? "\(TextForm.description(ofHTML: bytes)) where DER, PEM or hexadecimal text is expected"
-                : "neither DER nor PEM nor hexadecimal text")
-    }
-
-    private static func unwrapped(_ bytes: [UInt8]) -> [UInt8]? {
-        let label = "X509 CRL"
-        if let lists = try? PEM.decode(bytes, label: label), lists.count == 1 { return lists[0] }
-        let text = String(decoding: bytes.filter { ![0x0A, 0x0D, 0x20, 0x09].contains($0) }, as: UTF8.self)
-        guard !text.isEmpty else { return nil }
-        let digits = text.hasPrefix("0x") || text.hasPrefix("0X") ? String(text.dropFirst(2)) : text
-        if let inner = try? Hex.decode(digits, subject: "revocation list") { return inner }
-        return try? Base64.decode(text, subject: "revocation list")
     }
 }
 

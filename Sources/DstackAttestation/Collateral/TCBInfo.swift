@@ -76,8 +76,8 @@ struct TCBInfo: Sendable {
         version = try root.member("version").integer()
         issueDate = try root.member("issueDate").timestamp(.up)
         nextUpdate = try root.member("nextUpdate").timestamp(.down)
-        fmspc = try root.member("fmspc").fixedHex()
-        pceId = try root.member("pceId").fixedHex()
+        fmspc = try root.member("fmspc").fixedHex(prefix: .none)
+        pceId = try root.member("pceId").fixedHex(prefix: .none)
         tcbType = try root.member("tcbType").integer()
         evaluationDataNumber = try root.member("tcbEvaluationDataNumber").integer()
         module = try root.optionalMember("tdxModule").map(Module.init)
@@ -95,9 +95,9 @@ struct TCBInfo: Sendable {
 
 extension TCBInfo.Module {
     init(_ node: JSONNode) throws(DecodingFailure) {
-        mrSigner = try node.member("mrsigner").fixedHex()
-        attributes = try node.member("attributes").fixedHex()
-        attributesMask = try node.member("attributesMask").fixedHex()
+        mrSigner = try node.member("mrsigner").fixedHex(prefix: .none)
+        attributes = try node.member("attributes").fixedHex(prefix: .none)
+        attributesMask = try node.member("attributesMask").fixedHex(prefix: .none)
     }
 }
 

@@ -18,6 +18,25 @@ extension EventLog {
         try self.init(json: Array(text.utf8))
     }
 
+    /// Reads a record with one JSON object a line: runtime events as a guest keeps them (``RuntimeEvent/parse(log:)``), or
+    /// entries of the JSON form. A record without boot events leads to RTMR3 alone.
+    ///
+    /// - Throws: ``AttestationError`` naming line and member.
+    public init(record text: [UInt8]) throws(AttestationError) {
+        self = try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
+            var events: [LoggedEvent] = []
+            for (index, line) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated()
+            where !line.allSatisfy(EvidenceRecognition.isSpace) {
+                let root = try JSONDocument(
+                    parsing: Array(line), subject: "line \(index + 1) of the event log", maximumDepth: 8
+                ).root
+                let isEntry = root["imr"] != nil || root["event_payload"] != nil
+                events.append(try isEntry ? LoggedEvent(root) : LoggedEvent(RuntimeEvent(root)))
+            }
+            return EventLog(events)
+        }
+    }
+
     package init(_ node: JSONNode) throws(DecodingFailure) {
         var events: [LoggedEvent] = []
         events.reserveCapacity(node.count)

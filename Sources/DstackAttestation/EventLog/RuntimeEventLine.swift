@@ -40,7 +40,10 @@ extension RuntimeEvent {
     }
 
     private init(line: ArraySlice<UInt8>, subject: String) throws(DecodingFailure) {
-        let root = try JSONDocument(parsing: Array(line), subject: subject, maximumDepth: 8).root
+        try self.init(JSONDocument(parsing: Array(line), subject: subject, maximumDepth: 8).root)
+    }
+
+    init(_ root: JSONNode) throws(DecodingFailure) {
         let payload = try root.member("payload")
         self.init(
             name: try root.member("event").string(),

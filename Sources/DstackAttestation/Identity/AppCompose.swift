@@ -9,18 +9,49 @@ public struct AppCompose: Sendable {
     public let bytes: [UInt8]
     private let document: JSONDocument
 
+    /// The most bytes that a file may have, 50 MiB: upstream's guests take no larger ones, and this is the limit of every
+    /// program and library here. Applications may carry their payload inline.
+    public static let maximumByteCount = 50 << 20
+
     /// Reads a file.
     ///
-    /// - Throws: ``AttestationError/Code/invalidCompose`` for anything but one JSON object without repeated members.
+    /// - Throws: ``AttestationError/Code/invalidCompose`` for anything but one JSON object without repeated members, and for
+    ///   more than ``maximumByteCount`` bytes. A byte-order mark is refused, as guests refuse it.
     public init(parsing bytes: [UInt8]) throws(AttestationError) {
-        document = try AttestationError.decoding(.invalidCompose) { () throws(DecodingFailure) in
-            let document = try JSONDocument(parsing: bytes, subject: "app-compose.json")
-            guard document.root.kind == .object else {
-                throw document.root.failure("an object expected, found \(document.root.kindName)")
+        do throws(DecodingFailure) {
+            guard bytes.count <= Self.maximumByteCount else {
+                throw DecodingFailure(
+                    .tooLarge, Self.subject, "\(bytes.count) bytes, at most \(Self.maximumByteCount) are read")
             }
-            return document
+            document = try JSONDocument(parsing: bytes, subject: Self.subject)
+        } catch {
+            throw Self.refusal(bytes) ?? AttestationError(.invalidCompose, error)
+        }
+        guard document.root.kind == .object else {
+            throw AttestationError(
+                .invalidCompose, document.root.failure("an object expected, found \(document.root.kindName)"))
         }
         self.bytes = bytes
+    }
+
+    /// A file without the byte-order mark that an editor may have put before it: to read what it says, never to hash it.
+    public static func withoutMark(_ bytes: [UInt8]) -> [UInt8] { EvidenceRecognition.withoutMark(bytes) }
+
+    private static let subject = "app-compose.json"
+
+    /// What a file is that is no JSON; nil where its reader says it better.
+    private static func refusal(_ bytes: [UInt8]) -> AttestationError? {
+        guard bytes.count <= maximumByteCount else { return nil }
+        if EvidenceRecognition.withoutMark(bytes).count != bytes.count {
+            return AttestationError(
+                .invalidCompose, subject: subject, reason: "it begins with a byte-order mark, which guests do not read",
+                hint: "save it as UTF-8 without one")
+        }
+        let file = EvidenceFile(recognising: bytes)
+        switch file.kind {
+        case .text, .binary, .object, .composeFile: return nil
+        default: return file.refusal(.invalidCompose, wanted: "a compose file", subject: subject)
+        }
     }
 
     /// The hash of the file, as it is measured.

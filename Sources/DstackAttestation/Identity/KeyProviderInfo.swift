@@ -62,7 +62,7 @@ public struct KeyProviderInfo: Hashable, Sendable {
             guard let kind = Kind(rawValue: try name.string()) else {
                 throw name.failure("known are none, local-sgx, tpm and kms", .unsupported)
             }
-            return KeyProviderInfo(kind: kind, id: try root.member("id").hexBytes(), payload: payload)
+            return KeyProviderInfo(kind: kind, id: try root.member("id").hexBytes(prefix: .none), payload: payload)
         }
     }
 

@@ -53,15 +53,17 @@ public struct MRConfigDocument: Sendable, Hashable {
         guard let provider = KeyProviderInfo.Kind(configurationName: try providerNode.string()) else {
             throw providerNode.failure("known are none, local, kms and tpm", .unsupported)
         }
-        composeHash = ComposeHash(try root.member("compose_hash").fixedHex())
+        composeHash = ComposeHash(try root.member("compose_hash").fixedHex(prefix: .none))
         keyProvider = provider
-        if let node = try root.optionalMember("app_id") { appID = AppID(try node.fixedHex()) }
-        if let node = try root.optionalMember("gpu_policy_hash") { gpuPolicyHash = try node.fixedHex() }
-        keyProviderID = try root.optionalMember("key_provider_id")?.hexBytes()
-        if let node = try root.optionalMember("instance_id") { instanceID = InstanceID(try node.fixedHex()) }
+        if let node = try root.optionalMember("app_id") { appID = AppID(try node.fixedHex(prefix: .none)) }
+        if let node = try root.optionalMember("gpu_policy_hash") { gpuPolicyHash = try node.fixedHex(prefix: .none) }
+        keyProviderID = try root.optionalMember("key_provider_id")?.hexBytes(prefix: .none)
+        if let node = try root.optionalMember("instance_id") {
+            instanceID = InstanceID(try node.fixedHex(prefix: .none))
+        }
         if let node = try root.optionalMember("init_script_hashes") {
             var hashes: [FixedBytes<32>] = []
-            for element in try node.array() { hashes.append(try element.fixedHex()) }
+            for element in try node.array() { hashes.append(try element.fixedHex(prefix: .none)) }
             initScriptHashes = hashes
         }
     }

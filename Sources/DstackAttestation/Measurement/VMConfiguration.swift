@@ -98,7 +98,7 @@ package struct VMConfiguration: Sendable, Equatable {
             try MeasurementDocument(member)
         }
         func imageHash(_ member: JSONNode) throws(DecodingFailure) -> FixedBytes<32>? {
-            let bytes = try member.hexBytes()
+            let bytes = try member.hexBytes(prefix: .none)
             guard !bytes.isEmpty else { return nil }
             guard let hash = FixedBytes<32>(bytes) else { throw member.failure("\(bytes.count) bytes, 32 expected") }
             return hash

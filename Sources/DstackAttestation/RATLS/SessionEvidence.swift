@@ -35,7 +35,7 @@ public enum SessionEvidence {
         }
         return try AttestationError.decoding(.invalidSessionEvidence) { () throws(DecodingFailure) in
             let document = try JSONDocument(parsing: body, subject: "request", maximumDepth: 4, maximumValues: 64)
-            return try document.root.member("nonce").fixedHex(FixedBytes<32>.self)
+            return try document.root.member("nonce").fixedHex(FixedBytes<32>.self, prefix: .none)
         }
     }
 
@@ -72,8 +72,8 @@ public enum SessionEvidence {
         return try AttestationError.decoding(.invalidSessionEvidence) { () throws(DecodingFailure) in
             let document = try JSONDocument(parsing: body, subject: "response", maximumDepth: 8, maximumValues: 256)
             return Response(
-                attestation: try document.root.member("attestation").hexBytes(),
-                publicKey: try document.root.optionalMember("public_key")?.hexBytes())
+                attestation: try document.root.member("attestation").hexBytes(prefix: .none),
+                publicKey: try document.root.optionalMember("public_key")?.hexBytes(prefix: .none))
         }
     }
 

@@ -6,6 +6,8 @@ public struct Evidence: Sendable {
     enum Form: Sendable {
         case quote([UInt8], eventLog: [UInt8]?, configuration: String)
         case envelope([UInt8])
+        /// Neither, and why; as an envelope or as a quote by its code.
+        case unreadable(AttestationError)
     }
 
     let form: Form
@@ -16,7 +18,7 @@ public struct Evidence: Sendable {
     ///
     /// - Parameters:
     ///   - quote: the quote, binary.
-    ///   - eventLog: dstack's JSON event log, or a TCG log in binary (CCEL).
+    ///   - eventLog: the event log, in any form that ``EvidenceFile`` recognises.
     ///   - configuration: `vm_config` as JSON, or a system configuration that contains it.
     ///   - appCompose: the compose file that the application is expected to have been measured from.
     public init(
@@ -32,32 +34,59 @@ public struct Evidence: Sendable {
         self.appCompose = appCompose
     }
 
-    /// A file's content that is either binary or its hexadecimal text, with white space around and between the lines.
+    // MARK: From files
+
+    /// A quote as people have it, in any form that ``EvidenceFile`` recognises, with what may come beside it.
     ///
-    /// Binary quotes and envelopes never consist of hexadecimal digits alone, since both begin with a byte below 0x20 or
-    /// above 0x7F.
-    public static func binary(from content: [UInt8]) -> [UInt8] {
-        var digits = content[...]
-        if digits.starts(with: Array("0x".utf8)) { digits = digits.dropFirst(2) }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(digits.count / 2)
-        var high: UInt8?
-        for byte in digits {
-            let value: UInt8
-            switch byte {
-            case UInt8(ascii: " "), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "\t"): continue
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = byte - UInt8(ascii: "0")
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = byte - UInt8(ascii: "a") + 10
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = byte - UInt8(ascii: "A") + 10
-            default: return content
+    /// An agent's answer brings its own event log and configuration, each unless another is given here; an envelope given as
+    /// a quote is taken for what it is. What cannot be taken makes evidence that is rejected, with the reason.
+    ///
+    /// - Parameters:
+    ///   - file: the quote, an agent's answer with one, or an envelope.
+    ///   - eventLog: dstack's log or a firmware's, in any form that is recognised.
+    ///   - configuration: `vm_config` as JSON, or an answer that has one.
+    ///   - appCompose: the compose file that the application is expected to have been measured from, byte for byte.
+    public init(
+        quoteFile file: EvidenceFile, eventLog: [UInt8]? = nil, configuration: [UInt8]? = nil,
+        appCompose: [UInt8]? = nil
+    ) {
+        self.appCompose = appCompose
+        do throws(AttestationError) {
+            let given = try configuration.map { bytes throws(AttestationError) in
+                try EvidenceFile(recognising: bytes).configuration()
             }
-            if let first = high {
-                bytes.append(first << 4 | value)
-                high = nil
-            } else {
-                high = value
+            if file.kind == .envelope || file.kind == .agentAnswer && file.answer?.quote == nil {
+                guard eventLog == nil, given == nil else {
+                    throw AttestationError(
+                        .invalidEnvelope, subject: "attestation",
+                        reason: "an envelope has its own event log and configuration; another was given beside it",
+                        hint: "leave them out, or give the quote alone")
+                }
+                form = .envelope(try file.envelope())
+                return
             }
+            let ownLog: [UInt8]? =
+                switch file.answer?.eventLog {
+                case .file(let log)?: log.bytes
+                case .array(let node)?: node.rawBytes
+                case nil: nil
+                }
+            form = .quote(
+                try file.quote(), eventLog: eventLog ?? ownLog, configuration: given ?? file.answer?.vmConfig ?? "")
+        } catch {
+            form = .unreadable(error)
         }
-        return high == nil && !bytes.isEmpty ? bytes : content
+    }
+
+    /// An attestation envelope as people have it, in any form that ``EvidenceFile`` recognises.
+    ///
+    /// A quote is not taken in its place: it would say less than was asked for.
+    public init(attestationFile file: EvidenceFile, appCompose: [UInt8]? = nil) {
+        self.appCompose = appCompose
+        do throws(AttestationError) {
+            form = .envelope(try file.envelope())
+        } catch {
+            form = .unreadable(error)
+        }
     }
 }

@@ -20,6 +20,14 @@ struct EvidenceEvaluation {
             quote = bytes
             attestation = nil
             checks.skip(.envelopeFormat, "no envelope given")
+        case .unreadable(let error):
+            quote = nil
+            attestation = nil
+            if error.code == .invalidEnvelope {
+                checks.fail(.envelopeFormat, .malformed, error)
+            } else {
+                checks.skip(.envelopeFormat, "no envelope given")
+            }
         case .envelope(let bytes):
             do throws(AttestationError) {
                 let attestation = try Attestation(decoding: bytes)
@@ -59,14 +67,13 @@ struct EvidenceEvaluation {
                 return
             }
             do throws(AttestationError) {
-                let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
-                let eventLog = isText ? try EventLog(json: log) : try EventLog(ccel: log)
+                let eventLog = try EvidenceFile(recognising: log).eventLog()
                 evaluate(
                     try Attestation(quote: bytes, eventLog: eventLog, config: configuration), report, quote, pck)
             } catch {
                 checks.fail(.eventLogFormat, .malformed, error)
             }
-        case .envelope:
+        case .envelope, .unreadable:
             guard let attestation else { return }
             let findings = [attestation.checkReportDataPayload(), attestation.checkReportData(with: report)]
             record(findings, as: .envelopeReportData, .mismatch)
@@ -139,8 +146,17 @@ struct EvidenceEvaluation {
         }
         let hash = ComposeHash(ofFile: appCompose)
         checks.require(
-            .composeHash, hash == identity.composeHash, .mismatch, "the measured compose file is not the given one",
+            .composeHash, hash == identity.composeHash, .mismatch,
+            Self.composeMismatch(appCompose, measured: identity.composeHash),
             found: .hex(identity.composeHash.bytes), expected: .hex(hash.bytes))
+    }
+
+    /// Says whether the files differ in their form alone. That is no less of a difference: guests run the bytes that they
+    /// were given, and only who has those very bytes knows what they say.
+    private static func composeMismatch(_ given: [UInt8], measured: ComposeHash) -> String {
+        let reason = "the measured compose file is not the given one"
+        guard let form = ComposeForm(of: given, reaching: measured) else { return reason }
+        return "\(reason), but differs from it in form alone: it is the given file \(form)"
     }
 
     private mutating func recordExpected(_ identity: ApplicationIdentity, _ measurements: ApplicationMeasurements?) {

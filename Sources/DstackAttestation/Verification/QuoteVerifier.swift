@@ -180,10 +180,12 @@ struct QuoteVerification {
         self.policy = policy
         now = min(max(time, 0), 253_402_300_799)
         do throws(AttestationError) {
+            if case .unreadable(let error) = evidence.form { throw error }
             quote = .success(try Quote(parsing: bytes))
         } catch {
-            quote = .failure(error)
-            checks.fail(.quoteFormat, .malformed, error)
+            let named = EvidenceFile.named(error, bytes, wanted: .quote)
+            quote = .failure(named)
+            checks.fail(.quoteFormat, .malformed, named)
         }
         checks.merge(self.evidence.checks)
     }

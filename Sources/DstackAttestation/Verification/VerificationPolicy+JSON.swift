@@ -28,7 +28,12 @@ extension VerificationPolicy {
                 .invalidPolicy, subject: "policy", reason: "empty; a JSON object is needed, {} for the strictest one")
         }
         do throws(DecodingFailure) {
-            let root = try JSONDocument(parsing: bytes, subject: "policy", maximumDepth: 4).root
+            let text = EvidenceRecognition.withoutMark(bytes)
+            if text.first(where: { !EvidenceRecognition.isSpace($0) }) != UInt8(ascii: "{") {
+                let file = EvidenceFile(recognising: bytes)
+                if file.kind != .text { throw DecodingFailure(.malformed, "policy", "this is \(file.kind.rawValue)") }
+            }
+            let root = try JSONDocument(parsing: text, subject: "policy", maximumDepth: 4).root
             try root.expectOnlyMembers(Self.members)
             try self.init(root)
         } catch {

@@ -7,6 +7,7 @@ internal import DstackEncoding
 ///
 /// - `expected_…` and `min_isv_svn`: what the evidence must say, by the names of a policy file;
 /// - `policy`: the preset to judge by, in place of the service's own;
+/// - `app_compose`: the client's own copy of the compose file, a string with its very text;
 /// - `report`: whether the whole report is wanted with the answer.
 public struct VerifierRequest: Sendable {
     /// What is to be verified. An attestation is never mixed with parts given beside it.
@@ -21,6 +22,8 @@ public struct VerifierRequest: Sendable {
 
     /// What is to be verified.
     public var evidence: Evidence
+    /// The client's own copy of app-compose.json, to be compared with the measured one; nil where it has none.
+    public var appCompose: [UInt8]?
     /// Whether mismatched registers are to be explained event by event.
     public var isDebug = false
     /// Whether the answer is to contain the whole report.
@@ -54,7 +57,9 @@ public struct VerifierRequest: Sendable {
     public init(parsingJSON bytes: [UInt8]) throws(Malformed) {
         let root: JSONNode
         do throws(DecodingFailure) {
-            root = try JSONDocument(parsing: bytes, subject: "request", maximumDepth: 32).root
+            root = try JSONDocument(
+                parsing: EvidenceRecognition.withoutMark(bytes), subject: "request", maximumDepth: 32
+            ).root
         } catch {
             throw Malformed(isJSON: false, description: "\(error)")
         }
@@ -68,21 +73,28 @@ public struct VerifierRequest: Sendable {
     private init(_ root: JSONNode) throws(DecodingFailure) {
         guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
         // All members are read, whichever counts, so that a mistyped one never passes.
-        let quote = try root.optionalMember("quote")?.hexBytes()
-        let eventLog = try root.optionalMember("event_log")?.string()
-        let vmConfig = try root.optionalMember("vm_config")?.string()
-        if let attestation = try root.optionalMember("attestation")?.hexBytes() {
+        let quote = try Self.bytes(root.optionalMember("quote"), .quote)
+        let eventLog = try root.optionalMember("event_log").map { node throws(DecodingFailure) in try Self.json(node) }
+        let vmConfig = try root.optionalMember("vm_config").map { node throws(DecodingFailure) in try Self.json(node) }
+        if let attestation = try Self.bytes(root.optionalMember("attestation"), .envelope) {
             evidence = .attestation(attestation)
         } else if let quote {
             evidence = .quote(quote, eventLog: eventLog, vmConfig: vmConfig ?? "")
         } else {
             evidence = .none
         }
+        // A null here would be a comparison that somebody wants and does not get.
+        appCompose = try root["app_compose"].map { node throws(DecodingFailure) in Array(try node.string().utf8) }
         isDebug = try root.optionalMember("debug")?.bool() ?? false
         wantsReport = try root.optionalMember("report")?.bool() ?? false
         if let node = try root.restriction("policy") {
-            guard let preset = VerificationPolicy.preset(named: try node.string()) else {
-                throw node.failure("unknown policy; known are authentic, standard and strict", .unsupported)
+            let name = try node.string()
+            guard let preset = VerificationPolicy.preset(named: name) else {
+                let isCapital = VerificationPolicy.preset(named: name.lowercased()) != nil
+                throw node.failure(
+                    isCapital
+                        ? "presets are written in lower case: \(name.lowercased())"
+                        : "unknown policy; known are authentic, standard and strict", .unsupported)
             }
             policy = preset
         }
@@ -110,5 +122,28 @@ public struct VerifierRequest: Sendable {
         let plain = name.lowercased()
         return ["expect", "min_", "max_", "allow", "accept", "reject", "require"].contains { plain.hasPrefix($0) }
             || VerificationPolicy.members.contains { $0 != "name" && $0.utf8.elementsEqual(plain.utf8) }
+    }
+
+    /// Evidence in hexadecimal, or in another text form that ``EvidenceFile`` recognises.
+    private static func bytes(_ node: JSONNode?, _ kind: EvidenceFile.Kind) throws(DecodingFailure) -> [UInt8]? {
+        guard let node else { return nil }
+        let reason: String
+        do throws(DecodingFailure) {
+            return try node.hexBytes()
+        } catch {
+            reason = error.reason
+        }
+        let file = try EvidenceFile(
+            recognising: node.kind == .array ? node.rawBytes : Array(node.string().utf8))
+        if file.kind == kind { return file.bytes }
+        let wanted = kind == .quote ? "a quote in hexadecimal" : "an attestation envelope in hexadecimal"
+        let isUnknown = file.kind == .text || file.kind == .damagedHexadecimal || file.kind == .binary
+        throw node.failure(isUnknown ? reason : file.refusal(.invalidQuote, wanted: wanted).reason)
+    }
+
+    /// A string that contains JSON, or the JSON itself.
+    private static func json(_ node: JSONNode) throws(DecodingFailure) -> String {
+        if node.kind == .array || node.kind == .object { return String(decoding: node.rawBytes, as: UTF8.self) }
+        return try node.string()
     }
 }

@@ -52,7 +52,7 @@ public struct VerifierService: Sendable {
     public func verify(_ request: VerifierRequest) async -> VerifierResponse {
         var response: VerifierResponse
         do throws(Refusal) {
-            let opened = try OpenedEvidence(request.evidence)
+            let opened = try OpenedEvidence(request.evidence, appCompose: request.appCompose)
             let report = try await report(on: opened, policy: policy(for: request))
             response = judge(report, opened.attestation, request)
         } catch {
@@ -185,26 +185,40 @@ private struct Refusal: Error {
     init(undecodable reason: String) { self.reason = "Internal error: \(reason)" }
 }
 
+extension VerifierRequest.Evidence {
+    /// What was sent in place of evidence, where that can be told.
+    fileprivate func named(_ error: AttestationError) -> AttestationError {
+        switch self {
+        case .attestation(let bytes): EvidenceFile.named(error, bytes, wanted: .envelope)
+        case .quote(let bytes, _, _): EvidenceFile.named(error, bytes, wanted: .quote)
+        case .none: error
+        }
+    }
+}
+
 /// What a request brings, decoded as far as its parts.
 private struct OpenedEvidence {
     let attestation: Attestation
     let evidence: Evidence
 
-    init(_ request: VerifierRequest.Evidence) throws(Refusal) {
+    init(_ request: VerifierRequest.Evidence, appCompose: [UInt8]?) throws(Refusal) {
         do throws(AttestationError) {
             switch request {
             case .attestation(let bytes):
                 attestation = try Attestation(decoding: bytes)
-                evidence = Evidence(attestation: bytes)
+                evidence = Evidence(attestation: bytes, appCompose: appCompose)
                 return
             case .quote(let quote, let eventLog?, let vmConfig):
-                attestation = try Attestation(quote: quote, eventLog: EventLog(json: eventLog), config: vmConfig)
-                evidence = Evidence(quote: quote, eventLog: Array(eventLog.utf8), configuration: vmConfig)
+                let log = Array(eventLog.utf8)
+                attestation = try Attestation(
+                    quote: quote, eventLog: EvidenceFile(recognising: log).eventLog(), config: vmConfig)
+                evidence = Evidence(
+                    quote: quote, eventLog: log, configuration: vmConfig, appCompose: appCompose)
                 return
             case .quote(_, nil, _), .none: break
             }
         } catch {
-            throw Refusal(undecodable: "\(error)")
+            throw Refusal(undecodable: "\(request.named(error))")
         }
         throw Refusal(undecodable: request == .none ? "Quote is required" : "Event log is required")
     }

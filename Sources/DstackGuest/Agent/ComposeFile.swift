@@ -21,7 +21,7 @@ struct ComposeFile: Sendable {
     let engine: GuestSettings.Containers.Engine
 
     /// The largest file that is read. It is in every Info answer.
-    static let maximumByteCount = 4 << 20
+    static let maximumByteCount = AppCompose.maximumByteCount
 
     /// - Throws: ``GuestError/Code/invalidFile`` naming the member that is missing or not of its type.
     init(contentsOf path: String) throws(GuestError) {
@@ -74,7 +74,7 @@ struct ComposeFile: Sendable {
             for platform in try platforms.array() { _ = try platform.string() }
         }
         _ = try node.optionalMember("tdx_measure_acpi_tables")?.bool()
-        _ = try node.optionalMember("launch_token_hash")?.fixedHex(FixedBytes<32>.self)
+        _ = try node.optionalMember("launch_token_hash")?.fixedHex(FixedBytes<32>.self, prefix: .none)
         guard let policy = try node.optionalMember("gpu_policy") else { return }
         try policy.expectOnlyMembers(["attest_gpu", "rego", "allow_devtools", "allow_debug", "allow_insecure_boot"])
         for (_, value) in policy.members { try checkDemand(value) }

@@ -114,7 +114,7 @@ public final class SimulationDirectory: Sendable {
     }
 
     private static func load(_ path: String) throws(GuestError) -> SimulationDirectory {
-        let compose = try SimulationSet.read(path, appComposeName, limit: 4 << 20)
+        let compose = try SimulationSet.read(path, appComposeName, limit: AppCompose.maximumByteCount)
         let recorded = try SimulationSet.read(path, attestationName, limit: Attestation.maximumByteCount)
         try SimulationSet.check(compose, at: path + "/" + appComposeName)
         do {
@@ -140,7 +140,7 @@ public final class SimulationDirectory: Sendable {
     }
 
     private static func check(_ appCompose: [UInt8], in path: String) throws(GuestError) {
-        guard try SimulationSet.read(path, appComposeName, limit: 4 << 20) == appCompose else {
+        guard try SimulationSet.read(path, appComposeName, limit: AppCompose.maximumByteCount) == appCompose else {
             throw GuestError(
                 .invalidFile, subject: path + "/" + appComposeName,
                 reason: "the directory is of another application than the given compose file",

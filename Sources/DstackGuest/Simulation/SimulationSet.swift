@@ -34,7 +34,7 @@ enum SimulationSet {
         for line in marker.split(separator: "\n") {
             let words = line.split(separator: " ")
             guard words.count == 2, !words[1].contains("/"), exists(directory, String(words[1])) else { continue }
-            let content = try read(directory, String(words[1]), limit: 16 << 20)
+            let content = try read(directory, String(words[1]), limit: AppCompose.maximumByteCount)
             if SHA256.hash(content).hex == words[0] { _ = unlink(directory + "/" + words[1]) }
         }
         _ = unlink(directory + "/" + markerName)

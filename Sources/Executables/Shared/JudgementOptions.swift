@@ -14,8 +14,8 @@ package enum JudgementOptions {
 
     package static let declarations: [any ArgumentDeclaration] = [policy, trustRoot, at, Flag.json, checks]
 
-    /// The most bytes read of any file of evidence.
-    package static let limit = 16 << 20
+    /// The most bytes read of a certificate or a policy.
+    private static let limit = 1 << 20
 
     package static func verifier(_ arguments: Arguments) throws(CommandFailure) -> QuoteVerifier {
         guard let bytes = try arguments.read(trustRoot, limit: limit) else { return QuoteVerifier() }
@@ -26,7 +26,7 @@ package enum JudgementOptions {
 
     package static func policy(_ arguments: Arguments) throws(CommandFailure) -> VerificationPolicy {
         if let preset = VerificationPolicy.preset(named: arguments[policy]) { return preset }
-        let bytes = try arguments.read(policy, limit: 1 << 20)
+        let bytes = try arguments.read(policy, limit: limit)
         return try CommandFailure.wrongRequest { () throws(AttestationError) in
             try VerificationPolicy(parsingJSON: bytes)
         }

@@ -65,7 +65,7 @@ enum Main {
         let service: GuestService
         if let directory = arguments[simulate] {
             service = try await .simulated(
-                in: directory, settings, appCompose: try arguments[compose].map { try File.read($0, limit: 4 << 20) },
+                in: directory, settings, appCompose: try arguments.read(compose, limit: AppCompose.maximumByteCount),
                 externalPort: UInt16(clamping: arguments[port]), version: version)
             console.note(
                 "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in \(directory)")

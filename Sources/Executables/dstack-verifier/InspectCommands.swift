@@ -6,32 +6,31 @@ import DstackSystem
 
 /// `parse`, `replay` and `compose-hash`: what stands in evidence, without any judgement of it.
 enum InspectCommands {
-    private static let limit = 16 << 20
+    private static let limit = EvidenceFile.maximumByteCount
 
     // MARK: parse
 
-    private static let quoteFile = Positional(required: .file, "the quote, binary or hexadecimal")
+    private static let quoteFile = Positional(
+        required: .file, "the quote: binary, hexadecimal, base64, or an agent's answer")
 
     static let parse = Command(
         "parse", "shows the fields of a quote, unverified",
         examples: ["dstack-verifier parse q.bin"], notes: ["The fields are one JSON object, with or without --json."],
         arguments: [quoteFile, Flag.json], statuses: [.no: "what was given is no quote"]
     ) { arguments, console in
-        let bytes = Evidence.binary(from: try arguments.read(quoteFile, limit: limit))
+        let file = EvidenceFile(recognising: try arguments.read(quoteFile, limit: limit))
         do throws(AttestationError) {
-            console.print(String(decoding: try Quote(parsing: bytes).json, as: UTF8.self))
+            console.print(String(decoding: try Quote(parsing: file.quote()).json, as: UTF8.self))
             return .done
         } catch {
-            throw CommandFailure(
-                .no, "not a quote: \(error.message)", hint: error.hint.isEmpty ? nil : error.hint,
-                code: error.code.rawValue)
+            throw CommandFailure(.no, error)
         }
     }
 
     // MARK: replay
 
     private static let logFile = Positional(
-        required: .file, "the event log, dstack's JSON or binary (CCEL)")
+        required: .file, "the event log: dstack's JSON, a guest's record, binary (CCEL), or an agent's answer")
     private static let replayQuote = Option("quote", .file, "a quote to compare the registers with")
 
     static let replay = Command(
@@ -43,14 +42,13 @@ enum InspectCommands {
         let log = try arguments.read(logFile, limit: limit)
         let quote = try arguments.read(replayQuote, limit: limit)
         do throws(AttestationError) {
-            let isText = log.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "[")
-            let survey = EventLogSurvey(try isText ? EventLog(json: log) : EventLog(ccel: log))
+            let survey = EventLogSurvey(try EvidenceFile(recognising: log).eventLog())
             for remark in survey.remarks { console.note("note: \(SafeText.line(remark))") }
             guard let bytes = quote else {
                 show(survey, nil, isJSON: arguments[Flag.json], console)
                 return .done
             }
-            guard let report = try Quote(parsing: Evidence.binary(from: bytes)).body.tdReport else {
+            guard let report = try Quote(parsing: EvidenceFile(recognising: bytes).quote()).body.tdReport else {
                 throw AttestationError(
                     .invalidQuote, subject: "--quote", reason: "an SGX quote has no runtime registers")
             }
@@ -103,28 +101,48 @@ enum InspectCommands {
     private static let composeFile = Positional(required: .file, "app-compose.json")
     private static let normalized = Flag(
         "normalized", "hash the normalised form that deploy tools write instead of the file's own bytes")
+    private static let measured = Option(
+        "measured", .hex("HEX", bytes: 32),
+        "a compose hash that was measured: is it this file's, or that of another form of it?")
 
     static let composeHash = Command(
         "compose-hash", "prints the compose hash and the default application id of an app-compose.json",
-        examples: ["dstack-verifier compose-hash app-compose.json"],
-        arguments: [composeFile, normalized, Flag.json], statuses: [.no: "what was given is no app-compose.json"]
+        examples: [
+            "dstack-verifier compose-hash app-compose.json",
+            "dstack-verifier compose-hash app-compose.json --measured "
+                + "d76ad112bd0dbb84c8dbb32bbfe2a2a3fb22be3ac1ba8a3bc7fbbd8e7a9a3a9f",
+        ],
+        arguments: [composeFile, normalized, measured, Flag.json], rules: [.atMostOne(of: normalized, measured)],
+        statuses: [.no: "what was given is no app-compose.json, or not what was measured"]
     ) { arguments, console in
-        let bytes = try arguments.read(composeFile, limit: limit)
+        let bytes = try arguments.read(composeFile, limit: AppCompose.maximumByteCount)
         do throws(AttestationError) {
             let compose = try AppCompose(parsing: bytes)
             let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
+            let wanted = arguments[measured].flatMap { FixedBytes<32>($0) }.map(ComposeHash.init)
+            let form = wanted.flatMap { ComposeForm(of: bytes, reaching: $0) }
             if arguments[Flag.json] {
                 var writer = JSONWriter()
                 writer.object { object in
                     object.member("compose_hash", "\(hash)")
                     object.member("app_id", "\(AppID(defaultFor: hash))")
+                    object.member("matches", wanted.map { $0 == hash })
+                    object.member("form", form?.description)
                 }
                 console.print(writer.text)
             } else {
                 console.print("compose_hash \(hash)")
                 console.print("app_id \(AppID(defaultFor: hash))")
             }
-            return .done
+            guard let wanted, wanted != hash else { return .done }
+            if let form {
+                console.fail(
+                    "the measured file differs in form alone: it is this file \(form)",
+                    hint: "deploy and keep the same bytes: no other form of a file is accepted in its place")
+            } else {
+                console.fail("the measured file says something else, or is written in a way that is not known here")
+            }
+            return .no
         } catch {
             throw CommandFailure(.no, error)
         }

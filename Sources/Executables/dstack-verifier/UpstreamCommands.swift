@@ -18,7 +18,7 @@ enum UpstreamCommands {
         "dstack-verifier --verify request.json", "dstack-verifier --verify-cert server.pem",
     ]
 
-    private static let limit = 16 << 20
+    private static let limit = EvidenceFile.maximumByteCount
 
     @Sendable
     static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {

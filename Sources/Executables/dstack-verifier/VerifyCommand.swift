@@ -48,7 +48,7 @@ enum VerifyCommand {
         let policy = try JudgementOptions.policy(arguments)
         let configuration = try CollateralOptions.configuration(
             arguments, services: services, update: CollateralOptions.update)
-        let file = try arguments.read(collateral, limit: JudgementOptions.limit)
+        let file = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
         let (evidence, reader) = try EvidenceFiles.evidence(arguments)
         let time = JudgementOptions.time(arguments)
 

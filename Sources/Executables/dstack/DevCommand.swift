@@ -38,7 +38,9 @@ enum DevCommand {
         arguments: [directory, appCompose, listen, foreground, Flag.json],
         rules: [.atMostOne(of: foreground, Flag.json)]
     ) { arguments, console in
-        let compose = try arguments.read(appCompose, limit: 4 << 20) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
+        let compose =
+            try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
+            ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
         do throws(AttestationError) {
             _ = try AppCompose(parsing: compose)
         } catch {

@@ -83,7 +83,8 @@ struct DevSession: Sendable {
         unlink(plan.applicationURLPath)
         try AtomicFile.write(appCompose, to: plan.appComposePath, mode: .readable)
         // A guest is of one application for good.
-        guard let other = try? File.read(plan.guestPath + "/app-compose.json", limit: 4 << 20), other != appCompose
+        guard let other = try? File.read(plan.guestPath + "/app-compose.json", limit: AppCompose.maximumByteCount),
+            other != appCompose
         else {
             return
         }
@@ -98,7 +99,7 @@ struct DevSession: Sendable {
             quoteVerifier: QuoteVerifier(trustAnchor: root),
             collateral: try OfflineCollateral(path: plan.collateralPath))
         verifier.binding = .sessionBound
-        verifier.appCompose = try File.read(plan.appComposePath, limit: 4 << 20)
+        verifier.appCompose = try File.read(plan.appComposePath, limit: AppCompose.maximumByteCount)
         return try await verifier.verify(EndpointAddress(url), at: SystemWallClock().unixSeconds)
     }
 

@@ -32,7 +32,7 @@ enum MockTEECommand {
     ) { arguments, console in
         let path = arguments[directory]
         do {
-            let compose = try arguments[appCompose].map { try File.read($0, limit: 1 << 20) } ?? Array(example.utf8)
+            let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount) ?? Array(example.utf8)
             let platform = try MockPlatform.loadOrCreate(in: path)
             let boot = try MockBoot(platform, appCompose: compose)
             let attestation = try boot.attestation(

@@ -65,8 +65,8 @@ enum VerifyCommand {
     private static func prepare(_ arguments: Arguments) throws(CommandFailure) -> (EndpointAddress, EndpointVerifier) {
         let quoteVerifier = try JudgementOptions.verifier(arguments)
         let policy = try JudgementOptions.policy(arguments)
-        let compose = try arguments.read(appCompose, limit: JudgementOptions.limit)
-        let given = try arguments.read(collateral, limit: JudgementOptions.limit)
+        let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
+        let given = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
         let configuration = try CollateralOptions.configuration(arguments, services: services)
         return try CommandFailure.wrongRequest { () throws(AttestationError) in
             let address = try EndpointAddress(arguments[url])
@@ -76,7 +76,7 @@ enum VerifyCommand {
             } else {
                 provider = CollateralService(configuration)
             }
-            if let compose { _ = try AppCompose(parsing: compose) }
+            if let compose { _ = try AppCompose(parsing: AppCompose.withoutMark(compose)) }
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
             if arguments[JudgementOptions.at] == nil { verifier.floors = provider.floors }

@@ -29,6 +29,8 @@ package struct ArgumentSpecification: Sendable {
     package let environment: String?
     /// As help shows it.
     package let defaultText: String?
+    /// What to do about a text that is no value; nil where there is nothing to say.
+    let advice: @Sendable (String) -> String?
     /// Turns the texts that were given, maybe none, into the value; nil with the position of the first wrong text.
     let read: @Sendable ([String]) -> ReadValue
 
@@ -52,7 +54,7 @@ package struct Flag: ArgumentDeclaration {
         specification = ArgumentSpecification(
             kind: .flag, name: name, short: short, help: help, placeholder: "", expectation: "", completion: .nothing,
             isInput: false, isSecret: false, isRequired: false, isRepeated: false, environment: environment,
-            defaultText: nil
+            defaultText: nil, advice: { _ in nil }
         ) { .value(!$0.isEmpty) }
     }
 
@@ -160,8 +162,7 @@ extension ArgumentSpecification {
             kind: kind, name: name, short: short, help: help, placeholder: type.placeholder,
             expectation: type.expectation, completion: type.completion, isInput: type.isInput,
             isSecret: type.isSecret, isRequired: isRequired, isRepeated: isRepeated, environment: environment,
-            defaultText: defaultText,
-            read: read)
+            defaultText: defaultText, advice: type.advice, read: read)
     }
 }
 

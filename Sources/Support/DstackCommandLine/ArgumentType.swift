@@ -13,18 +13,22 @@ package struct ArgumentType<Value: Sendable>: Sendable {
     package let isInput: Bool
     /// Whether a wrong value must not be shown in the error.
     package let isSecret: Bool
+    /// What to do about a text that is no such value, where its mistake can be told; a hint.
+    let advice: @Sendable (String) -> String?
     /// Nil where the text is no such value.
     package let parse: @Sendable (String) -> Value?
 
     package init(
         _ placeholder: String, expecting expectation: String, completion: ArgumentCompletion = .nothing,
-        isInput: Bool = false, isSecret: Bool = false, parse: @escaping @Sendable (String) -> Value?
+        isInput: Bool = false, isSecret: Bool = false,
+        advice: @escaping @Sendable (String) -> String? = { _ in nil }, parse: @escaping @Sendable (String) -> Value?
     ) {
         self.placeholder = placeholder
         self.expectation = expectation
         self.completion = completion
         self.isInput = isInput
         self.isSecret = isSecret
+        self.advice = advice
         self.parse = parse
     }
 
@@ -32,6 +36,7 @@ package struct ArgumentType<Value: Sendable>: Sendable {
     package func named(_ placeholder: String) -> ArgumentType {
         ArgumentType(
             placeholder, expecting: expectation, completion: completion, isInput: isInput, isSecret: isSecret,
+            advice: advice,
             parse: parse)
     }
 }
@@ -99,17 +104,21 @@ extension ArgumentType<String> {
     package static func choice(_ words: [String]) -> ArgumentType {
         ArgumentType(
             words.joined(separator: "|"), expecting: "one of " + words.joined(separator: ", "),
-            completion: .words(words)
+            completion: .words(words), advice: { wordAdvice($0, among: words) }
         ) { words.contains($0) ? $0 : nil }
     }
 
-    /// One of some words, or else the path of a file.
+    /// One of some words, or else the path of a file. A word in other letters (`STRICT`) is refused rather than taken for a
+    /// file: such a file is `./STRICT`.
     package static func choiceOrFile(_ words: [String]) -> ArgumentType {
         ArgumentType(
             (words + ["FILE"]).joined(separator: "|"),
             expecting: "one of \(words.joined(separator: ", ")), or the path of a file",
-            completion: .wordsOrFiles(words), isInput: true
-        ) { $0.isEmpty ? nil : $0 }
+            completion: .wordsOrFiles(words), isInput: true, advice: { wordAdvice($0, among: words) }
+        ) { text in
+            guard !text.isEmpty else { return nil }
+            return words.contains(text) || !words.contains(text.lowercased()) ? text : nil
+        }
     }
 }
 
@@ -119,9 +128,16 @@ extension ArgumentType where Value: CaseIterable & RawRepresentable<String> {
         let words = Value.allCases.map(\.rawValue)
         return ArgumentType(
             words.joined(separator: "|"), expecting: "one of " + words.joined(separator: ", "),
-            completion: .words(words)
+            completion: .words(words), advice: { wordAdvice($0, among: words) }
         ) { Value(rawValue: $0) }
     }
+}
+
+/// What was meant by a text that is none of some words.
+private func wordAdvice(_ text: String, among words: [String]) -> String? {
+    let lowered = text.lowercased()
+    if words.contains(lowered) { return "write it in lower case: \(lowered)" }
+    return Suggestion.closest(to: text, among: words).map { "did you mean \($0)?" }
 }
 
 extension ArgumentType<Int> {
@@ -144,14 +160,40 @@ extension ArgumentType<Int> {
 
 extension ArgumentType<Int64> {
     /// A moment, in seconds since 1970: a number, or an RFC 3339 time, of which a fraction is dropped.
+    ///
+    /// A number beyond the year 5138 counts smaller units: milliseconds, as JavaScript and Java count, have passed it since
+    /// 1973.
     package static var time: ArgumentType {
         ArgumentType(
             "UNIX-SECONDS|RFC3339",
-            expecting: "seconds since 1970 or a time such as 2025-03-01T12:00:00Z"
+            expecting: "seconds since 1970 or a time such as 2025-03-01T12:00:00Z", advice: timeAdvice
         ) { text in
             if text.hasPrefix("+") { return nil }
-            return Int64(text) ?? (try? RFC3339.parse(text))
+            if let seconds = Int64(text) {
+                return (1 - leastMilliseconds..<leastMilliseconds).contains(seconds) ? seconds : nil
+            }
+            return try? RFC3339.parse(text)
         }
+    }
+
+    private static var leastMilliseconds: Int64 { 100_000_000_000 }
+
+    /// Whether a number counts milliseconds, microseconds or nanoseconds, each a thousand times as many.
+    @Sendable
+    private static func timeAdvice(_ text: String) -> String? {
+        if let number = Int64(text), number >= leastMilliseconds {
+            var (seconds, rest) = (number / 1000, ["milliseconds", "microseconds", "nanoseconds"][...])
+            while seconds >= leastMilliseconds, rest.count > 1 { (seconds, rest) = (seconds / 1000, rest.dropFirst()) }
+            return "this counts \(rest.first ?? "smaller units"): in seconds it is \(seconds)"
+        }
+        if text.contains("."), let number = Double(text), number >= 0, number < Double(leastMilliseconds) {
+            return "leave out the fraction: \(Int64(number))"
+        }
+        // 2025-03-01, and a time without its zone.
+        for completed in [text + "T00:00:00Z", text + "Z"] where (try? RFC3339.parse(completed)) != nil {
+            return "say the whole of it, with the zone: \(completed)"
+        }
+        return nil
     }
 }
 
@@ -166,7 +208,7 @@ extension ArgumentType<[UInt8]> {
     package static func hex(_ placeholder: String, bytes count: Int? = nil) -> ArgumentType {
         let expectation = count.map { "\($0) bytes in hexadecimal (\(2 * $0) digits)" } ?? "bytes in hexadecimal"
         return ArgumentType(placeholder, expecting: expectation) { text in
-            guard let bytes = try? Hex.decode(text, subject: placeholder) else { return nil }
+            guard let bytes = try? Hex.decode(text, prefix: .optional, subject: placeholder) else { return nil }
             return count.map { $0 == bytes.count } ?? true ? bytes : nil
         }
     }

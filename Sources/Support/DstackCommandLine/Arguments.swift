@@ -66,6 +66,17 @@ extension Arguments {
         self[option].map { $0 == StandardInput.name ? "/dev/stdin" : $0 }
     }
 
+    private static func hint(_ error: SystemError, _ path: String, _ specification: ArgumentSpecification) -> String? {
+        switch error.code {
+        // A preset with a typing error is looked for as a file.
+        case ENOENT, ENOTDIR: specification.advice(path) ?? "check the path"
+        case EACCES, EPERM: "check who may read it"
+        case EISDIR: "name a file in the directory"
+        case EFBIG: "no file of this kind is so large: check that it is the one that you mean"
+        default: nil
+        }
+    }
+
     private func read(
         _ path: String, _ specification: ArgumentSpecification, _ limit: Int
     ) throws(CommandFailure) -> [UInt8] {
@@ -74,19 +85,14 @@ extension Arguments {
             bytes =
                 path == StandardInput.name ? try standardInput.read(limit: limit) : try File.read(path, limit: limit)
         } catch {
-            let hint: String? =
-                switch error.code {
-                case ENOENT, ENOTDIR: "check the path"
-                case EACCES, EPERM: "check who may read it"
-                case EISDIR: "name a file in the directory"
-                default: nil
-                }
-            throw CommandFailure(.wrongRequest, "\(specification.label): \(error)", hint: hint)
+            throw CommandFailure(
+                .wrongRequest, "\(specification.label): \(error)", hint: Self.hint(error, path, specification))
         }
-        // A file that is named has something to say. Taken for one that was not named, an empty one would withdraw a request.
+        // Who names a file means its content; nothing must pass for having been left out.
         guard !bytes.isEmpty else {
             throw CommandFailure(
-                .wrongRequest, "\(specification.label): \(path) is empty",
+                .wrongRequest,
+                "\(specification.label): \(path == StandardInput.name ? "standard input" : path) is empty",
                 hint: "name a file with content, or leave the argument out")
         }
         return bytes

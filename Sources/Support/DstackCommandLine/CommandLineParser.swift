@@ -228,7 +228,8 @@ struct CommandLineParser {
             switch specification.read(given) {
             case .value(let value): values[specification.name] = value
             case .wrong(let index):
-                throw wrong(specification.complaint(about: index < given.count ? given[index] : ""))
+                let text = index < given.count ? given[index] : ""
+                throw wrong(specification.complaint(about: text), hint: specification.advice(text))
             }
         }
         return Arguments(values: values, given: given)

@@ -160,7 +160,9 @@ extension ConfigurationType<[UInt8]> {
     package static func hex(bytes count: Int? = nil) -> ConfigurationType {
         let expectation = count.map { "\($0) bytes in hexadecimal (\(2 * $0) digits)" } ?? "bytes in hexadecimal"
         return ConfigurationType(expecting: expectation, standIn: []) { node in
-            guard let text = node.text, let bytes = try? Hex.decode(text, subject: "bytes") else { return nil }
+            guard let text = node.text, let bytes = try? Hex.decode(text, prefix: .optional, subject: "bytes") else {
+                return nil
+            }
             return count.map { $0 == bytes.count } ?? true ? bytes : nil
         }
     }

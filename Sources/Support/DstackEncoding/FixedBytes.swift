@@ -111,9 +111,9 @@ extension FixedBytes: CustomStringConvertible {
 }
 
 extension FixedBytes {
-    /// Reads `2 × count` hexadecimal digits of either case, without prefix; nil for anything else.
+    /// Reads `2 × count` hexadecimal digits of either case, with or without `0x` before them; nil for anything else.
     public init?(hex text: String) {
-        guard let bytes = try? Hex.decode(text, subject: "fixed bytes") else { return nil }
+        guard let bytes = try? Hex.decode(text, prefix: .optional, subject: "fixed bytes") else { return nil }
         self.init(bytes)
     }
 }

@@ -1,6 +1,16 @@
-/// Hexadecimal text, as every wire format of this project uses it: two digits a byte, no prefix, no separators.
+/// Hexadecimal text, as every wire format of this project uses it: two digits a byte, no separators. It is written without
+/// a prefix, and read with one wherever people or their tools write it.
 @usableFromInline
 package enum Hex {
+    /// What may stand before the digits. An `x` is no digit, so that a prefix never makes a text ambiguous.
+    @usableFromInline
+    package enum Prefix: Sendable {
+        /// Nothing: in documents whose very text is signed, hashed or measured, each value has one spelling.
+        case none
+        /// `0x` or `0X`, once.
+        case optional
+    }
+
     /// Lower-case digits.
     package static func encode(_ bytes: some Collection<UInt8>) -> String {
         encode(bytes, digits: "0123456789abcdef")
@@ -45,11 +55,26 @@ package enum Hex {
     /// Digits of either case.
     ///
     /// - Throws: ``DecodingFailure`` for an odd number of digits or any other character.
-    package static func decode(_ text: String, subject: String) throws(DecodingFailure) -> [UInt8] {
+    package static func decode(
+        _ text: String, prefix: Prefix = .none, subject: String
+    ) throws(DecodingFailure) -> [UInt8] {
         var text = text
         // `withUTF8` cannot carry a typed error out of its closure, so the result carries it.
-        let result = text.withUTF8 { digits in Self.decode(digits, subject: subject) }
+        let result = text.withUTF8 { digits in
+            let start = prefix == .optional ? prefixCount(digits.span.bytes) : 0
+            return Self.decode(UnsafeBufferPointer(rebasing: digits[start...]), subject: subject)
+        }
         return try result.get()
+    }
+
+    /// How many characters at the beginning are a prefix: 0 or 2.
+    @inlinable
+    package static func prefixCount(_ text: RawSpan) -> Int {
+        guard text.byteCount >= 2, text.unsafeLoad(fromByteOffset: 0, as: UInt8.self) == UInt8(ascii: "0") else {
+            return 0
+        }
+        // 0x20 is what tells the letter's cases apart.
+        return text.unsafeLoad(fromByteOffset: 1, as: UInt8.self) | 0x20 == UInt8(ascii: "x") ? 2 : 0
     }
 
     /// Digits of either case, as ASCII bytes.

@@ -251,51 +251,6 @@ extension JSONNode {
         String(decoding: document.bytes[range].prefix(40), as: UTF8.self)
     }
 
-    /// A string of hexadecimal digits of either case.
-    package func hexBytes() throws(DecodingFailure) -> [UInt8] {
-        guard kind == .string, !node.isEscaped else {
-            throw failure("a string of hexadecimal digits expected, found \(kindName)")
-        }
-        let digits = Int(node.start) + 1..<Int(node.end) - 1
-        guard digits.count.isMultiple(of: 2) else {
-            throw failure("an odd number of hexadecimal digits (\(digits.count))")
-        }
-        let all = document.bytes
-        let text = all.span
-        var bytes = [UInt8]()
-        bytes.reserveCapacity(digits.count / 2)
-        var position = digits.lowerBound
-        while position < digits.upperBound {
-            guard let high = Hex.value(of: text[position]), let low = Hex.value(of: text[position + 1]) else {
-                throw failure("not a hexadecimal digit at character \(position - digits.lowerBound) or the next")
-            }
-            bytes.append(high << 4 | low)
-            position += 2
-        }
-        return bytes
-    }
-
-    /// A string of exactly `2 × count` hexadecimal digits of either case.
-    @inlinable
-    package func fixedHex<let count: Int>(_ type: FixedBytes<count>.Type = FixedBytes<count>.self)
-        throws(DecodingFailure)
-        -> FixedBytes<count>
-    {
-        guard let range = plainStringRange, range.count == count * 2 else {
-            throw failure("\(count * 2) hexadecimal digits expected")
-        }
-        let bytes = document.bytes
-        let digits = bytes.span.extracting(range)
-        var value = FixedBytes<count>()
-        for index in 0..<count {
-            guard let high = Hex.value(of: digits[2 * index]), let low = Hex.value(of: digits[2 * index + 1]) else {
-                throw failure("not a hexadecimal digit at character \(2 * index) or the next")
-            }
-            value[index] = high << 4 | low
-        }
-        return value
-    }
-
     /// What the value is, with its article, for messages.
     package var kindName: String {
         switch kind {

@@ -46,7 +46,11 @@ enum HexInput {
         bytes.reserveCapacity((text.count - position) / 2)
         while position < text.count {
             guard let high = Hex.value(of: text[position]), let low = Hex.value(of: text[position + 1]) else {
-                return .refused("not a hexadecimal digit at character \(position) or the next")
+                let isCapital = position == 0 && text.count > 1 && text[1] == UInt8(ascii: "X")
+                return .refused(
+                    isCapital
+                        ? "the prefix of hexadecimal digits is 0x, found 0X"
+                        : "not a hexadecimal digit at character \(position) or the next")
             }
             bytes.append(high << 4 | low)
             position += 2

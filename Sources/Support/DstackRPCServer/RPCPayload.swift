@@ -36,10 +36,26 @@ struct RPCPayload: Sendable {
     func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
         // A method that takes nothing does not look at what it was given.
         if Message.isVoid { return Message() }
-        if isPost { return try Message(decoding: request.body, as: encoding, limits: limits) }
+        if isPost { return try posted(limits) }
         guard let items = request.queryItems else {
             throw DecodingFailure(.malformed, "query", "percent-encoded UTF-8 expected")
         }
         return try Message(query: items)
+    }
+
+    private func posted<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
+        do throws(DecodingFailure) {
+            return try Message(decoding: request.body, as: encoding, limits: limits)
+        } catch {
+            // In protobuf a brace would begin a group, which no message here has. What curl sends without being told a
+            // type is JSON more often than not.
+            guard encoding == .protobuf,
+                request.body.first(where: { !" \t\r\n".utf8.contains($0) }) == UInt8(ascii: "{")
+            else { throw error }
+            let type =
+                request.head.contentType.map { "the content type is \($0.prefix(80))" } ?? "there is no content type"
+            throw DecodingFailure(
+                .malformed, "body", "it looks like JSON, and \(type): send Content-Type: application/json")
+        }
     }
 }

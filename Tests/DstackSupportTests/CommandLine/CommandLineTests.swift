@@ -38,6 +38,7 @@ struct CommandLineTests {
             ("verify --quote q --collateral c", "policy=standard at=now json=false\n"),
             ("verify --quote=q --collateral=c --policy=my.toml -j --at 5", "policy=my.toml at=5 json=true\n"),
             ("verify --at -5 --quote q --collateral c", "policy=standard at=-5 json=false\n"),
+            ("verify --at 5 --policy ./STRICT --quote q --collateral c", "policy=./STRICT at=5 json=false\n"),
             (
                 "--config x verify --collateral - --quote q --at 1970-01-02T00:00:00Z",
                 "policy=standard at=86400 json=false\n"
@@ -96,6 +97,35 @@ struct CommandLineTests {
             (
                 "verify --at tomorrow --quote q --collateral c",
                 "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `tomorrow`", nil
+            ),
+            (
+                "verify --at 1795900000000 --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `1795900000000`",
+                "this counts milliseconds: in seconds it is 1795900000"
+            ),
+            (
+                "verify --at 1795900000000000000 --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `1795900000000000000`",
+                "this counts nanoseconds: in seconds it is 1795900000"
+            ),
+            (
+                "verify --at -9223372036854775808 --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `-9223372036854775808`", nil
+            ),
+            (
+                "verify --at 1795900000.5 --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `1795900000.5`",
+                "leave out the fraction: 1795900000"
+            ),
+            (
+                "verify --at 2026-10-20 --quote q --collateral c",
+                "--at needs seconds since 1970 or a time such as 2025-03-01T12:00:00Z, not `2026-10-20`",
+                "say the whole of it, with the zone: 2026-10-20T00:00:00Z"
+            ),
+            (
+                "verify --policy STRICT --quote q --collateral c",
+                "--policy needs one of authentic, standard, strict, or the path of a file, not `STRICT`",
+                "write it in lower case: strict"
             ),
             ("verify --quote q --collateral c more", "unexpected argument `more`", nil),
             ("verify --quote= --collateral c", "--quote needs the path of a file, not ``", nil),

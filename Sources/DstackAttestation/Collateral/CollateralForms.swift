@@ -1,0 +1,76 @@
+internal import DstackEncoding
+internal import DstackHTTP
+
+/// How tools write collateral. Only what is not signed as text may have more than one form: of a revocation list and of a
+/// certificate DER is what counts, however it is written down.
+enum CollateralForms {
+    /// The object with the members of collateral.
+    static func root(_ bytes: [UInt8]) throws(DecodingFailure) -> JSONNode {
+        var text = bytes
+        if bytes.first != UInt8(ascii: "{") {
+            let file = EvidenceFile(recognising: bytes)
+            // What looks like collateral and cannot be read, the reader tells better.
+            guard [.collateral, .agentAnswer, .object, .text].contains(file.kind) else { throw failure(file) }
+            text = file.kind == .text ? EvidenceRecognition.withoutMark(bytes) : file.bytes
+        }
+        let root = try JSONDocument(parsing: text, subject: "collateral").root
+        if root["tcb_info"] != nil || root["pck_crl"] != nil { return root }
+        if let inner = root["collateral"] {
+            guard inner.kind == .string else { return inner }
+            return try JSONDocument(parsing: try inner.string(), subject: "collateral").root
+        }
+        let file = EvidenceFile(recognising: text)
+        throw file.kind == .collateral ? try missing(root) : failure(file)
+    }
+
+    private static func missing(_ root: JSONNode) throws(DecodingFailure) -> DecodingFailure {
+        _ = try root.member("tcb_info")
+        return root.failure("a member is missing")
+    }
+
+    private static func failure(_ file: EvidenceFile) -> DecodingFailure {
+        let refusal = file.refusal(.invalidCollateral, wanted: "collateral", subject: "collateral")
+        return DecodingFailure(.malformed, refusal.subject, refusal.reason)
+    }
+
+    /// The DER of a revocation list. Whether it is one, verification finds out.
+    static func revocationList(_ node: JSONNode) throws(DecodingFailure) -> [UInt8] {
+        // The digits of a DER sequence, as nearly all tools write it.
+        if let range = node.plainStringRange, node.document.bytes[range].starts(with: "30".utf8),
+            let der = try? node.hexBytes()
+        {
+            return der
+        }
+        let content = try node.kind == .array ? node.rawBytes : Array(node.string().utf8)
+        let file = EvidenceFile(recognising: content)
+        if file.kind == .revocationList { return file.bytes }
+        // Digits that lead to no list are for verification, which says what is wrong with them.
+        if let range = node.plainStringRange, Hex.value(of: node.document.bytes[range].first ?? 0) != nil {
+            return try node.hexBytes()
+        }
+        let refusal = file.refusal(.invalidCollateral, wanted: "a revocation list")
+        throw node.failure(refusal.reason)
+    }
+
+    /// A PEM chain; percent-encoded as it stands in a header, it is decoded.
+    static func chain(_ node: JSONNode) throws(DecodingFailure) -> String {
+        let text = try node.string()
+        guard !text.utf8.starts(with: "-----BEGIN%20".utf8) else {
+            guard let decoded = HTTPSyntax.percentDecoded(text) else {
+                throw node.failure("percent-encoded text expected")
+            }
+            return decoded
+        }
+        return text
+    }
+
+    /// The exact text that is signed.
+    static func signedText(_ node: JSONNode) throws(DecodingFailure) -> String {
+        guard node.kind != .object else {
+            throw node.failure(
+                "an object where its signed text is needed: a string with the very bytes that Intel sent, since the "
+                    + "signature is over them")
+        }
+        return try node.string()
+    }
+}
