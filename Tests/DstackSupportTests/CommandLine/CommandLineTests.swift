@@ -236,7 +236,9 @@ struct CommandLineTests {
         #expect(await run("--quote", "-", path) == (.done, "2 0 3\n", ""))
         // An empty file is not an option that was left out.
         let empty = try directory.file("empty", "")
-        for words in [["--quote", empty, path], ["--quote", path, "--event-log", empty, path], ["--quote", path, empty]] {
+        for words in [
+            ["--quote", empty, path], ["--quote", path, "--event-log", empty, path], ["--quote", path, empty],
+        ] {
             let refusal = await run(words)
             #expect(refusal.0 == .wrongRequest && refusal.1.isEmpty && refusal.2.contains("is empty"), "\(words)")
         }
