@@ -19,7 +19,7 @@ struct ClientErrorTests {
     @Test("a socket that does not exist is named, with what to mount")
     func missingSocket() async throws {
         let error = await clientError { () async throws(DstackClientError) in
-            try await DstackClient(.unix("/tmp/no-such-directory/dstack.sock")).info()
+            try await DstackClient(.unix("/tmp/no-such-directory/dstack.sock"), startupTime: .zero).info()
         }
         #expect(error?.code == .unreachable && error?.status == nil)
         #expect(error?.description.contains("Info of DstackGuest at unix:/tmp/no-such-directory/dstack.sock") == true)
@@ -37,7 +37,7 @@ struct ClientErrorTests {
         try FileManager.default.moveItem(atPath: path, toPath: path + ".kept")
         await server.stop(within: .zero)
         let error = await clientError { () async throws(DstackClientError) in
-            try await DstackClient(.unix(path + ".kept")).version()
+            try await DstackClient(.unix(path + ".kept"), startupTime: .zero).version()
         }
         #expect(error?.code == .unreachable && error?.hint.contains("nobody listens") == true)
     }

@@ -81,6 +81,68 @@ public final class AttestedHTTPClient: Sendable {
             configuration: configuration)
     }
 
+    /// A client with a policy, a root and a source of collateral; for simulated evidence, or an authority of one's own, the
+    /// root is all that differs:
+    ///
+    /// ```swift
+    /// let client = try AttestedHTTPClient(
+    ///     policy: policy, trusting: TrustAnchor(path: "simulation/root.pem"),
+    ///     collateral: OfflineCollateral(path: "simulation/collateral.json"))
+    /// ```
+    ///
+    /// - Parameters:
+    ///   - policy: what is accepted, with the application and the system that are expected.
+    ///   - root: the root that evidence must lead back to. Evidence under a simulated one says nothing about hardware, and
+    ///     its reports say `simulated`.
+    ///   - collateral: what evidence is verified with; fetched where it is left out.
+    ///   - binding: what evidence must be tied to.
+    ///   - configuration: bounds and choices beside the policy.
+    /// - Throws: as ``AttestedPeerVerifier/init(policy:collateral:acceptsAnyApplication:acceptsAnySystem:)``.
+    public convenience init(
+        policy: VerificationPolicy, trusting root: TrustAnchor,
+        collateral: any CollateralProvider = CollateralService(), binding: EvidenceBinding = .keyBound,
+        configuration: Configuration = Configuration()
+    ) throws(AttestationError) {
+        let verifier = QuoteVerifier(trustAnchor: root)
+        // What lies in files needs no waiting, not even at the first handshake.
+        let ready =
+            (collateral as? OfflineCollateral).map { ReadyCollateral($0, verifier: verifier) }
+            ?? ReadyCollateral(collateral, verifier: verifier)
+        try self.init(policy: policy, collateral: ready, binding: binding, configuration: configuration)
+    }
+
+    /// Judges a server by the handshake alone: no request is sent, and the server may speak something else than HTTP/1.1, or
+    /// to nobody without a certificate of its own choice. Evidence in the server's certificate decides, whatever
+    /// ``binding`` is; for a connection that one makes oneself there is ``AttestedPeerVerifier/install(in:verifyingPeersAs:)``.
+    ///
+    /// - Parameter url: `https`, with host and port.
+    /// - Throws: ``AttestedTLSError``.
+    public func peer(at url: String) async throws(AttestedTLSError) -> AttestedPeer {
+        let deadline = ContinuousClock.now + configuration.timeout
+        var (http, _) = try Self.checked(AttestedHTTPRequest("HEAD", url))
+        http.endsWithHandshake = true
+        do throws(AttestedTLSError) {
+            return try await peer(http, deadline)
+        } catch {
+            guard let quote = error.quote, try await updatesCollateral(for: quote, after: error, deadline) else {
+                throw error
+            }
+        }
+        return try await peer(http, deadline)
+    }
+
+    private func peer(
+        _ request: HTTPRequest, _ deadline: ContinuousClock.Instant
+    ) async throws(AttestedTLSError) -> AttestedPeer {
+        var request = request
+        request.limits = try configuration.limits(until: deadline)
+        guard case .success(let peer)? = try await sendKeyBound(request).connection?.verdict else {
+            throw AttestedTLSError(
+                .transport, check: "connection", reason: "there is no connection with a verified server")
+        }
+        return peer
+    }
+
     /// Gets a URL.
     public func get(_ url: String) async throws(AttestedTLSError) -> AttestedHTTPResponse {
         try await send(AttestedHTTPRequest("GET", url))

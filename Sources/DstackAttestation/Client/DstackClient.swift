@@ -21,15 +21,22 @@ public struct DstackClient: Sendable {
 
     /// A client of the agent at an endpoint.
     ///
-    /// - Parameter timeout: for each call as a whole.
-    public init(_ endpoint: AgentEndpoint = .automatic, timeout: Duration = .seconds(10)) {
-        self.init(endpoint, discovery: .dstack, timeout: timeout)
+    /// - Parameters:
+    ///   - timeout: for each call as a whole.
+    ///   - startupTime: how long a call waits for a socket that is not there yet, or on which nobody listens yet, since
+    ///     agent and application often start together. Within the timeout; once, until an agent has answered again; it ends
+    ///     with the call's task. Zero for never.
+    public init(
+        _ endpoint: AgentEndpoint = .automatic, timeout: Duration = .seconds(10), startupTime: Duration = .seconds(5)
+    ) {
+        self.init(endpoint, discovery: .dstack, timeout: timeout, startupTime: startupTime)
     }
 
     package init(
-        _ endpoint: AgentEndpoint = .automatic, discovery: AgentDiscovery, timeout: Duration = .seconds(10)
+        _ endpoint: AgentEndpoint = .automatic, discovery: AgentDiscovery, timeout: Duration = .seconds(10),
+        startupTime: Duration = .seconds(5)
     ) {
-        connection = AgentConnection(endpoint, discovery, timeout: timeout)
+        connection = AgentConnection(endpoint, discovery, timeout: timeout, startupTime: startupTime)
     }
 
     // MARK: The agent
@@ -41,10 +48,10 @@ public struct DstackClient: Sendable {
         AgentVersion(try await connection.call(AgentRPC.DstackGuest.version, RPCEmpty()))
     }
 
-    /// Whether an agent answers, whatever it says.
+    /// Whether an agent answers now, whatever it says.
     public func isReachable(within time: Duration = .milliseconds(500)) async -> Bool {
         do throws(DstackClientError) {
-            _ = try await connection.call(AgentRPC.DstackGuest.version, RPCEmpty(), timeout: time)
+            _ = try await connection.call(AgentRPC.DstackGuest.version, RPCEmpty(), timeout: time, waits: false)
             return true
         } catch {
             return error.status != nil

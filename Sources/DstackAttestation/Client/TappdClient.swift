@@ -5,29 +5,34 @@ import DstackRPC
 /// The older interface of guest agents, on a socket of its own. **For applications that need their old keys and quotes;**
 /// new ones use ``DstackClient``.
 ///
-/// Its automatic endpoint is `TAPPD_SIMULATOR_ENDPOINT`, else the first that exists of `/var/run/tappd.sock`,
+/// Its automatic endpoint is `TAPPD_SIMULATOR_ENDPOINT`, else the first socket of `/var/run/tappd.sock`,
 /// `/run/tappd.sock`, `/var/run/dstack/tappd.sock`, `/run/dstack/tappd.sock`.
 public struct TappdClient: Sendable {
     private let connection: AgentConnection
 
     /// A client of the agent at an endpoint.
     ///
-    /// - Parameter timeout: for each call as a whole.
-    public init(_ endpoint: AgentEndpoint = .automatic, timeout: Duration = .seconds(10)) {
-        self.init(endpoint, discovery: .tappd, timeout: timeout)
+    /// - Parameters:
+    ///   - timeout: for each call as a whole.
+    ///   - startupTime: how long a socket that nobody listens on yet is waited for, as by ``DstackClient``.
+    public init(
+        _ endpoint: AgentEndpoint = .automatic, timeout: Duration = .seconds(10), startupTime: Duration = .seconds(5)
+    ) {
+        self.init(endpoint, discovery: .tappd, timeout: timeout, startupTime: startupTime)
     }
 
     package init(
-        _ endpoint: AgentEndpoint = .automatic, discovery: AgentDiscovery, timeout: Duration = .seconds(10)
+        _ endpoint: AgentEndpoint = .automatic, discovery: AgentDiscovery, timeout: Duration = .seconds(10),
+        startupTime: Duration = .seconds(5)
     ) {
-        connection = AgentConnection(endpoint, discovery, timeout: timeout)
+        connection = AgentConnection(endpoint, discovery, timeout: timeout, startupTime: startupTime)
     }
 
     private func call<Request: RPCMessage, Response: RPCMessage>(
-        _ method: RPCMethod<Request, Response>, _ request: Request, timeout: Duration? = nil
+        _ method: RPCMethod<Request, Response>, _ request: Request, timeout: Duration? = nil, waits: Bool = true
     ) async throws(DstackClientError) -> Response {
         try await connection.call(
-            method, request, mount: "/prpc", naming: .qualified, size: .evidence, timeout: timeout)
+            method, request, mount: "/prpc", naming: .qualified, size: .evidence, timeout: timeout, waits: waits)
     }
 
     /// What the agent's software is.
@@ -37,10 +42,10 @@ public struct TappdClient: Sendable {
         AgentVersion(try await call(AgentRPC.Tappd.version, RPCEmpty()))
     }
 
-    /// Whether an agent answers, whatever it says.
+    /// Whether an agent answers now, whatever it says.
     public func isReachable(within time: Duration = .milliseconds(500)) async -> Bool {
         do throws(DstackClientError) {
-            _ = try await call(AgentRPC.Tappd.version, RPCEmpty(), timeout: time)
+            _ = try await call(AgentRPC.Tappd.version, RPCEmpty(), timeout: time, waits: false)
             return true
         } catch {
             return error.status != nil

@@ -9,8 +9,8 @@ struct EndpointConnection: Sendable {
     /// How long one connection may take, from the name to the answer.
     var timeout = Duration.seconds(20)
 
-    /// What came over one connection. Nothing about it has been checked; but an answer came, so that the handshake has shown
-    /// that the other side has the leaf's key.
+    /// What came over one connection. Nothing about it has been checked; but its handshake is complete, which has shown that
+    /// the other side has the leaf's key.
     struct Presentation: Sendable {
         /// Leaf first, DER.
         var certificates: [[UInt8]]
@@ -29,12 +29,15 @@ struct EndpointConnection: Sendable {
 
     /// Connects, and takes the certificates.
     ///
+    /// The handshake is all that is needed: what the service speaks, and whether it talks to this client at all, plays no part.
+    ///
     /// - Throws: ``AttestationError`` with code `endpoint_unavailable`.
     func certificates(of address: EndpointAddress) async throws(AttestationError) -> Presentation {
+        var request = HTTPRequest(.head, address.url)
+        request.endsWithHandshake = true
         do throws(HTTPClientError) {
-            // Any answer will do, and none is wanted: HEAD has no body.
-            let response = try await client().send(HTTPRequest(.head, address.url))
-            return Presentation(certificates: response.peerCertificates)
+            let response = try await client().send(request)
+            return Presentation(certificates: response.connection?.certificates ?? [])
         } catch {
             throw Self.unavailable(address, error)
         }
@@ -42,7 +45,8 @@ struct EndpointConnection: Sendable {
 
     /// Connects, and asks for evidence about this very connection.
     ///
-    /// A service that cannot give it (an older TLS, no such path, an error) presents its certificates alone.
+    /// A service that cannot give it (an older TLS, another protocol than HTTP/1.1, no such path, an error, none for
+    /// strangers) presents its certificates alone.
     func session(of address: EndpointAddress) async throws(AttestationError) -> Presentation {
         let nonce: FixedBytes<32> = SystemRandom().fixed()
         var request = HTTPRequest(
@@ -53,10 +57,9 @@ struct EndpointConnection: Sendable {
         do throws(HTTPClientError) {
             response = try await client().send(request)
         } catch {
-            guard error.code == .tls else { throw Self.unavailable(address, error) }
-            // Perhaps an older TLS, which the second connection shows.
+            guard error.isAfterConnecting else { throw Self.unavailable(address, error) }
             var presentation = try await certificates(of: address)
-            presentation.sessionAbsence = error.reason
+            presentation.sessionAbsence = "no answer to the question for evidence about the connection: \(error.reason)"
             return presentation
         }
         var presentation = Presentation(certificates: response.peerCertificates)
@@ -100,10 +103,26 @@ struct EndpointConnection: Sendable {
         switch error.code {
         case .nameResolution: "check the host name"
         case .connection: "check that the service runs and that the port is right"
-        case .tls: "check that the port is the service's HTTPS port; something that is not TLS 1.2 or later answered"
-        case .timeout: "check that the service answers HTTP requests, and try again"
+        // Only TLS 1.2 asks for it before the handshake is complete.
+        case .tls where error.reason.contains("handshake failure") || error.reason.contains("certificate required"):
+            "the service ended the handshake; one of TLS 1.2 that wants a client certificate cannot be judged from outside"
+        case .tls, .connectionLost:
+            "check that the port is the service's HTTPS port; something that is not TLS 1.2 or later answered"
+        case .timeout: "check that the service answers, and try again"
         case .proxy: "check https_proxy and no_proxy"
         default: ""
+        }
+    }
+}
+
+extension HTTPClientError {
+    /// Whether there was a connection, so that a handshake alone may succeed where this exchange did not.
+    fileprivate var isAfterConnecting: Bool {
+        switch code {
+        case .invalidRequest, .invalidConfiguration, .nameResolution, .connection, .proxy, .system, .cancelled: false
+        // Where the handshake itself took so long, another one would.
+        case .timeout: phase == .sending || phase == .waiting || phase == .receiving
+        default: true
         }
     }
 }

@@ -1,5 +1,6 @@
 import DstackCrypto
 public import DstackEncoding
+import DstackSystem
 
 /// The root that everything must lead back to: Intel's, unless a relying party says otherwise.
 public struct TrustAnchor: Sendable {
@@ -54,6 +55,19 @@ public struct TrustAnchor: Sendable {
         if let issue = CertificateRules.issueAsAuthority(certificate, "trust root") { throw invalid(issue.message) }
         self.point = point
         isIntel = point == Self.intelPoint
+    }
+
+    /// A root of the relying party's choice from a file, DER or PEM.
+    ///
+    /// - Throws: ``AttestationError`` with code `invalid_trust_root`, also for a file that cannot be read.
+    public init(path: String) throws(AttestationError) {
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try File.read(path, limit: 1 << 20)
+        } catch {
+            throw AttestationError(.invalidTrustRoot, subject: "trust root", reason: error.description)
+        }
+        try self.init(certificate: bytes)
     }
 
     /// X‖Y of Intel's SGX Root CA (attestation.trustedservices.intel.com; SHA-256 of its SubjectPublicKeyInfo is

@@ -22,6 +22,9 @@ package struct HTTPRequest: Sendable {
     /// If set, the response carries 32 bytes of keying material of its connection under this label (RFC 8446 section
     /// 7.5), with an empty context; without TLS 1.3 the request fails before it is sent.
     package var exporterLabel: String?
+    /// Whether the exchange ends with the TLS handshake, which any server can complete, whatever it speaks (HTTP/2 is
+    /// offered too) and whoever it wants to talk to. Nothing is sent; the response has status 0 and a connection.
+    package var endsWithHandshake = false
 
     package init(
         _ method: HTTPMethod, _ url: String, headers: HTTPHeaders = [:], body: [UInt8]? = nil,

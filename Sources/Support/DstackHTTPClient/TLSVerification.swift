@@ -13,6 +13,9 @@ final class TLSVerification {
     private(set) var refusal: String?
     /// The connection that was refused.
     private(set) var refusedConnection: HTTPClientConnection?
+    /// The connection that was accepted. By then the peer has not shown yet that it has the certificate's key: the rest of
+    /// the handshake does.
+    private(set) var accepted: HTTPClientConnection?
 
     init(_ trust: ServerTrust, host: String) {
         self.trust = trust
@@ -50,6 +53,7 @@ final class TLSVerification {
             certificates: certificates, host: host, tlsVersion: String(cString: version))
         switch verifier(ServerTrust.Peer(certificates: certificates, host: host, connection: connection)) {
         case .accepted:
+            accepted = connection
             kept.pointee = Unmanaged.passRetained(connection).toOpaque()
             return true
         case .refused(let reason):

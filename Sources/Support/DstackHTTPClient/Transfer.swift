@@ -145,7 +145,12 @@ final class Transfer {
             options.set(CURLOPT_MAXREDIRS, max(0, min(most, 20)))
             options.set(CURLOPT_REDIR_PROTOCOLS_STR, url.scheme)
         }
-        if !request.mayBeRepeated, request.requiredConnection == nil {
+        if request.endsWithHandshake {
+            options.set(CURLOPT_CONNECT_ONLY, 1)
+            // What is offered (ALPN) is then "h2" and "http/1.1": a server may refuse who offers neither of its own.
+            options.set(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS)
+        }
+        if request.endsWithHandshake || (!request.mayBeRepeated && request.requiredConnection == nil) {
             options.set(CURLOPT_FRESH_CONNECT, 1)
             // Kept, it would only lie beside others of its kind.
             options.set(CURLOPT_FORBID_REUSE, 1)
@@ -331,7 +336,8 @@ final class Transfer {
                 HTTPResponse(
                     status: number(CURLINFO_RESPONSE_CODE), headers: received.headers, body: received.takeBody(),
                     peerCertificates: received.certificates, openedConnection: openedConnection,
-                    connection: connection, exporter: exporter)))
+                    connection: connection ?? (submission.request.endsWithHandshake ? verification.accepted : nil),
+                    exporter: exporter)))
     }
 
     private func answer(_ outcome: TransferLoop.Outcome) {
@@ -357,6 +363,9 @@ final class Transfer {
         let phase = phase
         let detail = String(cString: errorText)
         let text = detail.isEmpty ? String(cString: curl_easy_strerror(code)) : detail
+        if text.contains("no application protocol") {
+            return failure(.tls, .handshaking, "the server speaks no HTTP/1.1 there: it refuses the protocol")
+        }
         let proxyStatus = number(CURLINFO_HTTP_CONNECTCODE)
         if proxyStatus != 0, !(200...299).contains(proxyStatus) { return failure(.proxy, .connecting, text) }
         return failure(topic(of: code, phase, text), phase, text)

@@ -33,7 +33,7 @@ final class FakeAgent: Sendable {
 
     init(_ generation: Generation = .current) async throws {
         // Short: a socket's path has room for 107 bytes.
-        directory = "/tmp/client-\(UUID().uuidString.prefix(13))"
+        directory = NSTemporaryDirectory() + "client-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         boot = try MockBoot(
             MockPlatform(seed: FixedBytes(repeating: 0x42)), appCompose: Array(Self.compose.utf8), appID: Self.appID,

@@ -11,7 +11,7 @@ final class SimulatedAgent: Sendable {
     /// - Parameter recorded: whether upstream's recorded files are used, in place of a new set.
     init(recorded: Bool = false) async throws {
         // Short: a socket's path has room for 107 bytes.
-        directory = "/tmp/sdk-\(UUID().uuidString.prefix(13))"
+        directory = NSTemporaryDirectory() + "sdk-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         if recorded {
             let source = AgentVectors.directory.appendingPathComponent("guest-agent").path
