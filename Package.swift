@@ -127,8 +127,8 @@ let package = Package(
         shell(
             "dstack-guest-agent",
             [
-                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackGuest", "DstackHTTPServer",
-                "DstackSystem",
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackDevelopment", "DstackGuest",
+                "DstackHTTPServer", "DstackSystem",
             ]),
 
         // Examples, which use only public API
@@ -139,6 +139,9 @@ let package = Package(
             path: "Examples/AttestedService", swiftSettings: house),
         .executableTarget(
             name: "five-minutes", dependencies: ["DstackAttestation"], path: "Examples/FiveMinutes",
+            swiftSettings: house),
+        .executableTarget(
+            name: "attested-client", dependencies: ["DstackAttestation"], path: "Examples/AttestedClient",
             swiftSettings: house),
 
         // Benchmarks

@@ -64,6 +64,12 @@ package struct GuestService: Sendable {
         await server.stop(within: .seconds(10))
     }
 
+    /// Where a browser on this machine finds the public pages; nil where they are on no TCP port.
+    package func dashboardURL(_ bound: [HTTPBoundListener]) -> String? {
+        bound.first { $0.name == GuestListeners.Name.external && $0.description.hasPrefix("http") }
+            .map { $0.description + "/" }
+    }
+
     /// Signs of life at half the interval in which they are expected. Without one in time, systemd starts the service
     /// again, which mends what asking again does not.
     private func keepAlive(_ notifier: ServiceNotifier, probing: Bool) async {

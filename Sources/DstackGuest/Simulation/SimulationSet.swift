@@ -201,6 +201,7 @@ enum SimulationSet {
             object.member("app_id", boot.appID.description)
             object.member("instance_id", boot.instanceID?.description ?? "")
             object.member("kms_public_key", kmsKey)
+            object.member("os_image_hash", try? MockImage().osImageHash.hex)
         }
         return writer.bytes + [UInt8(ascii: "\n")]
     }

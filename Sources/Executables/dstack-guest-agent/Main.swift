@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCommandLine
 import DstackConfiguration
+import DstackDevelopment
 import DstackGuest
 import DstackHTTPServer
 import DstackSystem
@@ -20,21 +21,31 @@ enum Main {
     private static let watchdog = Flag(
         "watchdog", short: "w", "tell the service manager that the agent is alive only while it answers")
 
+    private static let background = Flag(
+        "background", "with --simulate: return when the agent answers, and leave it running")
+
     static let root = Command(
         "dstack-guest-agent", "gives the containers of a confidential VM their keys, certificates and evidence",
         examples: [
             "dstack-guest-agent --simulate ./simulation",
+            "dstack-guest-agent --simulate ./simulation --background",
             "dstack-guest-agent --watchdog --config /dstack/agent.json",
         ],
         notes: [
             "Without --config, /etc/dstack/dstack.toml and .json and ./dstack.toml and .json are read if they are there.",
             "A simulation's sockets are dstack.sock, tappd.sock, external.sock and guest.sock in its directory. Point "
                 + "clients at them with DSTACK_SIMULATOR_ENDPOINT and TAPPD_SIMULATOR_ENDPOINT.",
+            "With --background nothing is left running unless the agent answers; one that runs already is left alone. Its "
+                + "output is in DIRECTORY/log, and `dstack dev down --dir DIRECTORY` ends it.",
         ],
-        arguments: [config, simulate, compose, port, watchdog]
+        arguments: [config, simulate, compose, port, background, watchdog]
     ) { arguments, console in
         do {
+            if arguments[background] { return try await leaveRunning(arguments, console) }
             return try await serve(arguments, console)
+        } catch let error as DevelopmentError {
+            throw CommandFailure(
+                error.code == .configuration ? .wrongRequest : .worldFailed, error.reason, hint: error.hint)
         } catch let error as GuestError {
             let isWrong = [.invalidFile, .invalidConfiguration].contains(error.code)
             // Nothing was said, and this is no virtual machine: somebody wants to see what it does.
@@ -80,7 +91,36 @@ enum Main {
         let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
         try await service.run(until: signals, watchdog: arguments[watchdog]) { bound in
             for listener in bound { console.note("listening on \(listener.description) (\(listener.name))") }
+            if let url = service.dashboardURL(bound) { console.note(DevelopmentPlan.dashboardWords + url) }
         }
+        return .done
+    }
+
+    /// Starts this program once more, without terminal and parent, and returns when it answers.
+    private static func leaveRunning(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
+        guard let path = arguments[simulate] else {
+            throw CommandFailure(
+                .wrongRequest, "--background is for simulations",
+                hint: "name a directory with --simulate; in a virtual "
+                    + "machine the service manager starts the agent")
+        }
+        guard !arguments[watchdog] else {
+            throw CommandFailure(.wrongRequest, "--watchdog is for a service manager, and --background for people")
+        }
+        let directory = try DevelopmentDirectory(path)
+        var options = arguments[compose].map { ["--app-compose", $0] } ?? []
+        if let file = arguments[config] { options += ["--config", file] }
+        if arguments[port] != 0 { options += ["--external-port", "\(arguments[port])"] }
+        let agent = DevelopmentPlan.guestAgent(try ThisProgram.path(), options, in: directory.path)
+        let (running, isReused) = try await Interruption.watch {
+            try await DevelopmentSystem(directory, note: { console.note($0) }).up([agent])
+        }
+        console.note(isReused ? "the agent runs already" : "the agent runs and answers")
+        console.note(
+            "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in \(path)")
+        console.note("listening on unix:\(directory.path)/dstack.sock")
+        if let pages = running.first?.pages { console.note(DevelopmentPlan.dashboardWords + pages) }
+        console.note("to end it: dstack dev down --dir \(ShellWord.quoted(path))")
         return .done
     }
 

@@ -49,7 +49,7 @@ enum DevCommand {
         return try await explained {
             let directory = try place(arguments)
             let plan = DevelopmentPlan(
-                directory, programs: try programs(), listenAddress: arguments[listen])
+                directory, programs: try ThisProgram.directory(), listenAddress: arguments[listen])
             let session = DevSession(
                 plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments),
                 isJSON: arguments[Flag.json])
@@ -108,6 +108,9 @@ enum DevCommand {
                     let address = component.address.map { " at \(SafeText.line($0))" } ?? ""
                     console.print("\(component.name): running\(address) (process \(component.processID))")
                 }
+                if let dashboard = running.compactMap(\.pages).first {
+                    console.print("dashboard: \(SafeText.line(dashboard))")
+                }
                 for name in ended { console.print("\(SafeText.line(name)): ended") }
                 if running.isEmpty, ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
             }
@@ -134,6 +137,7 @@ enum DevCommand {
                 }
             }
             object.member("ended", status.ended)
+            object.member("dashboard", status.running.compactMap(\.pages).first)
         }
         console.print(writer.text)
     }
@@ -151,21 +155,11 @@ enum DevCommand {
         return try DevelopmentDirectory(home + "/.local/state/dstack/dev")
     }
 
-    /// The directory of this program, where the others lie as well.
-    private static func programs() throws(CommandFailure) -> String {
-        guard let path = realpath("/proc/self/exe", nil) else {
-            throw CommandFailure(.worldFailed, "\(SystemError.last("find this program's own path"))")
-        }
-        defer { free(path) }
-        let text = String(cString: path)
-        return String(text[..<(text.lastIndex(of: "/") ?? text.endIndex)])
-    }
-
     /// How `down` is called for the same system, as it can be typed where this was typed.
     private static func stopCommand(_ arguments: Arguments) -> String {
         let isFromOption = arguments.has(directory) && Environment.process["DSTACK_DEV_DIR"] != arguments[directory]
-        let option = isFromOption ? arguments[directory].map { " --dir " + shellWord($0) } ?? "" : ""
-        return shellWord(CommandLine.arguments.first ?? "dstack") + " dev down" + option
+        let option = isFromOption ? arguments[directory].map { " --dir " + ShellWord.quoted($0) } ?? "" : ""
+        return ShellWord.quoted(CommandLine.arguments.first ?? "dstack") + " dev down" + option
     }
 
     /// Failures of the system as failures of a command.
@@ -176,32 +170,5 @@ enum DevCommand {
             throw CommandFailure(
                 error.code == .configuration ? .wrongRequest : .worldFailed, error.reason, hint: error.hint)
         }
-    }
-}
-
-/// A word as a POSIX shell takes it.
-func shellWord(_ text: String) -> String {
-    let isPlain = text.utf8.allSatisfy { byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"):
-            true
-        default: "/._-:=+,@%".utf8.contains(byte)
-        }
-    }
-    guard !isPlain || text.isEmpty else { return text }
-    return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-}
-
-/// Ctrl-C and other requests to end, as the cancellation of a task.
-enum Interruption {
-    /// Runs a body that is cancelled by SIGINT, SIGTERM and SIGHUP. They have no other effect until it has returned, so that
-    /// an impatient second Ctrl-C does not keep it from cleaning up.
-    static func watch<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
-        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
-        let task = Task { try await body() }
-        let watcher = Task { for await _ in signals { task.cancel() } }
-        defer { watcher.cancel() }
-        return try await task.value
     }
 }

@@ -30,7 +30,7 @@ struct DevSession: Sendable {
 
     /// Starts what does not run, verifies it, and says what to do with it. Throws with nothing left running.
     func up() async throws {
-        var (url, isReused) = try await start()
+        var (url, dashboard, isReused) = try await start()
         do {
             var report: EndpointReport
             do {
@@ -38,7 +38,7 @@ struct DevSession: Sendable {
             } catch  where isReused && !Task.isCancelled {
                 console.note("what runs does not answer; starting anew")
                 _ = try await system.down()
-                (url, isReused) = try await start()
+                (url, dashboard, isReused) = try await start()
                 report = try await verify(url)
             }
             var style = ReportStyle(console)
@@ -51,7 +51,7 @@ struct DevSession: Sendable {
                     hint: "look at the logs in \(plan.directory.path)/log")
             }
             try AtomicFile.write(Array("\(url)\n".utf8), to: plan.applicationURLPath, mode: .readable)
-            if !isJSON, !console.isQuiet { explain(url, report) }
+            if !isJSON, !console.isQuiet { explain(url, dashboard, report) }
         } catch {
             // In a task of its own: this one may be cancelled, and nothing must be left running.
             let system = system
@@ -60,7 +60,7 @@ struct DevSession: Sendable {
         }
     }
 
-    private func start() async throws -> (url: String, isReused: Bool) {
+    private func start() async throws -> (url: String, dashboard: String?, isReused: Bool) {
         let clock = ContinuousClock()
         let began = clock.now
         let components = plan.components(composeHash: "\(ComposeHash(ofFile: appCompose))")
@@ -74,7 +74,7 @@ struct DevSession: Sendable {
             let milliseconds = (clock.now - began) / .milliseconds(1)
             console.note("started \(running.map(\.name).joined(separator: " and ")) in \(Int(milliseconds)) ms")
         }
-        return (url, isReused)
+        return (url, running.compactMap(\.pages).first, isReused)
     }
 
     /// The operator's copy of the compose file; the simulated guest makes its own files from it.
@@ -103,21 +103,28 @@ struct DevSession: Sendable {
         return try await verifier.verify(EndpointAddress(url), at: SystemWallClock().unixSeconds)
     }
 
-    private func explain(_ url: String, _ report: EndpointReport) {
+    private func explain(_ url: String, _ dashboard: String?, _ report: EndpointReport) {
         let style = console.style
         let key = report.certificate.map { Base64.encode(SHA256.hash($0.publicKey).bytes) } ?? ""
-        let program = shellWord(CommandLine.arguments.first ?? "dstack")
+        let program = ShellWord.quoted(CommandLine.arguments.first ?? "dstack")
         console.print()
         console.print(
             style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority does;")
         console.print("        the pin keeps curl to the key that was just verified)")
-        console.print("  curl -k --pinnedpubkey 'sha256//\(key)' \(shellWord(url))/")
+        console.print("  curl -k --pinnedpubkey 'sha256//\(key)' \(ShellWord.quoted(url))/")
         console.print()
         console.print(style.bold("Verify it again"))
-        console.print("  \(program) verify \(shellWord(url)) --app-compose \(shellWord(plan.appComposePath)) \\")
         console.print(
-            "    --trust-root \(shellWord(plan.trustRootPath)) --collateral \(shellWord(plan.collateralPath))")
+            "  \(program) verify \(ShellWord.quoted(url)) --app-compose \(ShellWord.quoted(plan.appComposePath)) \\")
+        console.print(
+            "    --trust-root \(ShellWord.quoted(plan.trustRootPath)) --collateral \(ShellWord.quoted(plan.collateralPath))"
+        )
         console.print()
+        if let dashboard {
+            console.print(style.bold("See what runs") + "  (the guest agent's dashboard, in a browser on this machine)")
+            console.print("  \(SafeText.line(dashboard))")
+            console.print()
+        }
         console.print(style.bold("Logs"))
         console.print("  \(SafeText.line(plan.directory.path))/log")
         console.print()

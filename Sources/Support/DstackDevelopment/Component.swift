@@ -24,12 +24,14 @@ package struct Component: Sendable, Hashable {
     /// Components that must be ready before this one starts; they come earlier in a system's list.
     package let dependencies: [String]
     package let readiness: Readiness
+    /// The words before the address of its pages in a line of its output; nil for one without pages.
+    package let pages: String?
     /// What else decides whether a running one is still the right one, such as the hash of a file that it reads.
     package let revision: String
 
     package init(
         name: String, executable: String, arguments: [String] = [], environment: [String: String] = [:],
-        dependencies: [String] = [], readiness: Readiness, revision: String = ""
+        dependencies: [String] = [], readiness: Readiness, pages: String? = nil, revision: String = ""
     ) {
         self.name = name
         self.executable = executable
@@ -37,6 +39,7 @@ package struct Component: Sendable, Hashable {
         self.environment = environment
         self.dependencies = dependencies
         self.readiness = readiness
+        self.pages = pages
         self.revision = revision
     }
 }
@@ -47,6 +50,8 @@ package struct RunningComponent: Sendable, Hashable {
     package let processID: Int32
     /// What it announced; nil for one that announces nothing.
     package let address: String?
+    /// The address of its pages; nil for one that has none.
+    package let pages: String?
 }
 
 /// Why a development system does not come up or go down.

@@ -24,7 +24,7 @@ package struct DevelopmentDirectory: Sendable {
                 throw DevelopmentError(.system, "\(SystemError.last("find the working directory"))")
             }
             defer { free(current) }
-            absolute = String(cString: current) + "/" + path
+            absolute = String(cString: current) + "/" + (path.hasPrefix("./") ? path.dropFirst(2) : path[...])
         }
         while absolute.count > 1, absolute.hasSuffix("/") { absolute.removeLast() }
         guard absolute.utf8.count <= Self.maximumByteCount else {
@@ -85,6 +85,8 @@ package struct DevelopmentDirectory: Sendable {
         let fingerprint: String
         /// What it announced once it was ready.
         var address: String?
+        /// Where its pages are.
+        var pages: String?
         var isReady = false
     }
 
@@ -97,6 +99,7 @@ package struct DevelopmentDirectory: Sendable {
             object.member("fingerprint", record.fingerprint)
             object.member("ready", record.isReady)
             object.member("address", record.address)
+            object.member("pages", record.pages)
         }
         do throws(SystemError) {
             try AtomicFile.write(writer.bytes, to: recordPath(record.name), mode: .secret)
@@ -136,6 +139,7 @@ package struct DevelopmentDirectory: Sendable {
                 bootID: try root.member("boot_id").string()),
             fingerprint: try root.member("fingerprint").string(),
             address: try root.optionalMember("address").map { try $0.string() },
+            pages: try root.optionalMember("pages").map { try $0.string() },
             isReady: try root.member("ready").bool())
     }
 

@@ -34,17 +34,36 @@ package struct DevelopmentPlan: Sendable {
     /// - Parameter composeHash: of the application; a running system of another one is not the one that is wanted.
     package func components(composeHash: String) -> [Component] {
         [
-            Component(
-                name: "guest-agent", executable: programs + "/dstack-guest-agent",
-
-                arguments: ["--simulate", guestPath, "--app-compose", appComposePath],
-                readiness: .answers(socket: agentSocketPath, path: "/Info"), revision: composeHash),
+            Self.guestAgent(
+                programs + "/dstack-guest-agent", ["--app-compose", appComposePath], in: guestPath,
+                revision: composeHash),
             Component(
                 name: Self.applicationName, executable: programs + "/attested-service",
                 arguments: ["--listen", listenAddress], environment: ["DSTACK_SIMULATOR_ENDPOINT": agentSocketPath],
                 dependencies: ["guest-agent"], readiness: .announces("listening on "), revision: composeHash),
         ]
     }
+
+    /// A guest agent in simulation.
+    ///
+    /// - Parameters:
+    ///   - executable: its program.
+    ///   - arguments: beside the directory.
+    ///   - directory: of the simulated guest.
+    ///   - revision: what else decides whether a running one is the one that is wanted.
+    package static func guestAgent(
+        _ executable: String, _ arguments: [String], in directory: String, revision: String = ""
+    ) -> Component {
+        Component(
+            name: guestAgentName, executable: executable, arguments: ["--simulate", directory] + arguments,
+            readiness: .answers(socket: directory + "/dstack.sock", path: "/Info"), pages: dashboardWords,
+            revision: revision)
+    }
+
+    /// The component whose pages are the dashboard.
+    package static let guestAgentName = "guest-agent"
+    /// The agent prints its dashboard's address after these words.
+    package static let dashboardWords = "dashboard at "
 
     /// The application of a system for which none was given.
     package static let exampleAppCompose = """

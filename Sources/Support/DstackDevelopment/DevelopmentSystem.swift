@@ -125,6 +125,13 @@ package struct DevelopmentSystem: Sendable {
             try await Task.sleep(for: Self.interval)
         }
         record.isReady = true
+        // What is printed before a component answers may still be on its way to the log; and who answers may be another
+        // one, while this one ends because the place is taken.
+        for _ in 0..<50 where component.pages != nil && record.pages == nil {
+            if let ending = ChildProcess.ending(of: processID) { throw ended(component, ending) }
+            record.pages = component.pages.flatMap { announced(by: component, $0) }
+            if record.pages == nil { try await Task.sleep(for: Self.interval) }
+        }
         try directory.write(record)
         return Self.running(record)
     }
@@ -150,12 +157,17 @@ package struct DevelopmentSystem: Sendable {
             let client = HTTPClient(HTTPClientConfiguration(transport: .unix(path: socket), limits: limits))
             return (try? await client.send(HTTPRequest(.get, "http://component\(path)")))?.isSuccess ?? false
         case .announces(let words):
-            // A line that is not whole yet may still grow.
-            let lines = directory.logText(of: component.name).split(separator: "\n", omittingEmptySubsequences: false)
-            guard let line = lines.dropLast().first(where: { $0.hasPrefix(words) }) else { return false }
-            address = String(line.dropFirst(words.count))
+            guard let announced = announced(by: component, words) else { return false }
+            address = announced
             return true
         }
+    }
+
+    /// What follows some words at the beginning of a line of a component's output.
+    private func announced(by component: Component, _ words: String) -> String? {
+        // A line that is not whole yet may still grow.
+        let lines = directory.logText(of: component.name).split(separator: "\n", omittingEmptySubsequences: false)
+        return lines.dropLast().first { $0.hasPrefix(words) }.map { String($0.dropFirst(words.count)) }
     }
 
     /// Everything that decides whether a running component is the one that is wanted, the program file included.
@@ -173,7 +185,8 @@ package struct DevelopmentSystem: Sendable {
     }
 
     private static func running(_ record: DevelopmentDirectory.Record) -> RunningComponent {
-        RunningComponent(name: record.name, processID: record.process.processID, address: record.address)
+        RunningComponent(
+            name: record.name, processID: record.process.processID, address: record.address, pages: record.pages)
     }
 
     // MARK: Status and down
