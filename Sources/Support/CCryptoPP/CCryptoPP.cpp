@@ -1,3 +1,7 @@
+#if !__has_include(<cryptopp/keccak.h>)
+#error "the headers of Crypto++ are missing: install the Debian package libcrypto++-dev, or run Scripts/setup, which installs all that are needed"
+#endif
+
 #include "CCryptoPP.h"
 
 #include <cryptopp/blake2.h>

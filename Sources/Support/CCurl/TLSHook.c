@@ -1,3 +1,4 @@
+#include "CCurlRequirements.h"
 #include "TLSHook.h"
 
 #include <openssl/ssl.h>

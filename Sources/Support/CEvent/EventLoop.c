@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "CEventRequirements.h"
 #include "EventLoop.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+#include "CEventRequirements.h"
 #include "ServerTLS.h"
 
 #include <openssl/err.h>

@@ -1,3 +1,4 @@
+#include "COpenSSLRequirements.h"
 #include "EdwardsKeys.h"
 
 #include <openssl/crypto.h>

@@ -1,4 +1,5 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include "COpenSSLRequirements.h"
 #include "P256Verify.h"
 
 #include <openssl/bn.h>

@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "COpenSSLRequirements.h"
 #include "Secrets.h"
 
 #include <limits.h>

@@ -1,4 +1,5 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include "COpenSSLRequirements.h"
 #include "Symmetric.h"
 
 #include "Digests.h"

@@ -1,3 +1,4 @@
+#include "COpenSSLRequirements.h"
 #include "TLSContext.h"
 
 #include <limits.h>

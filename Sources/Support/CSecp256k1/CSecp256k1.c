@@ -1,3 +1,7 @@
+#if !__has_include(<secp256k1_recovery.h>)
+#error "the headers of libsecp256k1 are missing: install the Debian package libsecp256k1-dev, or run Scripts/setup, which installs all that are needed"
+#endif
+
 #include "CSecp256k1.h"
 
 #include <pthread.h>

@@ -1,3 +1,7 @@
+#if !__has_include(<toml++/toml.h>)
+#error "the headers of toml++ are missing: install the Debian package libtomlplusplus-dev, or run Scripts/setup, which installs all that are needed"
+#endif
+
 #include "CTOML.h"
 
 #include <cstdio>

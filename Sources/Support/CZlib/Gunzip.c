@@ -1,3 +1,7 @@
+#if !__has_include(<zlib.h>)
+#error "the headers of zlib are missing: install the Debian package zlib1g-dev, or run Scripts/setup, which installs all that are needed"
+#endif
+
 #include "CZlib.h"
 
 #include <limits.h>

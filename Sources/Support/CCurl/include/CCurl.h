@@ -5,6 +5,8 @@
 #ifndef DSTACK_CCURL_H
 #define DSTACK_CCURL_H
 
+#include "CCurlRequirements.h"
+
 #include <curl/curl.h>
 #include <stddef.h>
 

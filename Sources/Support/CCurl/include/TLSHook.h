@@ -3,6 +3,8 @@
 #ifndef DSTACK_CCURL_TLS_HOOK_H
 #define DSTACK_CCURL_TLS_HOOK_H
 
+#include "CCurlRequirements.h"
+
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,6 +2,8 @@
 #ifndef DSTACK_CCURL_VSOCK_H
 #define DSTACK_CCURL_VSOCK_H
 
+#include "CCurlRequirements.h"
+
 #include <curl/curl.h>
 #include <stdint.h>
 

@@ -2,6 +2,7 @@
 #ifndef DSTACK_CEVENT_H
 #define DSTACK_CEVENT_H
 
+#include "CEventRequirements.h"
 #include "EventLoop.h"
 #include "ServerSocket.h"
 #include "ServerTLS.h"

@@ -1,6 +1,8 @@
 #ifndef DSTACK_COPENSSL_H
 #define DSTACK_COPENSSL_H
 
+#include "COpenSSLRequirements.h"
+
 #include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>

@@ -1,6 +1,8 @@
 #ifndef DSTACK_TLS_CONTEXT_H
 #define DSTACK_TLS_CONTEXT_H
 
+#include "COpenSSLRequirements.h"
+
 #include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,0 +1,9 @@
+/// Says which package brings what is missing, before the compiler says that a file is.
+#ifndef DSTACK_COPENSSL_REQUIREMENTS_H
+#define DSTACK_COPENSSL_REQUIREMENTS_H
+
+#if !__has_include(<openssl/ssl.h>)
+#error "the headers of OpenSSL are missing: install the Debian package libssl-dev, or run Scripts/setup, which installs all that are needed"
+#endif
+
+#endif
