@@ -1,5 +1,6 @@
 # make demo    set up, build, start an application with a simulated TEE, and verify it as a stranger would
-# make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form)
+# make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form); the last line
+#              counts them
 # make lint    formatting and the rules of the house
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations and the full differential run
@@ -35,7 +36,7 @@ build: setup commit
 test: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
 	Scripts/check-products
-	$(SWIFT) test --skip-build --no-parallel $(FLAGS)
+	@Scripts/test $(SWIFT) test --skip-build --no-parallel $(FLAGS)
 
 soak: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
