@@ -23,7 +23,7 @@ final class RPCFixture: Sendable {
 
     init(_ services: (inout RPCRouter) -> Void) async throws {
         // Short: a socket's path has room for 107 bytes.
-        directory = "/tmp/rpc-\(UUID().uuidString.prefix(13))"
+        directory = NSTemporaryDirectory() + "rpc-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let outcomes = Outcomes()
         self.outcomes = outcomes

@@ -119,7 +119,7 @@ final class HTTPTestDirectory: Sendable {
 
     init() throws {
         // Short, because a Unix socket path has at most 107 bytes.
-        path = "/tmp/dh-\(UUID().uuidString.prefix(13))"
+        path = NSTemporaryDirectory() + "dh-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 

@@ -48,11 +48,95 @@ struct ApplicationTests {
             try String(contentsOf: Self.package.appendingPathComponent(path), encoding: .utf8)
         }
         let program = try text("Examples/FiveMinutes/main.swift")
-        let blocks = try text("docs/app-author.md").components(separatedBy: "```swift\n").dropFirst()
-        let snippets = blocks.compactMap { $0.components(separatedBy: "```").first }
-        #expect(snippets.count == 8)
-        // The first is the manifest.
-        for snippet in snippets.dropFirst() { #expect(program.contains(snippet), "not in the program:\n\(snippet)") }
+        // The programs have the same lines within functions, hence indented.
+        func plain(_ text: String) -> String {
+            text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: "\n")
+        }
+        let programs = try plain(program + text("Examples/AttestedClient/main.swift"))
+        let blocks = try Markdown(text("docs/app-author.md")).blocks.filter { $0.language == "swift" && $0.mark == nil }
+        #expect(blocks.count == 8)
+        for block in blocks { #expect(programs.contains(plain(block.text)), "not in the program:\n\(block.text)") }
+    }
+
+    @Test(
+        "an agent in the background has answered when its command returns, is found by the next, and ends with all it left"
+    )
+    func background() async throws {
+        let scratch = try ScratchDirectory()
+        let arguments = ["--simulate", scratch.path("sim"), "--background"]
+        let first = try await Program.run("dstack-guest-agent", arguments)
+        #expect(first.status == 0 && first.errors.contains("the agent runs and answers"), "\(first)")
+        let client = DstackClient(.unix(scratch.path("sim/dstack.sock")), startupTime: .zero)
+        #expect(try await client.info().appName == "simulated")
+        let second = try await Program.run("dstack-guest-agent", arguments)
+        #expect(second.status == 0 && second.errors.contains("the agent runs already"), "\(second)")
+        let dashboard = try #require(
+            first.errors.split(separator: "\n").first { $0.hasPrefix("dashboard at http://127.0.0.1:") })
+        #expect(second.errors.contains(dashboard))
+        let down = try await Program.dstack("dev", "down", "--dir", scratch.path("sim"))
+        #expect(down.status == 0 && down.output.hasPrefix("ended guest-agent"), "\(down)")
+        #expect(await !client.isReachable())
+
+        // Another agent has the directory: nothing is left running, and the reason is said.
+        let agent = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
+        try await Self.until(agent) { await client.isReachable(within: .seconds(5)) }
+        let taken = try await Program.run("dstack-guest-agent", arguments)
+        #expect(taken.status == 3 && taken.errors.contains("guest-agent ended with status"), "\(taken)")
+        agent.signal(SIGTERM)
+        #expect(await agent.end() == 0)
+        for wrong in [["--background"], arguments + ["--watchdog"]] {
+            let result = try await Program.run("dstack-guest-agent", wrong)
+            #expect(result.status == 2, "\(result)")
+        }
+    }
+
+    @Test("no example ends in a crash report: an agent that is not there is one line and a status")
+    func noCrash() async throws {
+        for place in ["/tmp/no-such-agent.sock", "http+unix:///x", "/tmp"] {
+            for program in ["five-minutes", "attested-service"] {
+                let result = try await Program.run(
+                    program, program == "five-minutes" ? [] : ["--listen", "127.0.0.1:0"],
+                    environment: ["DSTACK_SIMULATOR_ENDPOINT": place])
+                #expect(result.status == 3 && result.errors.hasPrefix("\(program): "), "\(result)")
+                #expect(result.errors.split(separator: "\n").count == 1, "\(result)")
+            }
+        }
+        let client = try await Program.run("attested-client", ["https://127.0.0.1:1/", "/tmp/nowhere"])
+        #expect(client.status == 3 && client.errors.split(separator: "\n").count == 1, "\(client)")
+    }
+
+    @Test("a client in Swift believes the simulated root in one argument, and nobody without it")
+    func clientInSwift() async throws {
+        let agent = try await Agent()
+        let service = try RunningProgram(
+            "attested-service", ["--listen", "127.0.0.1:0"], environment: agent.environment)
+        try await Self.until(service) { service.output.hasSuffix("\n") }
+        let url = service.output.trimmingCharacters(in: .newlines).replacing("listening on ", with: "")
+        let yes = try await Program.run("attested-client", [url, agent.directory])
+        #expect(yes.status == 0 && yes.output.contains("This TEE is simulated"), "\(yes)")
+
+        let compose = [UInt8](try Data(contentsOf: URL(fileURLWithPath: agent.directory + "/app-compose.json")))
+        var policy = VerificationPolicy.standard
+        policy.expected.composeHash = ComposeHash(ofFile: compose).bytes
+        policy.expected.osImageHash = try MockImage().osImageHash
+        let collateral = try OfflineCollateral(path: agent.directory + "/collateral.json")
+        for binding in [EvidenceBinding.keyBound, .sessionBound] {
+            let intel = try AttestedHTTPClient(
+                policy: policy, trusting: .intel, collateral: collateral, binding: binding)
+            await #expect(throws: AttestedTLSError(.evidenceRejected, check: "", reason: "")) {
+                try await intel.get(url)
+            }
+            let own = try AttestedHTTPClient(
+                policy: policy, trusting: TrustAnchor(path: agent.directory + "/root.pem"), collateral: collateral,
+                binding: binding)
+            #expect(try await own.get(url).status == 200)
+            #expect(try await own.peer(at: url).binding == .keyBound)
+            await #expect(throws: AttestedTLSError.self) { try await intel.peer(at: url) }
+        }
+        #expect(throws: AttestationError.self) { try TrustAnchor(path: "/tmp/nowhere/root.pem") }
+        service.signal(SIGTERM)
+        #expect(await service.end() == 0)
+        await agent.end()
     }
 
     @Test("the program of the guide runs against an agent in simulation")

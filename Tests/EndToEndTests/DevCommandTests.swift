@@ -1,3 +1,5 @@
+import DstackHTTP
+import DstackHTTPClient
 import DstackHTTPServer
 import Foundation
 import Testing
@@ -37,6 +39,14 @@ struct DevCommandTests {
         let command = up.output[again.upperBound...].components(separatedBy: "\n\n")[0]
         let verified = try await Program.run("/bin/sh", ["-c", command])
         #expect(verified.status == 0 && verified.output.hasPrefix("YES "), "\(verified)")
+
+        // The dashboard stands in the answer and in the status, and a browser finds it there.
+        let dashboard = try #require(
+            (try await system.dev("status", "--json").object())["dashboard"] as? String)
+        #expect(up.output.contains("\n  \(dashboard)\n"), "\(up)")
+        #expect(try await system.dev("status").output.contains("\ndashboard: \(dashboard)\n"))
+        let page = try await HTTPClient().send(HTTPRequest(.get, dashboard))
+        #expect(page.status == 200 && page.headers["Content-Type"]?.hasPrefix("text/html") == true)
 
         #expect(system.processes.count == 2)
         for id in system.processes { #expect(getpgid(id) == id) }

@@ -201,7 +201,7 @@ struct AgentEvidenceTests {
     @Test("GPU evidence of the boot is handed out as it was written")
     func gpu() async throws {
         let text = "{\"evidence\": \"ü\"}\n"
-        let path = "/tmp/gpu-\(UUID().uuidString)"
+        let path = NSTemporaryDirectory() + "gpu-\(UUID().uuidString)"
         try text.write(toFile: path, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(atPath: path) }
         var machine = GuestMachine()

@@ -42,7 +42,7 @@ struct AgentFileTests {
         let silent = try await AgentFixture(compose: Self.compose(""))
         #expect(try await silent.external("/prpc/v1/Health").text == #"{"healthy":true,"unhealthy":[],"error":""}"#)
 
-        let path = "/tmp/health-\(UUID().uuidString)"
+        let path = NSTemporaryDirectory() + "health-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let members = #","requirements":{"health_check":true,"health_status_file":"\#(path)"}"#
         let now = Int64(Date().timeIntervalSince1970)

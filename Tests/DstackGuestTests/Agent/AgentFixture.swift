@@ -20,7 +20,7 @@ final class AgentFixture: Sendable {
         let path: String
         // Short: a socket's path has room for 107 bytes.
         init() throws {
-            path = "/tmp/agent-\(UUID().uuidString.prefix(13))"
+            path = NSTemporaryDirectory() + "agent-\(UUID().uuidString.prefix(13))"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         }
         deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -59,7 +59,7 @@ final class BenchAgent: Sendable {
     final class Place: Sendable {
         let path: String
         init() throws {
-            path = "/tmp/bench-\(UUID().uuidString.prefix(13))"
+            path = NSTemporaryDirectory() + "bench-\(UUID().uuidString.prefix(13))"
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         }
         deinit { try? FileManager.default.removeItem(atPath: path) }

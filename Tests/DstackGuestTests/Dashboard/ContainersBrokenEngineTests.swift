@@ -11,7 +11,7 @@ struct ContainersBrokenEngineTests {
     /// Answers as an engine, with what a test wants it to say.
     final class Engine: Sendable {
         private let server: HTTPServer
-        private let path = "/tmp/dstack-broken-\(UUID().uuidString.prefix(13))"
+        private let path = NSTemporaryDirectory() + "dstack-broken-\(UUID().uuidString.prefix(13))"
         let engine: DockerEngine
 
         static let list = """

@@ -47,7 +47,7 @@ final class NerdctlPeer: Sendable, CustomTestStringConvertible {
     }
 
     private static func scratch() throws -> String {
-        let directory = "/tmp/dstack-nerdctl-\(UUID().uuidString.prefix(13))"
+        let directory = NSTemporaryDirectory() + "dstack-nerdctl-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: "\(directory)/state", withIntermediateDirectories: true)
         return directory
     }

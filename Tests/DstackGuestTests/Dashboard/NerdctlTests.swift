@@ -259,7 +259,7 @@ struct NerdctlTests {
 struct NerdctlBrokenTests {
     /// A program that does what a script says.
     private func engine(_ script: String) throws -> NerdctlEngine {
-        let path = "/tmp/dstack-nerdctl-\(UUID().uuidString.prefix(13)).sh"
+        let path = NSTemporaryDirectory() + "dstack-nerdctl-\(UUID().uuidString.prefix(13)).sh"
         try "#!/bin/sh\n\(script)\n".write(toFile: path, atomically: true, encoding: .utf8)
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
         return NerdctlEngine(path, scope: .engine)
@@ -278,7 +278,7 @@ struct NerdctlBrokenTests {
     func mutatedLists() async throws {
         #expect(try await list(Self.line).list().map(\.displayName) == ["web"])
         var random = SeededGenerator(seed: 7)
-        let path = "/tmp/dstack-nerdctl-list-\(UUID().uuidString.prefix(13))"
+        let path = NSTemporaryDirectory() + "dstack-nerdctl-list-\(UUID().uuidString.prefix(13))"
         defer { try? FileManager.default.removeItem(atPath: path) }
         let engine = try engine("cat \(path)")
         var refused = 0

@@ -52,7 +52,7 @@ final class RealEngine: Sendable {
         }
         let (dockerd, busybox) = (try find("dockerd"), try find("busybox"))
         // Short: a Unix socket's path has at most 107 bytes, and the engine makes longer ones below it.
-        let directory = "/tmp/dstack-engine-\(getpid())"
+        let directory = NSTemporaryDirectory() + "dstack-engine-\(getpid())"
         socketPath = "\(directory)/engine.sock"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let (ours, theirs) = try Spawn.channel()

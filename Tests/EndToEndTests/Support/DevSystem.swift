@@ -12,6 +12,9 @@ final class DevSystem: Sendable {
     static let isThere = ["dstack", "dstack-guest-agent", "attested-service"].allSatisfy { Program.path($0) != nil }
     static let absence: Testing.Comment = "needs dstack, dstack-guest-agent and attested-service built with the tests"
 
+    /// Whether what takes minutes runs too.
+    static let isSoak = ProcessInfo.processInfo.environment["DSTACK_SOAK"] == "1"
+
     init() throws { scratch = try ScratchDirectory() }
 
     deinit {

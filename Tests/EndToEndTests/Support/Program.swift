@@ -59,7 +59,9 @@ final class RunningProgram: Sendable {
         scratch = try ScratchDirectory()
         process.executableURL = URL(fileURLWithPath: try #require(Program.path(name), "\(name) is not built"))
         process.arguments = arguments
-        process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"].merging(environment) { $1 }
+        process.environment = [
+            "PATH": "/usr/bin:/bin", "NO_COLOR": "1", "TMPDIR": NSTemporaryDirectory(),
+        ].merging(environment) { $1 }
         process.currentDirectoryURL = directory
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = try FileHandle(forWritingTo: try scratch.write("", "output"))
@@ -95,7 +97,7 @@ final class ScratchDirectory: Sendable {
 
     init() throws {
         // Short, because sockets are made in it, and their paths have at most 107 bytes.
-        url = URL(fileURLWithPath: "/tmp/dstack-e2e-\(UUID().uuidString.prefix(8))")
+        url = URL(fileURLWithPath: NSTemporaryDirectory() + "e2e-\(UUID().uuidString.prefix(8))")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
 

@@ -34,7 +34,10 @@ final class SimulatedService: Sendable {
     let boot: MockBoot
     var url: String { "https://127.0.0.1:\(port)" }
 
-    init(_ kind: Certificate = .good, compose: String = compose, plain: Bool = false) async throws {
+    /// - Parameter body: what it answers with, status 200, to everything.
+    init(
+        _ kind: Certificate = .good, compose: String = compose, plain: Bool = false, body: [UInt8] = []
+    ) async throws {
         files = try ScratchDirectory()
         platform = try MockPlatform(seed: FixedBytes(repeating: 0x42))
         boot = try MockBoot(platform, appCompose: Array(compose.utf8))
@@ -42,15 +45,15 @@ final class SimulatedService: Sendable {
         try files.write(compose, "app-compose.json")
         try files.write(platform.rootCertificate, "root.pem")
         try files.write(platform.collateral(for: .tdx, at: now).json, "collateral.json")
-        let tls = plain ? nil : try await Self.identity(kind, boot, at: now)
+        let tls = plain ? nil : try await Self.identity(kind, boot, at: now, files)
         server = HTTPServer(
             HTTPServerConfiguration(listeners: [HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0), tls: tls)])
-        ) { _ in HTTPServerResponse(200) }
+        ) { _ in HTTPServerResponse(200, body: body) }
         port = try await server.start().compactMap(\.port).first ?? 0
     }
 
     private static func identity(
-        _ kind: Certificate, _ boot: MockBoot, at now: Int64
+        _ kind: Certificate, _ boot: MockBoot, at now: Int64, _ files: ScratchDirectory
     ) async throws -> HTTPServerTLS {
         let key = P256.PrivateKey()
         let other = P256.PrivateKey()
@@ -72,6 +75,10 @@ final class SimulatedService: Sendable {
         }
         if case .expired = kind { (template.notBefore, template.notAfter) = (1_000_000_000, 1_500_000_000) }
         let certificate = try template.selfSigned(by: key)
+        // For servers of other kinds, who take both from one file.
+        try files.write(
+            Array(PEM.encode("CERTIFICATE", certificate).utf8) + key.pkcs8PEM.withUnsafeBytes { Array($0) },
+            "service.pem")
         return HTTPServerTLS(
             certificateChain: Array(PEM.encode("CERTIFICATE", certificate).utf8),
             privateKey: key.pkcs8PEM.withUnsafeBytes { Array($0) })
