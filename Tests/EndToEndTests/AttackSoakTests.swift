@@ -185,7 +185,7 @@ struct LoadSoakTests {
         let alone = try await slowest(of: agent, for: 5)
         let size = 10_000_000
         let crowd = try Crowd(
-            32, at: agent.port, for: 15,
+            32, at: agent.port, for: 12,
             sending: "POST /prpc/Worker.Version HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 + "Content-Length: \(size)\r\n\r\n{\"a\":[", filler: size)
         #expect(try await crowd.isComplete())

@@ -71,6 +71,9 @@ private final class NotifyChannel: Sendable {
         guard number >= 0 else { return nil }
         descriptor = FileDescriptor(owning: number, name: path)
         self.address = address
+        // A manager that does not read must not keep a service from ending.
+        var patience = timeval(tv_sec: 2, tv_usec: 0)
+        setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
 
     func send(_ text: String) {

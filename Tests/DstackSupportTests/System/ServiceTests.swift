@@ -86,6 +86,22 @@ struct ServiceNotifierTests {
         }
     }
 
+    @Test("a manager that does not read keeps nobody from ending")
+    func deafManager() throws {
+        let directory = try TemporaryDirectory()
+        let manager = try Manager(directory("notify"))
+        let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": directory("notify")]))
+        manager.fill(directory("notify"))
+        notifier.stopping()
+        while true {
+            let message = manager.receive()
+            #expect(message != "STOPPING=1")
+            if message.isEmpty { break }
+        }
+        notifier.stopping()
+        #expect(manager.receive() == "STOPPING=1")
+    }
+
     @Test("signs of life are sent until the task is cancelled")
     func keepAlive() async throws {
         let directory = try TemporaryDirectory()
@@ -127,6 +143,24 @@ struct ServiceNotifierTests {
         }
 
         deinit { close(descriptor) }
+
+        /// Sends to it until it takes no more.
+        func fill(_ path: String) {
+            let peer = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+            defer { close(peer) }
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+            let length = socklen_t(2 + path.utf8.count)
+            var count = 1
+            while count > 0 {
+                count = withUnsafePointer(to: &address) { pointer in
+                    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                        sendto(peer, "x", 1, Int32(MSG_DONTWAIT), $0, length)
+                    }
+                }
+            }
+        }
 
         /// The next message, empty if there is none yet.
         func receive() -> String {

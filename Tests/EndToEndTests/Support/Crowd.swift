@@ -37,10 +37,16 @@ final class Crowd: Sendable {
         held, made, end, complete = {}, 0, time.time() + seconds, False
         poll = select.epoll()
         while time.time() < end:
-            for number, _ in poll.poll(0 if len(held) < count else 0.05):
-                peer = held.get(number)
-                try: gone = not peer.recv(65536)
-                except (ssl.SSLWantReadError, BlockingIOError): gone = False
+            for number, events in poll.poll(0 if len(held) < count else 0.05):
+                peer, rest = held.get(number, (None, b""))
+                gone = False
+                try:
+                    if events & select.EPOLLOUT and rest:
+                        rest = rest[peer.send(rest[:65536]):]
+                        held[number] = peer, rest
+                        if not rest: poll.modify(number, select.EPOLLIN | select.EPOLLHUP)
+                    if events & ~select.EPOLLOUT: gone = not peer.recv(65536)
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError): pass
                 except OSError: gone = True
                 if gone:
                     poll.unregister(number)
@@ -50,12 +56,9 @@ final class Crowd: Sendable {
                 try:
                     peer = socket.create_connection(("127.0.0.1", port), timeout=5)
                     if sys.argv[6] == "true": peer = context.wrap_socket(peer)
-                    peer.settimeout(2)
-                    try: peer.sendall(text)
-                    except OSError: pass
                     peer.setblocking(False)
-                    held[peer.fileno()] = peer
-                    poll.register(peer.fileno(), select.EPOLLIN | select.EPOLLHUP)
+                    held[peer.fileno()] = peer, memoryview(text)
+                    poll.register(peer.fileno(), select.EPOLLIN | select.EPOLLOUT | select.EPOLLHUP)
                     made += 1
                 except OSError: time.sleep(0.01)
             if not complete and made >= count:
