@@ -88,9 +88,7 @@ struct AttackRollbackTests {
         older.collateral { rollback.edit(&$0) }
         // Until something newer is seen, it is as good as any.
         try Self.verify(older, floors).expectAccepted()
-        let report = try Self.verify(newer, floors)
-        report.expectAccepted()
-        #expect(floors.raise(by: report) == nil)
+        try Self.verify(newer, floors).expectAccepted()
         try Self.verify(older, floors).expectRefused(.collateralFloor, .rolledBack)
         try Self.verify(newer, floors).expectAccepted()
         // Judged by itself, as of a given time, it is what it was: files give the same answer every time.
@@ -100,22 +98,20 @@ struct AttackRollbackTests {
     @Test("what is newer in number is newer, whatever its date; and becomes the floor")
     func numbersFirst() throws {
         let floors = CollateralFloors()
-        floors.raise(by: try Self.verify(Self.newer(), floors))
+        try Self.verify(Self.newer(), floors).expectAccepted()
         var recovery = try Self.newer()
         recovery.collateral {
             $0.tcbInfo.evaluationDataNumber = 21
             $0.tcbInfo.issueDate -= 3600
         }
-        let report = try Self.verify(recovery, floors)
-        report.expectAccepted()
-        floors.raise(by: report)
+        try Self.verify(recovery, floors).expectAccepted()
         try Self.verify(Self.newer(), floors).expectRefused(.collateralFloor, .rolledBack)
     }
 
     @Test("families, TEEs, generations and anchors have floors of their own; authorities share theirs")
     func subjects() throws {
         let floors = CollateralFloors()
-        floors.raise(by: try Self.verify(Self.newer(), floors))
+        try Self.verify(Self.newer(), floors).expectAccepted()
         var configuration = MockPlatform.Configuration()
         configuration.fmspc = FixedBytes(repeating: 9)
         // Another family may have older TCB info, but its revocation lists are the same authorities'.
@@ -152,9 +148,7 @@ struct AttackRollbackTests {
             let floors = CollateralFloors()
             var forged = try Self.newer()
             try forge(&forged)
-            let report = try Self.verify(forged, floors)
-            #expect(report.verdict == .rejected)
-            floors.raise(by: report)
+            #expect(try Self.verify(forged, floors).verdict == .rejected)
             try Self.verify(MockEvidence(.tdx), floors).expectAccepted()
             try Self.verify(MockEvidence(.tdx), floors, at: Self.now - 3600).expectAccepted()
         }
@@ -165,9 +159,7 @@ struct AttackRollbackTests {
         arguments: TEEType.allCases)
     func clockSetBack(tee: TEEType) throws {
         let floors = CollateralFloors()
-        let report = try Self.verify(Self.newer(tee), floors)
-        report.expectAccepted()
-        floors.raise(by: report)
+        try Self.verify(Self.newer(tee), floors).expectAccepted()
         let issued = Self.now - Self.day
         // The same platform family's collateral is refused for its age first; another family's has nothing but the clock.
         var configuration = MockPlatform.Configuration()
@@ -200,7 +192,6 @@ struct AttackRollbackTests {
         let floors = CollateralFloors()
         let report = try Self.verify(Self.newer(), floors, at: Self.now - 10 * Self.day)
         #expect(report.verdict == .rejected)
-        floors.raise(by: report)
         try Self.verify(Self.newer(), floors).expectAccepted()
         try Self.verify(MockEvidence(.tdx), floors).expectRefused(.collateralFloor, .rolledBack)
     }
@@ -212,9 +203,13 @@ struct AttackRollbackTests {
         let directory = try TemporaryDirectory()
         let path = directory.url.path
         let (first, second) = (CollateralFloors(directory: path), CollateralFloors(directory: path))
-        first.raise(by: try Self.verify(Self.newer(), first))
+        try Self.verify(Self.newer(), first).expectAccepted()
         // The second one has not seen that, and writes less.
-        second.raise(by: try Self.verify(MockEvidence(.tdx), nil))
+        let older = try MockEvidence(.tdx)
+        let report = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: older.anchor)).verify(
+            Evidence(quote: try older.quoteBytes()), collateral: try older.collateralValue(), policy: older.policy,
+            at: Self.now, floors: second)
+        report.expectAccepted()
         let third = CollateralFloors(directory: path)
         #expect(third.problem == nil)
         try Self.verify(MockEvidence(.tdx), third).expectRefused(.collateralFloor, .rolledBack)
@@ -238,17 +233,57 @@ struct AttackRollbackTests {
         #expect(floors.problem?.subject == directory.file("floors.json").path)
         let report = try Self.verify(Self.newer(), floors)
         report.expectRefused(.collateralFloor, .rolledBack)
-        floors.raise(by: report)
         #expect(try String(contentsOf: directory.file("floors.json"), encoding: .utf8) == content)
     }
 
     @Test("a directory that cannot be written leaves floors in memory, and says so")
     func unwritable() throws {
         let floors = CollateralFloors(directory: "/nonexistent/floors")
-        #expect(floors.problem == nil)
+        #expect(floors.problem == nil && floors.writeProblem == nil)
         let report = try Self.verify(Self.newer(), floors)
-        #expect(floors.raise(by: report)?.contains("/nonexistent/floors") == true)
+        report.expectAccepted()
+        #expect(report.notes.count == 1 && report.notes[0].contains("/nonexistent/floors"))
+        #expect(report.text().contains("  note     how new this collateral is could not be kept"))
+        #expect(String(decoding: report.json(), as: UTF8.self).contains(#""notes":["how new"#))
+        #expect(floors.writeProblem == report.notes.first)
         try Self.verify(MockEvidence(.tdx), floors).expectRefused(.collateralFloor, .rolledBack)
+    }
+
+    @Test("a yes never hides that a restart would forget it: a disk that fails is said every time, and tried again")
+    func diskFails() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("cache").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        let floors = CollateralFloors(directory: path)
+        try FileManager.default.removeItem(atPath: path)
+        for _ in 0..<2 {
+            let report = try Self.verify(Self.newer(), floors)
+            report.expectAccepted()
+            #expect(report.notes.count == 1 && report.notes.allSatisfy { $0.contains(path) })
+        }
+        #expect(try Self.verify(Self.newer(), nil).notes.isEmpty)
+        // It raises nothing any more, and still writes what is missing.
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        #expect(try Self.verify(Self.newer(), floors).notes.isEmpty && floors.writeProblem == nil)
+        try Self.verify(MockEvidence(.tdx), CollateralFloors(directory: path))
+            .expectRefused(.collateralFloor, .rolledBack)
+    }
+
+    @Test("verifications at the same time all wait until what they rest on is on the disk")
+    func concurrent() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.url.path
+        let floors = CollateralFloors(directory: path)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    try Self.verify(Self.newer(), floors).expectAccepted()
+                    try Self.verify(MockEvidence(.tdx), CollateralFloors(directory: path))
+                        .expectRefused(.collateralFloor, .rolledBack)
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     // MARK: The service that fetches
@@ -266,9 +301,10 @@ struct AttackRollbackTests {
         let service = try Self.service(scene, directory.url.path)
         let fetched = try await service.fetch(for: quote, verifiedBy: verifier)
         let floors = try #require(service.floors)
-        floors.raise(
-            by: verifier.verify(
-                Evidence(quote: quote.encoded), collateral: fetched.collateral, at: Self.now, floors: floors))
+        #expect(EndpointVerifier(collateral: service).floors === floors)
+        let report = verifier.verify(
+            Evidence(quote: quote.encoded), collateral: fetched.collateral, at: Self.now, floors: floors)
+        #expect(report.notes.isEmpty)
 
         let old = try MockEvidence(.tdx).collateralValue()
         scene.server.set(old)
@@ -344,10 +380,14 @@ struct AttackRollbackTests {
         let served = Served([
             try vm.collateral(), try vm.collateral { $0.rootCRL.builder.extensions = [Self.number(0)] },
         ])
+        let directory = try TemporaryDirectory()
+        let path = directory.file("cache").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        let floors = CollateralFloors(directory: path)
         let service = VerifierService(
             collateral: Provider(collateral: { served.collateral[Int(served.index.unixSeconds)] }),
             verifier: QuoteVerifier(trustAnchor: try TrustAnchor(certificate: vm.platform.rootCertificate)),
-            clock: { served.clock.unixSeconds })
+            floors: floors, clock: { served.clock.unixSeconds })
         var writer = JSONWriter()
         let quote = try Hex.encode(vm.quote(ReportData(FixedBytes())))
         writer.object { object in
@@ -360,6 +400,15 @@ struct AttackRollbackTests {
             let answer = await service.answer(toBody: request)
             return answer.response?.reason
         }
+        // The disk goes before the first answer, and comes back after it.
+        try FileManager.default.removeItem(atPath: path)
+        let answer = await service.answer(toBody: request)
+        #expect(answer.response?.isValid == true)
+        #expect(answer.response?.notes.count == 1 && answer.response?.notes.first?.contains(path) == true)
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+        let again = await service.answer(toBody: request)
+        #expect(again.response?.isValid == true && again.response?.notes.isEmpty == true)
+        #expect(FileManager.default.fileExists(atPath: path + "/floors.json"))
         #expect(await reason() == nil)
         served.index.set(unixSeconds: 1)
         #expect(await reason()?.hasPrefix("Quote verification failed: collateral_floor: ") == true)

@@ -96,7 +96,8 @@ public final class AttestedPeerVerifier: Sendable {
             let quote = try Self.quote(of: attestation)
             let ready = try ready(for: quote)
             let report = try Self.policyChecked { () throws(AttestationError) in
-                try ready.verify(certificate, policy: policy, at: clock.unixSeconds, floors: collateral.floors)
+                judge(
+                    try certificate.requiredEvidence(), .keyBound, try certificate.binding(policy), with: ready)
             }
             try Self.require(report, quote)
             collateral.noteAccepted(quote)
@@ -128,8 +129,8 @@ public final class AttestedPeerVerifier: Sendable {
             let quote = try Self.quote(of: attestation)
             let ready = try ready(for: quote)
             let report = try Self.policyChecked { () throws(AttestationError) in
-                try ready.verify(
-                    response.attestation, for: binding, policy: policy, at: clock.unixSeconds, floors: collateral.floors
+                judge(
+                    Evidence(attestation: response.attestation), .sessionBound, try binding.binding(policy), with: ready
                 )
             }
             if report.failure?.check == .expectedReportData {
@@ -139,6 +140,17 @@ public final class AttestedPeerVerifier: Sendable {
             collateral.noteAccepted(quote)
             return AttestedPeer(report, .sessionBound, certificates, certificate)
         }
+    }
+
+    /// Compares with the floors and does not raise them: ``ReadyCollateral`` did that when it fetched the collateral, outside of
+    /// handshakes.
+    private func judge(
+        _ evidence: Evidence, _ binding: EvidenceBinding, _ policy: VerificationPolicy, with ready: PreparedCollateral
+    ) -> VerificationReport {
+        var report = ready.judge(evidence, policy: policy, at: clock.unixSeconds, floors: collateral.floors)
+        collateral.floors?.note(in: &report)
+        report.binding = binding
+        return report
     }
 
     /// Whether an accepted peer is still within the validity of everything that this rests on.

@@ -49,6 +49,9 @@ public final class ReadyCollateral: Sendable {
     let floors: CollateralFloors?
     /// The root that evidence must lead back to.
     public var trustAnchor: TrustAnchor { verifier.trustAnchor }
+    /// Why it could not be written how new the collateral is (``CollateralFloors/writeProblem``); nil if nothing is missing.
+    /// For whoever runs it to log: ``prepare(for:)`` and ``run()`` go on all the same, and try again each time.
+    public var writeProblem: String? { floors?.writeProblem }
 
     /// Platform families remembered; there are some hundred.
     private static let capacity = 256

@@ -13,7 +13,9 @@ import Synchronization
 /// and each quoting enclave, with their dates of issue, and the newest of these dates. Only documents that were verified
 /// raise it.
 ///
-/// With a directory it outlives the process: it is written, durably, before the verification that raised it is answered. A
+/// Every verification that is given floors compares with them and raises them. With a directory they outlive the process:
+/// they are written, durably, before the verification that raised them is answered; where that fails the report says so
+/// (``VerificationReport/notes``), and the next verification tries again. A
 /// file that is damaged, or that is missing beside collateral which was kept together with it, is an error of everything that
 /// needs it, since starting anew is what somebody who rolls back wants.
 public final class CollateralFloors: Sendable {
@@ -30,6 +32,11 @@ public final class CollateralFloors: Sendable {
         var floors: [Key: Mark] = [:]
         /// Why what was kept cannot be used; nothing is accepted then.
         var problem: AttestationError?
+        /// Counts what raised them, and how much of that is on the disk.
+        var raised: UInt64 = 0
+        var written: UInt64 = 0
+        /// Why the last attempt to write failed.
+        var writeProblem: String?
     }
 
     /// Where they are kept; nil for in memory.
@@ -61,6 +68,10 @@ public final class CollateralFloors: Sendable {
 
     /// Why what was kept cannot be used; nil if it can. While there is a reason, nothing is accepted.
     public var problem: AttestationError? { state.withLock { $0.problem } }
+
+    /// Why what was verified could not be written, so that it is forgotten when the process ends; nil if nothing is missing on
+    /// the disk. It counts all the same until then.
+    public var writeProblem: String? { state.withLock { $0.writeProblem } }
 
     // MARK: Comparing
 
@@ -107,19 +118,24 @@ public final class CollateralFloors: Sendable {
 
     // MARK: Raising
 
-    /// Takes over what a verification found genuine. To be called before its answer is used.
-    ///
-    /// - Returns: why it could not be written, if so; it counts all the same, until the process ends.
-    @discardableResult
-    public func raise(by report: VerificationReport) -> String? {
-        guard let marks = CollateralMarks(verified: report.facts.collateral, report.facts.platform) else { return nil }
-        return raise(to: marks, under: report.trustAnchor)
+    /// Takes over what a verification found genuine, whatever else it says, and notes in its report if that could not be
+    /// written.
+    func raise(by report: inout VerificationReport) {
+        if let marks = CollateralMarks(verified: report.facts.collateral, report.facts.platform) {
+            raise(to: marks, under: report.trustAnchor)
+        }
+        note(in: &report)
     }
 
-    @discardableResult
-    func raise(to marks: CollateralMarks, under anchor: TrustAnchor) -> String? {
-        let isHigher = state.withLock { state in
-            guard state.problem == nil else { return false }
+    /// Notes in a report what a restart would forget.
+    func note(in report: inout VerificationReport) {
+        if let writeProblem { report.notes.append(writeProblem) }
+    }
+
+    /// Takes over marks of what was found genuine. Once this returns they are on the disk, or ``writeProblem`` says why not.
+    func raise(to marks: CollateralMarks, under anchor: TrustAnchor) {
+        let wanted: UInt64? = state.withLock { state in
+            guard state.problem == nil else { return nil }
             var isHigher = false
             for (subject, mark) in marks.marks + [(.clock, Mark(0, issued: marks.newest))] {
                 let key = key(anchor, subject)
@@ -127,9 +143,11 @@ public final class CollateralFloors: Sendable {
                 state.floors[key] = mark
                 isHigher = true
             }
-            return isHigher
+            if isHigher { state.raised += 1 }
+            // Also what another thread is writing just now, or what could not be written before.
+            return state.raised == state.written && state.writeProblem == nil ? nil : state.raised
         }
-        return isHigher ? save() : nil
+        if let wanted { save(wanted) }
     }
 
     private func key(_ anchor: TrustAnchor, _ subject: Subject) -> Key {
@@ -140,30 +158,42 @@ public final class CollateralFloors: Sendable {
 
     // MARK: The file
 
-    private func save() -> String? {
-        guard let directory else { return nil }
+    /// Writes everything.
+    ///
+    /// - Parameter wanted: what is to be written; not again if another thread has done so in the meantime.
+    private func save(_ wanted: UInt64? = nil) {
+        guard let directory else { return state.withLock { $0.written = $0.raised } }
         do throws(SystemError) {
             // One writer at a time, also among processes: none lowers what another one raised.
             let lock = try FileDescriptor(opening: directory, flags: O_RDONLY | O_DIRECTORY, doing: "lock")
             guard retryingInterrupts({ flock(lock.number, LOCK_EX) }) == 0 else { throw .last("lock", directory) }
-            var floors: [Key: Mark]
+            if let wanted, state.withLock({ $0.written >= wanted && $0.writeProblem == nil }) { return }
+            let kept: [Key: Mark]
             do throws(AttestationError) {
-                floors = try Self.load(directory)
+                kept = try Self.load(directory)
             } catch {
-                state.withLock { $0.problem = error }
-                return error.message
+                return state.withLock { state in
+                    state.problem = error
+                    state.writeProblem = Self.forgetting(error.message)
+                }
             }
-            let all = state.withLock { state in
-                for (key, mark) in floors { state.floors[key] = max(mark, state.floors[key] ?? mark) }
-                return state.floors
+            let (floors, revision) = state.withLock { state in
+                for (key, mark) in kept { state.floors[key] = max(mark, state.floors[key] ?? mark) }
+                return (state.floors, state.raised)
             }
-            floors = all
             try AtomicFile.write(Self.encode(floors), to: "\(directory)/\(Self.fileName)", mode: .readable)
             try lock.closeReporting()
-            return nil
+            state.withLock { state in
+                state.written = max(state.written, revision)
+                state.writeProblem = nil
+            }
         } catch {
-            return "how new collateral is could not be written: \(error.description)"
+            state.withLock { $0.writeProblem = Self.forgetting(error.description) }
         }
+    }
+
+    private static func forgetting(_ reason: String) -> String {
+        "how new this collateral is could not be kept, so that older may be accepted after a restart: \(reason)"
     }
 
     private static func encode(_ floors: [Key: Mark]) -> [UInt8] {
@@ -226,6 +256,6 @@ public final class CollateralFloors: Sendable {
     /// Makes the file, so that collateral which is kept beside it can tell whether it has gone.
     func establish() {
         guard let directory, problem == nil else { return }
-        if (try? File.read("\(directory)/\(Self.fileName)", limit: Self.maximumFileBytes)) == nil { _ = save() }
+        if (try? File.read("\(directory)/\(Self.fileName)", limit: Self.maximumFileBytes)) == nil { save() }
     }
 }

@@ -31,6 +31,7 @@ extension EndpointReport {
 
     private func writeReasons(to page: inout ReportPage) {
         if let note = VerificationReport.simulationNote(isSimulated, trustAnchor) { page.paragraph("note", note) }
+        for note in evidence?.notes ?? [] { page.paragraph("note", note) }
         if let failure {
             page.reason(
                 "\(failure.message) [\(failure.check): \(failure.code.rawValue)]",

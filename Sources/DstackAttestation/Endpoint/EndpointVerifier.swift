@@ -23,13 +23,15 @@ public struct EndpointVerifier: Sendable {
     public var binding: EvidenceBinding?
     /// Where the platform's collateral comes from.
     public var collateral: any CollateralProvider
-    /// What was verified before, if older collateral and an earlier time shall not be accepted: for verifications as of now.
+    /// What was verified before, so that older collateral and an earlier time are not accepted: what the collateral provider
+    /// keeps, unless said otherwise. Nil for verifications as of another time than now.
     public var floors: CollateralFloors?
 
     /// A verifier under a root, Intel's unless said otherwise.
     public init(quoteVerifier: QuoteVerifier = QuoteVerifier(), collateral: any CollateralProvider) {
         self.quoteVerifier = quoteVerifier
         self.collateral = collateral
+        floors = collateral.floors
     }
 
     /// Connects to a service and verifies it.
@@ -91,9 +93,8 @@ public struct EndpointVerifier: Sendable {
                 error.code == .untrustedQuote ? "not asked for: none could make this a yes" : error.message
             return report
         }
-        let verified = quoteVerifier.verify(evidence, collateral: collateral, policy: policy, at: time, floors: floors)
-        floors?.raise(by: verified)
-        report.evidence = verified
+        report.evidence = quoteVerifier.verify(
+            evidence, collateral: collateral, policy: policy, at: time, floors: floors)
         report.evidence?.binding = claim.binding
         return report
     }

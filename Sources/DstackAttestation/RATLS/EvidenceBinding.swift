@@ -26,10 +26,11 @@ extension QuoteVerifier {
     /// - Throws: ``AttestationError`` with code `invalid_policy` if the policy expects other report data.
     public func verify(
         _ attestation: [UInt8], for session: SessionBinding, collateral: QuoteCollateral,
-        policy: VerificationPolicy = .standard, at time: Int64
+        policy: VerificationPolicy = .standard, at time: Int64, floors: CollateralFloors? = nil
     ) throws(AttestationError) -> VerificationReport {
         var report = verify(
-            Evidence(attestation: attestation), collateral: collateral, policy: try session.binding(policy), at: time)
+            Evidence(attestation: attestation), collateral: collateral, policy: try session.binding(policy), at: time,
+            floors: floors)
         report.binding = .sessionBound
         return report
     }

@@ -11,11 +11,11 @@ extension QuoteVerifier {
     ///   `invalid_policy` if the policy expects report data other than the certificate's, which no quote could satisfy.
     public func verify(
         _ certificate: RATLSCertificate, collateral: QuoteCollateral, policy: VerificationPolicy = .standard,
-        at time: Int64
+        at time: Int64, floors: CollateralFloors? = nil
     ) throws(AttestationError) -> VerificationReport {
         var report = verify(
             try certificate.requiredEvidence(), collateral: collateral, policy: try certificate.binding(policy),
-            at: time)
+            at: time, floors: floors)
         report.binding = .keyBound
         return report
     }

@@ -10,8 +10,8 @@ import Synchronization
 /// guard let proof = report.verifiedQuote else { print(report.failure); return }
 /// ```
 ///
-/// There is no network, no clock and no state in it: the same inputs always give the same report. A failure of any kind
-/// ends in a report with verdict ``VerificationReport/Verdict/rejected``, never in an error that a caller could overlook.
+/// There is no network, no clock and no state in it: the same inputs always give the same report; only ``CollateralFloors``,
+/// where they are given, remember from one verification to the next. A failure of any kind ends in a report with verdict ``VerificationReport/Verdict/rejected``, never in an error that a caller could overlook.
 public struct QuoteVerifier: Sendable {
     /// The root that evidence must lead back to.
     public let trustAnchor: TrustAnchor
@@ -48,8 +48,9 @@ public struct QuoteVerifier: Sendable {
     ///   - collateral: Intel's statements and revocation lists for the quote's platform.
     ///   - policy: what is accepted beyond authenticity.
     ///   - time: the time to verify at, Unix seconds.
-    ///   - floors: what was verified before, where older collateral and an earlier time shall not be accepted. Nil, the
-    ///     default, to judge as of any time by what is given alone.
+    ///   - floors: what was verified before, where older collateral and an earlier time shall not be accepted. What this
+    ///     verification finds genuine raises them before it is answered, which may wait for a disk; a note in the report says
+    ///     if that failed. Nil, the default, to judge as of any time by what is given alone.
     /// - Returns: the report; ``VerificationReport/verdict`` is the answer.
     public func verify(
         _ evidence: Evidence, collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64,
@@ -63,8 +64,10 @@ public struct QuoteVerifier: Sendable {
             decoded.signatures + PlatformEvaluation.signatures(chain) + verification.signatures)
         let evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
-        return verification.report(
+        var report = verification.report(
             evaluation, platform, floors, cache: nil, keys: evaluation.keys + platform.keys, tables: tables, batch)
+        floors?.raise(by: &report)
+        return report
     }
 
     /// Decodes and checks collateral once, for many quotes.
@@ -107,9 +110,18 @@ public final class PreparedCollateral: Sendable {
     }
 
     /// Verifies evidence; the same answer as ``QuoteVerifier/verify(_:collateral:policy:at:floors:)`` with the same
-    /// collateral.
+    /// collateral, and it raises the floors as that one does.
     public func verify(
         _ evidence: Evidence, policy: VerificationPolicy = .standard, at time: Int64, floors: CollateralFloors? = nil
+    ) -> VerificationReport {
+        var report = judge(evidence, policy: policy, at: time, floors: floors)
+        floors?.raise(by: &report)
+        return report
+    }
+
+    /// Verifies evidence without raising the floors, for a thread that must not wait for a disk.
+    func judge(
+        _ evidence: Evidence, policy: VerificationPolicy, at time: Int64, floors: CollateralFloors?
     ) -> VerificationReport {
         let verification = QuoteVerification(evidence, policy: policy, time: time)
         if let known = knownPlatform(verification) {

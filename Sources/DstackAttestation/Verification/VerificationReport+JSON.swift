@@ -31,6 +31,7 @@ extension VerificationReport {
         object.member("status", status?.rawValue)
         object.member("advisory_ids", advisoryIDs)
         object.member("simulated", isSimulated)
+        object.member("notes", notes)
         object.member("binding", binding?.rawValue)
         object.member("verified_at", RFC3339.format(time))
         object.member("valid_until", validUntil.map { RFC3339.format($0) })

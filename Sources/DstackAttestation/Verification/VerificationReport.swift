@@ -43,6 +43,9 @@ public struct VerificationReport: Sendable {
     public let evidence: EvidenceFacts?
     /// What the report data was required to tie the evidence to; nil where nothing of the kind was asked.
     public internal(set) var binding: EvidenceBinding?
+    /// What to know beside the answer, which it does not change: that what was verified could not be kept for later
+    /// verifications (``CollateralFloors``).
+    public internal(set) var notes: [String] = []
 
     init(
         checks: CheckList, facts: VerificationFacts, policy: VerificationPolicy, trustAnchor: TrustAnchor, time: Int64,

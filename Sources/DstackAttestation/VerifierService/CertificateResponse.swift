@@ -87,7 +87,6 @@ extension VerifierService {
             guard let attestation = certificate.attestation else { throw certificate.missingEvidence }
             let prepared = try await prepare(for: attestation)
             let report = try prepared.verify(certificate, policy: policy, at: now, floors: floors)
-            floors.raise(by: report)
             let expectsImage = policy.expected.osImageHash != nil || policy.expected.$osImageHash
             let failure = report.checks.first { check in
                 switch check.outcome {

@@ -15,6 +15,8 @@ public struct VerifierResponse: Sendable {
     public internal(set) var policy: (name: String, isSatisfied: Bool)?
     /// The whole report, if the request wanted it and there is one.
     public internal(set) var report: VerificationReport?
+    /// What whoever runs the service should know (``VerificationReport/notes``). Clients see it in the report, if they want it.
+    public internal(set) var notes: [String] = []
     /// Whether there is no verdict because too many requests wait for collateral already; later there may be one.
     public internal(set) var isBusy = false
 

@@ -79,10 +79,8 @@ public struct VerifierService: Sendable {
         on opened: OpenedEvidence, policy: VerificationPolicy
     ) async throws(Refusal) -> VerificationReport {
         do {
-            let report = try await prepare(for: opened.attestation).verify(
+            return try await prepare(for: opened.attestation).verify(
                 opened.evidence, policy: policy, at: clock(), floors: floors)
-            floors.raise(by: report)
-            return report
         } catch {
             var refusal = Refusal(.quote, "\(error)")
             refusal.isBusy = (error as? AttestationError)?.code == .collateralBusy
@@ -128,6 +126,7 @@ public struct VerifierService: Sendable {
             )
         }
         if request.wantsReport { response.report = report }
+        response.notes = report.notes
         return response
     }
 

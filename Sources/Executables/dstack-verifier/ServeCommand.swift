@@ -84,6 +84,7 @@ enum ServeCommand {
             let answer = await service.value.answer(toBody: request.body)
             if let response = answer.response {
                 note(response, of: request.peer.address)
+                for note in response.notes { limited.error("cannot keep what was verified", ["reason": note]) }
             }
             var response = HTTPServerResponse.json(answer.json, status: answer.status)
             if let seconds = answer.retryAfter { response.headers.add("Retry-After", "\(seconds)") }

@@ -42,6 +42,7 @@ enum UpstreamCommands {
             console.print(String(decoding: VerifierResponse.unanswered("\(error)").json(), as: UTF8.self))
             return .no
         }
+        for note in response.notes { console.note(note) }
         console.print(String(decoding: response.json(), as: UTF8.self))
         return response.isValid ? .yes : .no
     }
@@ -52,6 +53,7 @@ enum UpstreamCommands {
         do throws(SystemError) {
             let response = await service.verify(
                 certificate: try arguments.content(of: path, limit: RATLSCertificate.maximumByteCount))
+            for note in response.report?.notes ?? [] { console.note(note) }
             if let reason = response.reason {
                 remove(path, ending)
                 console.fail("certificate verification failed: \(reason)")

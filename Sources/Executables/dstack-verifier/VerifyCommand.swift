@@ -82,7 +82,6 @@ enum VerifyCommand {
             let floors = arguments[JudgementOptions.at] == nil ? service.floors : nil
             let report = verifier.verify(
                 evidence, collateral: fetched.collateral, policy: policy, at: time, floors: floors)
-            if let note = floors?.raise(by: report) { console.note(note) }
             return console.show(report, arguments)
         } catch {
             throw CommandFailure(.worldFailed, error)

@@ -79,7 +79,8 @@ enum VerifyCommand {
             if let compose { _ = try AppCompose(parsing: AppCompose.withoutMark(compose)) }
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
-            if arguments[JudgementOptions.at] == nil { verifier.floors = provider.floors }
+            // As of another time, what is given counts.
+            if arguments[JudgementOptions.at] != nil { verifier.floors = nil }
             if arguments[sessionBound] { verifier.binding = .sessionBound }
             if arguments[keyBound] { verifier.binding = .keyBound }
             verifier.policy = policy
