@@ -81,7 +81,7 @@ struct ReportTextTests {
         let text = lines(report.text())
         #expect(text[1].hasPrefix("  note     this TEE is simulated"))
         #expect(text[2].hasPrefix("  because  "))
-        #expect(report.hint?.contains("--trust-root") == true)
+        #expect(report.remedy?.actions == [.nameRoot])
         #expect(String(decoding: report.json(), as: UTF8.self).contains(#""simulated":true"#))
     }
 
@@ -89,7 +89,7 @@ struct ReportTextTests {
     func hints() throws {
         let expired = try report(at: Self.now + 400 * 86_400)
         #expect(expired.failure?.code == .expired)
-        #expect(expired.hint?.contains("fetch-collateral") == true)
+        #expect(expired.remedy?.actions == [.renewCollateral, .chooseTime])
         let early = try report(at: Self.now - 400 * 86_400)
         #expect(early.failure?.code == .notYetValid)
         #expect(early.hint?.contains("clock") == true)
@@ -99,8 +99,11 @@ struct ReportTextTests {
         #expect(outdated.status == .outOfDate)
         #expect(outdated.hint?.contains("updates") == true)
         #expect(try report().hint == nil)
-        for report in [expired, early, outdated] {
+        let underIntel = try self.report(underIntel: true)
+        for report in [expired, early, outdated, underIntel] {
             let hint = try #require(report.hint)
+            // Whoever shows it has options of its own, or none.
+            #expect(!hint.contains("--"))
             #expect(!report.text().contains(hint))
             #expect(String(decoding: report.json(), as: UTF8.self).contains(#""hint":""#))
         }

@@ -76,6 +76,37 @@ struct ShellTests {
         }
     }
 
+    @Test(
+        "no hint names an option that the command does not have",
+        arguments: [
+            ("verify --quote quote.bin --collateral collateral.json", "--trust-root FILE"),
+            (
+                "verify --trust-root root.pem --quote quote.bin --collateral collateral.json --at 2100-01-01T00:00:00Z",
+                "--fetch"
+            ),
+            (
+                "verify --trust-root root.pem --quote quote.bin --collateral collateral.json --at 1990-01-01T00:00:00Z",
+                "(--at "
+            ),
+            (
+                "verify --trust-root root.pem --quote quote.bin --collateral collateral.json --app-compose app-compose.json",
+                "--event-log FILE, --attestation FILE"
+            ),
+            (
+                "verify --trust-root root.pem --quote quote.bin --collateral collateral.json --policy strict",
+                "(--policy standard)"
+            ),
+            ("verify --quote quote.bin --fetch", "--trust-root FILE"),
+        ])
+    func hints(_ line: String, way: String) async throws {
+        let result = try await shell("dstack-verifier " + line)
+        #expect(result.status == 1, "\(result)")
+        try await Program.expectOwnOptions("dstack-verifier", "verify", result, naming: way)
+        // In JSON the words hold for every program.
+        let reason = try await shell("dstack-verifier " + line + " --json").object()["reason"] as? [String: Any]
+        #expect((reason?["hint"] as? String)?.contains("--") == false, "\(result)")
+    }
+
     @Test("what cannot be written whole is said, and who has read enough is no failure")
     func output() async throws {
         let call = Self.verify + " --quote quote.bin --collateral collateral.json"

@@ -89,6 +89,20 @@ struct VerifyCommandTests {
         #expect(reason["code"] as? String == code, "\(reason)")
     }
 
+    @Test("no hint names an option that the command does not have")
+    func hints() async throws {
+        let expired = try await verify(SimulatedService(), ["--at", "2100-01-01T00:00:00Z"])
+        #expect(expired.status == 1)
+        try await Program.expectOwnOptions(
+            "dstack", "verify", expired, naming: "without --collateral it is fetched, --at")
+        let undecided = try await verify(SimulatedService(), [])
+        try await Program.expectOwnOptions("dstack", "verify", undecided, naming: "--app-compose FILE")
+        let session = try await verify(SimulatedService(), ["--session-bound"])
+        try await Program.expectOwnOptions("dstack", "verify", session, naming: "without --session-bound")
+        let image = try await verify(SimulatedService(), ["--policy", "strict"])
+        try await Program.expectOwnOptions("dstack", "verify", image, naming: nil)
+    }
+
     @Test("another compose file than the measured one gets a no, whichever of the two sides changed it")
     func wrongCompose() async throws {
         let other = SimulatedService.compose.replacingOccurrences(of: "tests", with: "evil")

@@ -1,47 +1,54 @@
 extension VerificationReport {
     /// What to do about a rejection; nil where it is accepted, or there is nothing to be done.
-    public var hint: String? { failure.flatMap { hint(for: $0) } }
+    public var remedy: Remedy? { failure.flatMap { remedy(for: $0) } }
 
-    private func hint(for failure: Failure) -> String? {
+    /// The words of ``remedy``.
+    public var hint: String? { remedy?.text }
+
+    private func remedy(for failure: Failure) -> Remedy? {
         if isSimulated, !trustAnchor.isSimulated {
-            return
-                "to develop with a simulated TEE, name its own root: --trust-root root.pem, which lies beside its evidence"
+            return Remedy(
+                "to develop with a simulated TEE, name its own root, the root.pem which lies beside its evidence",
+                .nameRoot)
         }
-        if let hint = list.hint(for: failure.check) { return hint }
+        if let hint = list.hint(for: failure.check) { return Remedy(hint) }
         switch failure.code {
-        case .expired: return expiryHint(failure.check)
+        case .expired: return expiryRemedy(failure.check)
         case .unknownIssuer where trustAnchor.isSimulated:
-            return "evidence, collateral and root must be of one simulated TEE: take all from the same directory"
+            return Remedy(
+                "evidence, collateral and root must be of one simulated TEE: take all from the same directory")
         case .unknownIssuer:
-            return "what was given does not lead to \(trustAnchor.name); another root is named with --trust-root"
+            return Remedy(
+                "what was given does not lead to \(trustAnchor.name); if it has another root, name that", .nameRoot)
         case .notYetValid:
-            return "check this machine's clock, or say with --at for which time the answer is wanted"
+            return Remedy("check this machine's clock, or say for which time the answer is wanted", .chooseTime)
         default: break
         }
         switch failure.check {
-        case .policyTCBStatus, .policyPlatformGrace, .policyQEGrace: return statusHint
+        case .policyTCBStatus, .policyPlatformGrace, .policyQEGrace: return statusRemedy
         case .policyAdvisories:
-            return
+            return Remedy(
                 "Intel describes each advisory under https://www.intel.com/content/www/us/en/security-center; a policy "
-                + "file says which are accepted"
+                    + "says which are accepted")
         case .policyDynamicPlatform, .policyCachedKeys, .policySMT:
-            return "--policy standard accepts it and says so in the report"
-        case .policyCollateralAge, .policyEvaluationDataNumber, .collateralFloor: return Self.fetchHint
-        case .clockFloor: return "set this machine's clock, or say with --at for which time the answer is wanted"
+            return Remedy("the policy `standard` accepts it, and the report then says so", .useStandardPolicy)
+        case .policyCollateralAge, .policyEvaluationDataNumber, .collateralFloor: return Self.renewal
+        case .clockFloor:
+            return Remedy("set this machine's clock, or say for which time the answer is wanted", .chooseTime)
         case .fmspc, .pceID, .tcbInfoType, .qeIdentityType, .pckCertificateSource:
-            return "this collateral is for another platform or TEE; for this one: dstack-verifier fetch-collateral"
-        case .tcbLevel, .currentTCBLevel, .qeTCBLevel, .tdxModuleIdentity: return Self.fetchHint
+            return Remedy("this collateral is for another platform or TEE; get that of this one", .renewCollateral)
+        case .tcbLevel, .currentTCBLevel, .qeTCBLevel, .tdxModuleIdentity: return Self.renewal
         case .expectedReportData where binding == nil:
-            return "the quote is for somebody else, or old: have a new one made for your challenge"
+            return Remedy("the quote is for somebody else, or old: have a new one made for your challenge")
         case .composeHash where failure.code == .mismatch:
-            return "every byte of the file counts; `dstack-verifier compose-hash FILE` prints its hash"
+            return Remedy("every byte of the file counts: compare its hash", .hashComposeFile)
         case .composeHash, .expectedApplication:
             return failure.code == .missing
-                ? "give the event log: --event-log FILE, or the whole --attestation FILE" : nil
+                ? Remedy("give the event log, or the whole attestation", .giveEventLog, .giveAttestation) : nil
         case .osImage where failure.code == .missing:
-            return
-                "give event log and VM configuration (event_log and vm_config in the agent's answer): --event-log and "
-                + "--vm-config; or judge without an OS image: --policy standard"
+            return Remedy(
+                "give event log and VM configuration (event_log and vm_config in the agent's answer), or judge without an "
+                    + "OS image by the policy `standard`", .giveEventLog, .giveConfiguration, .useStandardPolicy)
         default: return nil
         }
     }
@@ -55,47 +62,52 @@ extension VerificationReport {
         return advice.isEmpty ? "updates" : advice.joined(separator: ", and ")
     }
 
-    private static let fetchHint =
-        "get collateral anew: dstack-verifier fetch-collateral, or verify with --fetch"
+    private static let renewal = Remedy("get collateral anew", .renewCollateral)
 
-    private func expiryHint(_ check: CheckID) -> String {
+    private func expiryRemedy(_ check: CheckID) -> Remedy {
         switch check {
         case .pckChainValidity:
-            return "the platform needs a new certificate; or say with --at for which time the answer is wanted"
-        default: return Self.fetchHint + "; or say with --at for which time the answer is wanted"
+            return Remedy(
+                "the platform needs a new certificate; or say for which time the answer is wanted", .chooseTime)
+        default:
+            return Remedy(
+                "get collateral anew, or say for which time the answer is wanted", .renewCollateral, .chooseTime)
         }
     }
 
-    private var statusHint: String {
+    private var statusRemedy: Remedy {
+        let policies = "a policy can accept the status (allowed_statuses), and `authentic` accepts and reports any"
         switch status {
         case .outOfDate, .outOfDateConfigurationNeeded:
-            return
-                "the host needs \(neededUpdates); until then a policy file can "
-                + "accept the status (allowed_statuses), and --policy authentic accepts and reports any"
+            return Remedy("the host needs \(neededUpdates); until then \(policies)", .useAuthenticPolicy)
         case .tdRelaunchAdvised, .tdRelaunchAdvisedConfigurationNeeded:
-            return "the host has been updated since: start the virtual machine again"
-        default:
-            return
-                "a policy file can accept the status (allowed_statuses), and --policy authentic accepts and reports any"
+            return Remedy("the host has been updated since: start the virtual machine again")
+        default: return Remedy(policies, .useAuthenticPolicy)
         }
     }
 }
 
 extension EndpointReport {
     /// What to do where there is no yes; nil where there is one, or nothing to be done.
-    public var hint: String? {
+    public var remedy: Remedy? {
         guard let failure else { return nil }
-        if !failure.hint.isEmpty { return failure.hint }
+        if !failure.hint.isEmpty { return Remedy(failure.hint) }
         switch Check(rawValue: failure.check) {
-        case .codeExpected: return "give your own copy of the compose file: --app-compose FILE"
-        case .certificateEvidence: return "a service with evidence has a certificate made by the guest agent (RA-TLS)"
+        case .codeExpected: return Remedy("give your own copy of the compose file", .giveComposeFile)
+        case .certificateEvidence:
+            return Remedy("a service with evidence has a certificate made by the guest agent (RA-TLS)")
         case .sessionEvidence:
             return failure.code == .missing
-                ? "without --session-bound, evidence about the certificate's key is accepted too" : nil
+                ? Remedy("evidence about the certificate's key can be accepted too", .acceptKeyBinding) : nil
         case .certificateValidity:
             return failure.code == .expired || failure.code == .notYetValid
-                ? "the service needs a new certificate; or check this machine's clock, or --at" : nil
-        default: return evidence?.hint
+                ? Remedy(
+                    "the service needs a new certificate; or check this machine's clock, or say for which time the answer "
+                        + "is wanted", .chooseTime) : nil
+        default: return evidence?.remedy
         }
     }
+
+    /// The words of ``remedy``.
+    public var hint: String? { remedy?.text }
 }

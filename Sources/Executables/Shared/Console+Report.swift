@@ -23,7 +23,7 @@ extension Console {
             let style = ReportStyle(self, listsChecks: arguments[JudgementOptions.checks])
             print(String(report.text(style: style).dropLast()))
         }
-        if let hint = report.hint { self.hint(hint) }
+        if let remedy = report.remedy { hint(remedy.text(for: arguments)) }
         return report.verdict == .accepted ? .yes : .no
     }
 
@@ -35,14 +35,14 @@ extension Console {
             let style = ReportStyle(self, listsChecks: arguments[JudgementOptions.checks])
             print(String(report.text(style: style).dropLast()))
         }
-        if let hint = report.hint { self.hint(hint) }
+        if let remedy = report.remedy { hint(remedy.text(for: arguments)) }
         return report.verdict == .accepted ? .yes : .no
     }
 
     /// A no to what never came to a verification; in JSON the members of a report that a program looks at first.
     package func refuse(
-        _ subject: String, check: String, code: String, _ message: String, simulated note: String? = nil, hint: String?,
-        _ arguments: Arguments
+        _ subject: String, check: String, code: String, _ message: String, simulated note: String? = nil,
+        remedy: Remedy?, _ arguments: Arguments
     ) -> ExitStatus {
         if arguments[Flag.json] {
             var writer = JSONWriter()
@@ -54,7 +54,7 @@ extension Console {
                     reason.member("message", message)
                     reason.null("found")
                     reason.null("expected")
-                    reason.member("hint", hint)
+                    reason.member("hint", remedy?.text)
                 }
                 object.null("status")
                 object.member("advisory_ids", [])
@@ -66,7 +66,7 @@ extension Console {
             if let note { print("  note     \(note)") }
             print("  because  \(SafeText.line(message)) [\(check): \(code)]")
         }
-        if let hint { self.hint(hint) }
+        if let remedy { hint(remedy.text(for: arguments)) }
         return .no
     }
 }

@@ -59,7 +59,7 @@ enum VerifyCommand {
             } catch {
                 return console.refuse(
                     "collateral that cannot be read", check: "collateral_format", code: "malformed", error.message,
-                    hint: error.hint.isEmpty ? nil : error.hint, arguments)
+                    remedy: error.remedy, arguments)
             }
             return console.show(
                 verifier.verify(evidence, collateral: given, policy: policy, at: time), arguments)
@@ -72,7 +72,7 @@ enum VerifyCommand {
         if let failure = leading.failureToReachAnchor {
             return console.refuse(
                 quote.encodedDescription, check: failure.check.name, code: failure.code.rawValue, failure.message,
-                simulated: leading.simulationNote, hint: leading.hint, arguments)
+                simulated: leading.simulationNote, remedy: leading.remedy, arguments)
         }
         do throws(AttestationError) {
             let service = CollateralService(configuration)

@@ -5,12 +5,14 @@ import Glibc
 package struct Arguments: Sendable {
     private let values: [String: any Sendable]
     private let given: Set<String>
+    private let declared: [String: ArgumentSpecification]
     /// Reads standard input to its end, where `-` was given for a file.
     var standardInput: StandardInput = .process
 
-    init(values: [String: any Sendable], given: Set<String>) {
+    init(values: [String: any Sendable], given: Set<String>, declared: [ArgumentSpecification]) {
         self.values = values
         self.given = given
+        self.declared = Dictionary(declared.map { ($0.name, $0) }) { first, _ in first }
     }
 
     package subscript(_ flag: Flag) -> Bool { value(of: flag) }
@@ -21,8 +23,17 @@ package struct Arguments: Sendable {
 
     /// Whether the command line or the environment gave it, as opposed to its default.
     package func has(_ declaration: some ArgumentDeclaration) -> Bool {
-        given.contains(declaration.specification.name)
+        has(declaration.specification.name)
     }
+
+    /// The same by name, which the command need not declare.
+    package func has(_ name: String) -> Bool { given.contains(name) }
+
+    /// How the command's help shows an option, with its value: `--ca FILE`; nil if it does not declare one of that name.
+    package func usage(of name: String) -> String? { declared[name]?.usage }
+
+    /// The same without the value.
+    package func label(of name: String) -> String? { declared[name]?.label }
 
     private func value<Value>(of declaration: some ArgumentDeclaration) -> Value {
         let name = declaration.specification.name

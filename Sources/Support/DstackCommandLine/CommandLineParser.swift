@@ -232,7 +232,7 @@ struct CommandLineParser {
                 throw wrong(specification.complaint(about: text), hint: specification.advice(text))
             }
         }
-        return Arguments(values: values, given: given)
+        return Arguments(values: values, given: given, declared: all)
     }
 
     private mutating func assignPositionals() throws(CommandFailure) {
