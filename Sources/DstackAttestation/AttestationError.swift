@@ -48,6 +48,8 @@ public struct AttestationError: Error, Sendable {
     public let reason: String
     /// What to do about it; empty if there is nothing to say.
     public let hint: String
+    /// What of the hint is for whoever asked to do.
+    package var actions: [Remedy.Action] = []
 
     /// An error with its facts.
     public init(_ code: Code, subject: String, reason: String, hint: String = "") {

@@ -102,7 +102,7 @@ struct CollateralServiceFaultTests {
     func remedies() async throws {
         let scene = try await CollateralScene()
         let untrusted = try await scene.failure(scene.service { $0.tlsAuthorities = nil })
-        #expect(untrusted?.hint.contains("--ca FILE") == true)
+        #expect(untrusted?.hint.contains("authority trusted") == true && untrusted?.actions == [.trustService])
         scene.server.fail("/tcb", CollateralServer.status(404))
         #expect(try await scene.failure(scene.service())?.hint.contains("another service") == true)
         scene.server.fail("/tcb", CollateralServer.status(503))

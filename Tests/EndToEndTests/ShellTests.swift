@@ -1,3 +1,6 @@
+import DstackEncoding
+import DstackHTTP
+import DstackHTTPClient
 import Foundation
 import Testing
 
@@ -105,6 +108,39 @@ struct ShellTests {
         // In JSON the words hold for every program.
         let reason = try await shell("dstack-verifier " + line + " --json").object()["reason"] as? [String: Any]
         #expect((reason?["hint"] as? String)?.contains("--") == false, "\(result)")
+    }
+
+    @Test("a service whose disk fails does not forget in silence what it verified")
+    func forgetfulService() async throws {
+        let envelope = Hex.encode(Array(try Data(contentsOf: URL(fileURLWithPath: path("attestation.bin")))))
+        let cache = files.path("cache")
+        try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: false)
+        let socket = try LocalPort(0)
+        socket.close()
+        let settings = """
+            address = "127.0.0.1"
+            port = \(socket.number)
+            [attestation]
+            insecure_allow_external_trust_anchors = true
+            [attestation.root_ca]
+            tdx = "\(path("root.pem"))"
+            [collateral]
+            offline = "\(path("collateral.json"))"
+            cache_dir = "\(cache)"
+            """
+        try files.write(settings, "verifier.toml")
+        let service = try RunningProgram("dstack-verifier", ["serve", "--config", files.path("verifier.toml")])
+        try #require(try await eventually { service.errors.contains("listening on http") }, "\(service.errors)")
+        try FileManager.default.removeItem(atPath: cache)
+        let line = try #require(service.errors.split(separator: "\n").first { $0.hasPrefix("listening on ") })
+        let answer = try await HTTPClient().send(
+            HTTPRequest(
+                .post, line.dropFirst("listening on ".count) + "/verify", headers: ["Content-Type": "application/json"],
+                body: Array(#"{"attestation":"\#(envelope)"}"#.utf8)))
+        #expect(String(decoding: answer.body, as: UTF8.self).contains(#""is_valid":true"#), "\(answer)")
+        #expect(try await eventually { service.errors.contains("cannot keep what was verified") }, "\(service.errors)")
+        service.signal(SIGTERM)
+        #expect(await service.end() == 0)
     }
 
     @Test("what cannot be written whole is said, and who has read enough is no failure")

@@ -82,10 +82,12 @@ struct CollateralDownload: Sendable {
             if waiting.isEmpty { break }
         }
         let told = notes.isEmpty ? ["there is no collateral service to ask"] : notes
-        throw AttestationError(
+        let remedy = failures.values.compactMap(\.remedy).min()
+        var error = AttestationError(
             .collateralUnavailable, subject: subject,
-            reason: Task.isCancelled ? "cancelled" : told.joined(separator: "; "),
-            hint: failures.values.compactMap(\.remedy).min()?.hint ?? "")
+            reason: Task.isCancelled ? "cancelled" : told.joined(separator: "; "), hint: remedy?.hint ?? "")
+        error.actions = remedy?.actions ?? []
+        throw error
     }
 
     /// False if the time is up.

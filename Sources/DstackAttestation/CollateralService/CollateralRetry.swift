@@ -48,13 +48,15 @@ struct CollateralFailure: Error, Sendable {
         /// There is no way to the service.
         case network
 
+        var actions: [DstackAttestation.Remedy.Action] { self == .authority ? [.trustService] : [] }
+
         static func < (left: Remedy, right: Remedy) -> Bool { left.rawValue < right.rawValue }
 
         var hint: String {
             switch self {
             case .authority:
-                "a cache of your own has a certificate of its own: have it trusted with --ca FILE, or with "
-                    + "collateral.tls_authorities in the settings of the verifier service"
+                "a cache of your own has a certificate of its own: have its authority trusted, which in the settings of the "
+                    + "verifier service is collateral.tls_authorities"
             case .address:
                 "is that the address of a collateral service, and does no sign-in page or proxy answer for it?"
             case .otherService: "another service may know the platform: https://pccs.phala.network, or Intel's own"

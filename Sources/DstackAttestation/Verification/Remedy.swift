@@ -25,6 +25,8 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
         case hashComposeFile
         /// Accept evidence about a certificate's key where there is none about the connection.
         case acceptKeyBinding
+        /// Give the certificate of the authority that the collateral service's own is from.
+        case trustService
     }
 
     /// In words, without the options of any program.
@@ -35,7 +37,9 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
     /// The words.
     public var description: String { text }
 
-    init(_ text: String, _ actions: Action...) {
+    init(_ text: String, _ actions: Action...) { self.init(text, actions) }
+
+    init(_ text: String, _ actions: [Action]) {
         self.text = text
         self.actions = actions
     }
@@ -43,5 +47,5 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
 
 extension AttestationError {
     /// What to do about it, where whoever found it knew; else nil.
-    package var remedy: Remedy? { hint.isEmpty ? nil : Remedy(hint) }
+    package var remedy: Remedy? { hint.isEmpty ? nil : Remedy(hint, actions) }
 }

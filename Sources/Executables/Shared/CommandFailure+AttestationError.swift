@@ -4,8 +4,11 @@ package import DstackSystem
 
 extension CommandFailure {
     /// An error of the library as the end of a command, with its hint by itself.
-    package init(_ status: ExitStatus, _ error: AttestationError) {
-        self.init(status, error.message, hint: error.hint.isEmpty ? nil : error.hint, code: error.code.rawValue)
+    ///
+    /// - Parameter arguments: whose options the hint may name; nil for words alone.
+    package init(_ status: ExitStatus, _ error: AttestationError, for arguments: Arguments? = nil) {
+        let hint = arguments.map { error.remedy?.text(for: $0) } ?? error.remedy?.text
+        self.init(status, error.message, hint: hint, code: error.code.rawValue)
     }
 
     /// Runs a body whose errors are mistakes in the request: an option or a file that makes no sense, not a verdict.

@@ -21,6 +21,7 @@ extension Remedy {
         case .giveConfiguration: arguments.usage(of: "vm-config")
         case .giveComposeFile: arguments.usage(of: "app-compose")
         case .hashComposeFile: "`dstack-verifier compose-hash FILE` prints it"
+        case .trustService: arguments.usage(of: "ca")
         case .acceptKeyBinding: arguments.label(of: "session-bound").map { "without \($0)" }
         }
     }

@@ -37,7 +37,7 @@ enum FetchCommand {
             fetched = try await CollateralService(configuration).fetch(
                 for: quote, verifiedBy: failure == nil ? QuoteVerifier() : nil)
         } catch {
-            throw CommandFailure(.worldFailed, error)
+            throw CommandFailure(.worldFailed, error, for: arguments)
         }
         for note in fetched.notes { console.note(note) }
         if let failure, failure.check != .pckCertificateSource {

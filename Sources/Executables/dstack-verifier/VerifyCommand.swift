@@ -84,7 +84,7 @@ enum VerifyCommand {
                 evidence, collateral: fetched.collateral, policy: policy, at: time, floors: floors)
             return console.show(report, arguments)
         } catch {
-            throw CommandFailure(.worldFailed, error)
+            throw CommandFailure(.worldFailed, error, for: arguments)
         }
     }
 }

@@ -57,7 +57,8 @@ enum VerifyCommand {
             let report = try await verifier.verify(address, at: JudgementOptions.time(arguments))
             return console.show(report, arguments)
         } catch {
-            throw CommandFailure(error.code == .invalidPolicy ? .wrongRequest : .worldFailed, error)
+            throw CommandFailure(
+                error.code == .invalidPolicy ? .wrongRequest : .worldFailed, error, for: arguments)
         }
     }
 
