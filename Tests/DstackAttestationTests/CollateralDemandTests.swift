@@ -213,7 +213,9 @@ struct CollateralDemandTests {
         }
     }
 
-    @Test("platforms that nobody answers for hold their own places only: known ones are served, and find places")
+    @Test(
+        "platforms that nobody answers for hold their own places only: known ones are served, and find places",
+        .timeLimit(.minutes(2)))
     func places() async throws {
         // Six places: four for platforms without collateral, three for one platform.
         let crowd = try await Crowd(places: 6, known: 1...2, strangers: 3...9)
@@ -258,7 +260,7 @@ struct CollateralDemandTests {
         await crowd.scene.server.stop()
     }
 
-    @Test("nobody waits long for newer collateral while what is there is good")
+    @Test("nobody waits long for newer collateral while what is there is good", .timeLimit(.minutes(2)))
     func patience() async throws {
         let scene = try await CollateralScene()
         let verifier = try Self.verifier(scene.evidence)

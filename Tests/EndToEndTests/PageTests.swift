@@ -100,10 +100,7 @@ struct PageTests {
         try #require(commands.count == 2, "\(commands)")
         let results = try await Self.run(commands)
         #expect(results[0].status == 0, "\(results[0])")
-        // Needs a verifier that takes the answer of an agent as it was saved.
-        withKnownIssue(isIntermittent: true) {
-            #expect(results[1].status == 0 && results[1].output.hasPrefix("ACCEPTED"), "\(commands[1])\n\(results[1])")
-        }
+        #expect(results[1].status == 0 && results[1].output.hasPrefix("ACCEPTED"), "\(commands[1])\n\(results[1])")
         agent.signal(SIGTERM)
         #expect(await agent.end() == 0, "\(agent.errors)")
     }

@@ -2,9 +2,6 @@ import DstackCrypto
 import DstackEncoding
 
 extension EndpointReport {
-    /// One link of the chain of trust.
-    public typealias Link = ChainLink
-
     /// From the hardware's root down to the connection; each link is certified, signed or named by the one before it.
     public var chain: [ChainLink] {
         var links = EvidenceChain(evidence, trustAnchor: trustAnchor)

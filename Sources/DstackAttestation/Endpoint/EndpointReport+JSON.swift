@@ -61,7 +61,7 @@ extension EndpointReport {
         }
     }
 
-    private func write(_ link: Link, to object: inout JSONWriter.Object) {
+    private func write(_ link: ChainLink, to object: inout JSONWriter.Object) {
         object.member("link", link.name)
         object.member("outcome", link.outcome.rawValue)
         object.member("subject", link.subject)

@@ -1,9 +1,6 @@
 import DstackEncoding
 
 extension EndpointReport {
-    /// How a text report looks.
-    public typealias TextStyle = ReportStyle
-
     /// The report for a person: the answer and why, the chain of trust from hardware to connection, what was not checked.
     public func text(style: ReportStyle = ReportStyle()) -> String {
         var page = ReportPage(style)

@@ -94,6 +94,12 @@ public struct ReplayedEventLog: Sendable, Hashable {
         public var matches: Bool { quoted == replayed }
     }
 
+    /// The registers of a quote to which the log should lead and does not. Those that it does not tell are not among them:
+    /// nothing is known of them.
+    public func mismatches(with quoted: RTMRValues) -> [Comparison] {
+        compare(with: quoted).filter { $0.isTold && !$0.matches }
+    }
+
     /// Compares all four registers with those of a quote.
     public func compare(with quoted: RTMRValues) -> [Comparison] {
         RTMR.allCases.map { register in

@@ -1,9 +1,6 @@
 import DstackEncoding
 
 extension VerificationReport {
-    /// How a text report looks.
-    public typealias TextStyle = ReportStyle
-
     /// The report for a person: the verdict and why, the chain of trust from hardware to application, what failed, what was
     /// not checked.
     public func text(style: ReportStyle = ReportStyle()) -> String {

@@ -34,10 +34,12 @@ extension GuestSettings.Simulator {
     }
 
     private func recordedBytes() throws -> [UInt8] {
-        if let attestationFile { return try File.read(attestationFile, limit: Attestation.maximumByteCount) }
-        let text = try File.readText(quoteFile ?? "", limit: 1 << 20).filter { !$0.isWhitespace }
-        let log = try EventLog(json: try File.read(eventLogFile ?? "", limit: 16 << 20))
-        return try Attestation(quote: try Hex.decode(text, subject: "quote"), eventLog: log).encoded.bytes
+        func file(_ path: String) throws -> EvidenceFile {
+            EvidenceFile(recognising: try File.read(path, limit: EvidenceFile.maximumByteCount))
+        }
+        if let attestationFile { return try file(attestationFile).envelope() }
+        let log = try file(eventLogFile ?? "").eventLog()
+        return try Attestation(quote: file(quoteFile ?? "").quote(), eventLog: log).encoded.bytes
     }
 }
 

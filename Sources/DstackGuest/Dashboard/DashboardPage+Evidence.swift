@@ -72,17 +72,27 @@ extension Dashboard {
     private static func replayed(_ facts: DashboardFacts) -> HTML {
         guard let problem = logProblem(facts) else {
             return HTML.notice(.good) {
-                HTML.element(.p) { "Replaying this log gives all four registers of the quote." }
+                HTML.element(.p) { "Replaying this log gives \(told(facts)) of the quote." }
             }
         }
         return HTML.notice(.bad) { HTML.element(.p) { problem } }
+    }
+
+    /// Which registers the log tells of: recorded ones may leave out the boot.
+    private static func told(_ facts: DashboardFacts) -> String {
+        guard let measurements = facts.measurements,
+            let comparisons = try? facts.eventLog.replay().compare(with: measurements.rtmrs)
+        else { return "the registers" }
+        let told = comparisons.filter(\.isTold).map(\.register.description)
+        if told.count == comparisons.count { return "all four registers" }
+        return told.joined(separator: ", ") + " (of the others it does not tell)"
     }
 
     /// What is wrong with the log; nil if it leads to the registers, or there are none.
     static func logProblem(_ facts: DashboardFacts) -> String? {
         guard let measurements = facts.measurements else { return nil }
         do {
-            let differing = try facts.eventLog.replay().compare(with: measurements.rtmrs).filter { !$0.matches }
+            let differing = try facts.eventLog.replay().mismatches(with: measurements.rtmrs)
             guard !differing.isEmpty else { return nil }
             return "Replaying this log does not give "
                 + differing.map { $0.register.description }.joined(separator: ", ") + " of the quote."

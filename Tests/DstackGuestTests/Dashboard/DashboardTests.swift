@@ -43,6 +43,17 @@ struct DashboardTests {
         #expect(try await DashboardFixture(content).text("/").contains("cannot be replayed"))
     }
 
+    @Test("of registers that a recorded log does not tell nothing is said, neither good nor bad")
+    func shortLog() async throws {
+        var content = StandInContent()
+        content.facts.eventLog.events.removeAll { $0.type != .runtime }
+        let text = try await DashboardFixture(content).text("/")
+        #expect(!text.contains("does not give"))
+        #expect(text.contains("Replaying this log gives RTMR3 (of the others it does not tell) of the quote."))
+        content.facts.measurements?.rtmrs.rtmr3 = Measurement384()
+        #expect(try await DashboardFixture(content).text("/").contains("does not give RTMR3 of the quote"))
+    }
+
     @Test("what is not public is not there")
     func gating() async throws {
         let content = StandInContent()

@@ -381,11 +381,13 @@ struct ConfigurationLayerTests {
         let large = try directory.file("large.toml", "#" + String(repeating: "x", count: 1 << 20))
         #expect(throws: ConfigurationError.self) { try Configuration(.file(large, ifPresent: true)) }
         #expect(throws: ConfigurationError.self) { try Configuration(.file(directory.path, ifPresent: true)) }
-        // One that was named and is empty would put every restriction in it back to its default.
+        // One that is empty would put every restriction in it back to its default, also where it need not be there.
         let empty = try directory.file("empty.toml", "")
-        let refusal = #expect(throws: ConfigurationError.self) { try Configuration(.file(empty)) }
-        #expect(refusal?.description.contains("is empty") == true)
-        #expect(try Configuration(.file(empty, ifPresent: true), .file("/dev/null")).files == [empty, "/dev/null"])
+        for layer in [ConfigurationLayer.file(empty), .file(empty, ifPresent: true)] {
+            let refusal = #expect(throws: ConfigurationError.self) { try Configuration(layer) }
+            #expect(refusal?.description.contains("is empty") == true)
+        }
+        #expect(try Configuration(.file("/dev/null")).files == ["/dev/null"])
     }
 
     @Test("a missing key is missing in the file, whatever other layers there are")
