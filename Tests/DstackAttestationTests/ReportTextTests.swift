@@ -98,9 +98,14 @@ struct ReportTextTests {
         }
         #expect(outdated.status == .outOfDate)
         #expect(outdated.hint?.contains("updates") == true)
+        let unknown = try report { collateral in
+            for index in collateral.tcbInfo.levels.indices { collateral.tcbInfo.levels[index].sgxComponents[0] = 255 }
+        }
+        #expect(unknown.failure?.code == .noMatchingLevel)
+        #expect(unknown.hint?.hasPrefix("the host needs ") == true && unknown.remedy?.actions == [])
         #expect(try report().hint == nil)
         let underIntel = try self.report(underIntel: true)
-        for report in [expired, early, outdated, underIntel] {
+        for report in [expired, early, outdated, unknown, underIntel] {
             let hint = try #require(report.hint)
             // Whoever shows it has options of its own, or none.
             #expect(!hint.contains("--"))

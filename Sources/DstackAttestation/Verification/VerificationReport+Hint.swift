@@ -37,7 +37,9 @@ extension VerificationReport {
             return Remedy("set this machine's clock, or say for which time the answer is wanted", .chooseTime)
         case .fmspc, .pceID, .tcbInfoType, .qeIdentityType, .pckCertificateSource:
             return Remedy("this collateral is for another platform or TEE; get that of this one", .renewCollateral)
-        case .tcbLevel, .currentTCBLevel, .qeTCBLevel, .tdxModuleIdentity: return Self.renewal
+        case .tcbLevel, .currentTCBLevel, .qeTCBLevel, .tdxModuleIdentity:
+            // Newer collateral only demands more; it helps where it does not know something at all.
+            return tcbShortfalls.isEmpty ? Self.renewal : Remedy("the host needs \(neededUpdates)")
         case .expectedReportData where binding == nil:
             return Remedy("the quote is for somebody else, or old: have a new one made for your challenge")
         case .composeHash where failure.code == .mismatch:
