@@ -10,7 +10,8 @@ extension GuestSettings {
     /// Reads the standard files that are there, then the given one, which must be.
     ///
     /// A name that ends in `.toml` is read as TOML, any other as JSON, as upstream does. Keys that nobody knows do not
-    /// keep an agent from starting, because files are written by programs of other versions; they are reported.
+    /// keep an agent from starting, because files are written by programs of other versions; they are reported. But those
+    /// that may be meant as a restriction are refused: without it, everybody might have every key.
     ///
     /// - Parameters:
     ///   - path: nil for the standard files alone.
@@ -56,7 +57,12 @@ extension GuestSettings {
         _ reader: ConfigurationReader, over base: GuestSettings, overruled: ((ConfigurationProblem) -> Void)?
     ) {
         self = base
+        reader.restricting("guest-api")
+        reader.restrictingAnywhere(
+            "access", "rules", "uids", "gids", "cgroups", "methods", "paths", "require_context", "max_validity",
+            "accept_events", "accept_caller_keys", "public_quotes_per_minute", "audit", "socket_mode", "peers")
         reader.table("default") { table in
+            table.restricting("socket_mode", "core")
             ident = table.value("ident", .headerValue, default: base.ident)
             // Threads, timers and levels of upstream's web framework: there are none such here.
             table.refuseNull("socket_mode", "reuse", "core")
@@ -89,6 +95,7 @@ extension GuestSettings {
     }
 
     private mutating func readCore(_ core: ConfigurationReader) {
+        core.restricting("access", "audit", "signing", "evidence", "certificates")
         core.refuseNull("access", "audit", "signing", "evidence", "certificates", "container_project", "data_disks")
         files.keys = core.value("keys_file", .path, default: files.keys)
         files.compose = core.value("compose_file", .path, default: files.compose)
@@ -100,6 +107,7 @@ extension GuestSettings {
         if let url = core.optional("app_url", .nonEmptyString) { pages.address = .url(url) }
         simulator = core.optionalTable("simulator") { Simulator($0) }.flatMap { $0 } ?? simulator
         core.table("evidence") { table in
+            table.restrictsByAllKeys()
             table.refuseNull("accept_events", "max_waiting", "public_quotes_per_minute", "timeout")
             evidence.acceptsEvents = table.optional("accept_events", .boolean) ?? evidence.acceptsEvents
             evidence.timeout = table.value("timeout", .duration, default: evidence.timeout)
@@ -110,6 +118,7 @@ extension GuestSettings {
                 "public_quotes_per_minute", .integer(in: 1...6_000), default: evidence.publicQuotesPerMinute)
         }
         core.table("certificates") { table in
+            table.restrictsByAllKeys()
             table.refuseNull("max_validity", "accept_caller_keys")
             certificates.maximumValidity = table.optional("max_validity", .duration) ?? certificates.maximumValidity
             certificates.includesLegacyEvidence = table.value(
@@ -126,6 +135,7 @@ extension GuestSettings {
             keys.cachedAnswers = table.value("cached_answers", .integer(in: 0...65_536), default: keys.cachedAnswers)
         }
         core.table("signing") { table in
+            table.restrictsByAllKeys()
             table.refuseNull("require_context")
             signing.requiresContext = table.value(
                 "require_context", .boolean, default: signing.requiresContext)
@@ -133,6 +143,7 @@ extension GuestSettings {
         audit = core.value("audit", .choice(standIn: .off), default: audit)
         access =
             core.optionalTable("access") { table in
+                table.restrictsByAllKeys()
                 table.refuseNull("rules")
                 return AccessRules(table.tables("rules") { AccessRules.Rule($0) })
             } ?? access
@@ -146,6 +157,7 @@ extension GuestSettings.Listener {
         sharesMode: Bool = true
     ) {
         self = preset
+        profile.restricting("socket_mode")
         profile.refuseNull("socket_mode", "reuse")
         func either<Value>(_ key: String, _ type: ConfigurationType<Value>) -> Value? {
             profile.optional(key, type) ?? fallback.optional(key, type)
@@ -198,6 +210,7 @@ extension GuestSettings.Simulator {
 
 extension AccessRules.Rule {
     fileprivate init(_ table: ConfigurationReader) {
+        table.restrictsByAllKeys()
         users = table.restriction("uids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
         groups = table.restriction("gids", .integer(in: 0...Int(UInt32.max))).map { UInt32(clamping: $0) }
         controlGroups = table.restriction("cgroups", .controlGroup)

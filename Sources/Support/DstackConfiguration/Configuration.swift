@@ -49,7 +49,8 @@ package struct Configuration: Sendable {
     package enum UnknownKeys: Sendable {
         /// They are problems like any other: most are mistyped, and then what was meant is not in force.
         case refused
-        /// They are handed over, for a shell that must start with files written for other versions.
+        /// They are handed over, for a shell that must start with files written for other versions;
+        /// but those that look like a restriction are problems (``ConfigurationReader/restricting(_:)``).
         case reported(to: @Sendable (ConfigurationProblem) -> Void)
     }
 

@@ -111,8 +111,27 @@ package struct ConfigurationReader {
         }
     }
 
+    /// Says that keys of this table restrict something: an unknown key that is most like one of them is a problem even
+    /// where unknown keys are reported, because what was meant would not be in force.
+    package func restricting(_ keys: String...) {
+        record.restricting[path, default: []].formUnion(keys)
+    }
+
+    /// Says that this table restricts something: every unknown key in it is a problem even where unknown keys are
+    /// reported.
+    package func restrictsByAllKeys() {
+        record.closed.insert(path)
+    }
+
+    /// Says which names restrict something wherever they stand: an unknown key of such a name, or with one in it, is a
+    /// problem even where unknown keys are reported. It is a restriction in a wrong or mistyped table.
+    package func restrictingAnywhere(_ names: String...) {
+        record.restrictingAnywhere.formUnion(names)
+    }
+
     /// Takes the elements of an array that restricts something: if it is there, it must not be empty.
     package func restriction<Value>(_ key: String, _ type: ConfigurationType<Value>) -> [Value] {
+        restricting(key)
         refuseNull(key)
         guard let node = present(key) else {
             record.known[path, default: []].insert(key)
@@ -165,25 +184,42 @@ package struct ConfigurationReader {
         var problems = record.problems
         let unknown = unknownKeyProblems()
         switch unknownKeys {
-        case .refused: problems += unknown
-        case .reported(let report): unknown.forEach(report)
+        case .refused: problems += unknown.map(\.problem)
+        case .reported(let report):
+            problems += unknown.filter(\.restricts).map(\.problem)
+            Self.sorted(unknown.filter { !$0.restricts }.map(\.problem)).forEach(report)
         }
         guard problems.isEmpty else { throw ConfigurationError(Self.sorted(problems)) }
     }
 
-    private func unknownKeyProblems() -> [ConfigurationProblem] {
-        let problems = record.tables.flatMap { path, members in
+    /// - Returns: `restricts` where it is, or may well be meant as, a restriction.
+    private func unknownKeyProblems() -> [(problem: ConfigurationProblem, restricts: Bool)] {
+        record.tables.flatMap { path, members in
             let known = record.known[path, default: []]
+            let restricting = record.restricting[path, default: []]
+            let isClosed = record.closed.contains(path)
+            // Of two that are equally near, the one that restricts is meant.
+            let candidates = restricting.sorted() + known.subtracting(restricting).sorted()
             return members.filter { !known.contains($0.key) && $0.value.isThere }.map { key, node in
-                let free = known.filter { members[$0] == nil }.sorted()
-                let suggestion =
-                    Suggestion.closest(to: key, among: free) ?? Suggestion.closest(to: key, among: known.sorted())
-                let hint = suggestion.map { ": did you mean \(Self.written($0))?" } ?? ""
-                return ConfigurationProblem(
-                    origin: node.origin, path: Self.join(path, key), message: "is not a known key" + hint)
+                let nearest = Suggestion.closest(to: key, among: candidates)
+                let suggestion = Suggestion.closest(to: key, among: candidates.filter { members[$0] == nil }) ?? nearest
+                let misplaced =
+                    record.restrictingAnywhere.contains(key) ? key : node.firstName(among: record.restrictingAnywhere)
+                var message = "is not a known key"
+                if let suggestion {
+                    message += ": did you mean \(Self.written(suggestion))?"
+                } else if isClosed {
+                    message += ": expected one of \(known.sorted().map(Self.written).joined(separator: ", "))"
+                } else if let misplaced {
+                    message += ", and \(Self.written(misplaced)) restricts nothing here: move it to the table it is for"
+                }
+                return (
+                    ConfigurationProblem(origin: node.origin, path: Self.join(path, key), message: message),
+                    isClosed || misplaced != nil
+                        || [nearest, suggestion].contains { $0.map(restricting.contains) ?? false }
+                )
             }
         }
-        return Self.sorted(problems)
     }
 
     /// By place; what stands nowhere comes last, in the order of reading.
@@ -207,6 +243,12 @@ package struct ConfigurationReader {
         var tables = [(path: String, members: [String: ConfigurationNode])]()
         /// The keys that were asked for, by the path of their table.
         var known = [String: Set<String>]()
+        /// The keys that restrict something, by the path of their table.
+        var restricting = [String: Set<String>]()
+        /// The paths of the tables of which every key restricts something.
+        var closed = Set<String>()
+        /// The names that restrict something in whatever table.
+        var restrictingAnywhere = Set<String>()
     }
 
     private func take(_ key: String) -> ConfigurationNode? {
@@ -277,6 +319,17 @@ package struct ConfigurationReader {
 extension ConfigurationNode {
     fileprivate var isThere: Bool {
         if case .null = value { false } else { true }
+    }
+
+    /// The first, in alphabetical order, of some names that is a key in here, however deep.
+    fileprivate func firstName(among names: Set<String>) -> String? {
+        switch value {
+        case .table(let members):
+            members.keys.filter(names.contains).min()
+                ?? members.values.compactMap { $0.firstName(among: names) }.min()
+        case .array(let elements): elements.compactMap { $0.firstName(among: names) }.min()
+        default: nil
+        }
     }
 
     /// The kind and, where it is short to say, the value.

@@ -157,14 +157,14 @@ struct AgentSettingsTests {
             [
                 (
                     "x.json",
-                    #"{"default":{"core":{"data_disk":["/a"],"evidence":{"timout":"1s"}}},"interna":{"address":"x"}}"#
+                    #"{"default":{"core":{"data_disk":["/a"],"keys":{"cached_answer":1}}},"interna":{"address":"x"}}"#
                 )
             ],
             warnings)
         #expect(settings.dataDisks == ["/"])
         #expect(warnings.all.count == 3, "\(warnings.all)")
         #expect(warnings.all.contains { $0.contains("did you mean data_disks?") })
-        #expect(warnings.all.contains { $0.contains("did you mean timeout?") })
+        #expect(warnings.all.contains { $0.contains("did you mean cached_answers?") })
         #expect(warnings.all.contains { $0.contains("did you mean internal?") })
     }
 
