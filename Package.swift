@@ -160,13 +160,14 @@ let package = Package(
                 "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
             ],
             path: "Tests/Fuzz", swiftSettings: house),
+        .target(name: "TestKit", path: "Tests/Kit", swiftSettings: house),
         tests("DstackEncodingTests", ["DstackEncoding"]),
         tests("DstackCryptoTests", ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
         tests(
             "DstackSupportTests",
             [
                 "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
-                "DstackHTTPServer", "DstackSystem",
+                "DstackHTTPServer", "DstackSystem", "TestKit",
             ]),
         tests(
             "DstackRPCTests",
@@ -205,7 +206,7 @@ let package = Package(
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
                 "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
-                "DstackRPCServer", "DstackSystem",
+                "DstackRPCServer", "DstackSystem", "TestKit",
             ], exclude: ["Peers"]),
         // Runs the programs themselves, which are built with it.
         tests(

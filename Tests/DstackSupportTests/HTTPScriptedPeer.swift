@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 
 /// A peer that speaks whatever bytes a test tells it to: one thread accepts, one thread a connection runs the script.
 final class HTTPScriptedPeer: Sendable {
@@ -119,7 +120,7 @@ final class HTTPTestDirectory: Sendable {
 
     init() throws {
         // Short, because a Unix socket path has at most 107 bytes.
-        path = NSTemporaryDirectory() + "dh-\(UUID().uuidString.prefix(13))"
+        path = Scratch.path("dh")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 

@@ -7,6 +7,7 @@ import DstackHTTPClient
 import DstackHTTPServer
 import DstackRPC
 import Foundation
+import TestKit
 import Testing
 
 /// An agent in simulation on sockets of its own, that ends with the test.
@@ -20,7 +21,7 @@ final class AgentFixture: Sendable {
         let path: String
         // Short: a socket's path has room for 107 bytes.
         init() throws {
-            path = NSTemporaryDirectory() + "agent-\(UUID().uuidString.prefix(13))"
+            path = Scratch.path("agent")
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         }
         deinit { try? FileManager.default.removeItem(atPath: path) }

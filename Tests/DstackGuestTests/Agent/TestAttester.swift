@@ -4,6 +4,7 @@ import DstackHTTPServer
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// A simulated platform that counts what it is asked for, and can be slow, hang or fail.
@@ -59,7 +60,7 @@ final class BenchAgent: Sendable {
     final class Place: Sendable {
         let path: String
         init() throws {
-            path = NSTemporaryDirectory() + "bench-\(UUID().uuidString.prefix(13))"
+            path = Scratch.path("bench")
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
         }
         deinit { try? FileManager.default.removeItem(atPath: path) }

@@ -4,6 +4,7 @@ import DstackHTTPClient
 import DstackHTTPServer
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("An engine that misbehaves")
@@ -11,7 +12,7 @@ struct ContainersBrokenEngineTests {
     /// Answers as an engine, with what a test wants it to say.
     final class Engine: Sendable {
         private let server: HTTPServer
-        private let path = NSTemporaryDirectory() + "dstack-broken-\(UUID().uuidString.prefix(13))"
+        private let path = Scratch.path("broken")
         let engine: DockerEngine
 
         static let list = """

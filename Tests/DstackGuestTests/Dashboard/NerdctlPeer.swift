@@ -1,6 +1,7 @@
 import DstackGuest
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 /// A nerdctl for tests, with containers in a namespace of their own: the real one, or the one in Peers that stands in for
@@ -47,7 +48,7 @@ final class NerdctlPeer: Sendable, CustomTestStringConvertible {
     }
 
     private static func scratch() throws -> String {
-        let directory = NSTemporaryDirectory() + "dstack-nerdctl-\(UUID().uuidString.prefix(13))"
+        let directory = Scratch.path("nerdctl")
         try FileManager.default.createDirectory(atPath: "\(directory)/state", withIntermediateDirectories: true)
         return directory
     }

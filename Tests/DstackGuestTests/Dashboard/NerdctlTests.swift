@@ -3,6 +3,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Containers of nerdctl", .serialized)
@@ -259,7 +260,7 @@ struct NerdctlTests {
 struct NerdctlBrokenTests {
     /// A program that does what a script says.
     private func engine(_ script: String) throws -> NerdctlEngine {
-        let path = NSTemporaryDirectory() + "dstack-nerdctl-\(UUID().uuidString.prefix(13)).sh"
+        let path = Scratch.path("nerdctl", ending: ".sh")
         try "#!/bin/sh\n\(script)\n".write(toFile: path, atomically: true, encoding: .utf8)
         try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
         return NerdctlEngine(path, scope: .engine)

@@ -69,7 +69,10 @@ final class RealEngine: Sendable {
                   --shutdown-timeout 1 >"$2/log" 2>&1 &
                 engine=$!
                 read -r forever
-                kill "$engine"; wait "$engine"; rm -rf "$2"
+                kill "$engine"; wait "$engine"
+                # What it leaves mounted (its own directory, networks of containers) would keep its files.
+                awk -v below="$2/" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
+                rm -rf "$2"
                 """, "engine", dockerd, directory,
             ], descriptors: [0: theirs])
         client = HTTPClient(

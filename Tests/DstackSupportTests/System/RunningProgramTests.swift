@@ -1,6 +1,7 @@
 import DstackSystem
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 @Suite("Programs that are run")
@@ -137,7 +138,7 @@ struct RunningProgramTests {
     }
 
     private let fifo: String = {
-        let path = NSTemporaryDirectory() + "dstack-fifo-\(UUID().uuidString)"
+        let path = Scratch.path("fifo")
         mkfifo(path, 0o600)
         return path
     }()
