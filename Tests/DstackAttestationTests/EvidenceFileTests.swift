@@ -214,6 +214,25 @@ struct EvidenceFileTests {
         #expect(failure?.reason.contains("no quote today") == true)
     }
 
+    @Test("a file named for the VM configuration that has none does not switch off the check of the OS image")
+    func absentConfiguration() throws {
+        let forms = try Forms()
+        for answer in [
+            ##"{"attestation":"\##(Hex.encode(forms.envelope))"}"##, #"{"quote":"00","event_log":"[]","vm_config":""}"#,
+        ] {
+            let file = EvidenceFile(recognising: Forms.text(answer))
+            #expect(file.kind == .agentAnswer)
+            let error = #expect(throws: AttestationError.self) { try file.configuration() }
+            #expect(error?.reason.contains("without a VM configuration") == true, "\(answer.prefix(40))")
+            let report = try forms.vm.verifier().verify(
+                Evidence(
+                    quoteFile: EvidenceFile(recognising: forms.answer(forms.getQuote)),
+                    configuration: Forms.text(answer)),
+                collateral: forms.vm.collateral(), at: SimulatedVM.now)
+            #expect(report.verdict == .rejected)
+        }
+    }
+
     @Test("an envelope is never replaced by a bare quote, and nothing beside it counts")
     func substitutes() throws {
         let forms = try forms.get()

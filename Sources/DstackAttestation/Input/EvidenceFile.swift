@@ -173,13 +173,22 @@ extension EvidenceFile {
         throw refusal(.invalidEventLog, wanted: "an event log", subject: "event_log")
     }
 
-    /// The VM configuration in it, as text: the file itself or an answer's; empty where an answer has none.
+    /// The VM configuration in it, as text: the file itself or an answer's.
     ///
-    /// - Throws: ``AttestationError/Code/invalidMeasurement``, which says what the file is instead.
+    /// - Throws: ``AttestationError/Code/invalidMeasurement``, which says what the file is instead, or that an answer has
+    ///   none.
     public func configuration() throws(AttestationError) -> String {
         switch kind {
         case .vmConfiguration, .object: return String(decoding: bytes, as: UTF8.self)
-        case .agentAnswer, .agentInfo: return answer?.vmConfig ?? ""
+        case .agentAnswer, .agentInfo:
+            // One that was named and has none must not stand for one that was left out: the image would go unchecked.
+            guard let configuration = answer?.vmConfig, !configuration.isEmpty else {
+                throw AttestationError(
+                    .invalidMeasurement, subject: "VM configuration",
+                    reason: "this is \(described), without a VM configuration",
+                    hint: "name a file that has one, such as the answer of GetQuote, or leave it out")
+            }
+            return configuration
         default: throw refusal(.invalidMeasurement, wanted: "a VM configuration")
         }
     }
