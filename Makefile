@@ -2,6 +2,7 @@
 # make test    set up, build, and run all tests (mutations and differential runs in their short, seeded form); the last line
 #              counts them
 # make lint    formatting and the rules of the house
+# make check-api   the public interface against the lists in docs/api; Scripts/check-api --update writes them
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations and the full differential run
 # make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
@@ -15,7 +16,7 @@ FLAGS := $(if $(STRICT),-Xswiftc -warnings-as-errors -Xcc -Werror -Xcxx -Werror)
 SEED ?= 1
 COUNT ?= 100000
 
-.PHONY: demo test soak lint fuzz bench build man setup setup-test commit clean
+.PHONY: demo test soak lint check-api fuzz bench build man setup setup-test commit clean
 
 setup:
 	@Scripts/setup build
@@ -45,6 +46,10 @@ soak: setup-test commit
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Examples
 	Scripts/check-products
+
+check-api: setup commit
+	$(SWIFT) build $(FLAGS)
+	Scripts/check-api
 
 demo: setup commit
 	@for product in dstack dstack-verifier dstack-guest-agent attested-service; do \
