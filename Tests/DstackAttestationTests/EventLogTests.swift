@@ -271,7 +271,7 @@ struct EventLogTests {
             (#""event_type":4"#, #""event_type":4294967296"#, "event_log[0].event_type"),
             (#""digest":"""#, #""digest":"00""#, "event_log[0].digest"),
             (#""digest":"""#, #""digest":null"#, "event_log[0].digest"),
-            (#""digest":"""#, #""digest":"0x""#, "event_log[0].digest"),
+            (#""digest":"""#, #""digest":"0x0""#, "event_log[0].digest"),
             (#""event":"""#, #""event":0"#, "event_log[0].event"),
             (#""event_payload":"""#, #""event_payload":"0""#, "event_log[0].event_payload"),
             (#""event_payload":"""#, #""event_payload":"","version":0"#, "event_log[0].version"),

@@ -42,6 +42,19 @@ private struct Forms {
         Self.text("{" + members.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}")
     }
 
+    /// Fields of bytes, each with its number, as protobuf has them.
+    func protobuf(_ fields: [(number: UInt8, bytes: [UInt8])]) -> [UInt8] {
+        fields.flatMap { field in
+            var length = field.bytes.count
+            var head = [field.number << 3 | 2]
+            while length >= 0x80 {
+                head.append(UInt8(length & 0x7F) | 0x80)
+                length >>= 7
+            }
+            return head + [UInt8(length)] + field.bytes
+        }
+    }
+
     var getQuote: [(String, String)] {
         [
             ("quote", "\"\(Hex.encode(quote))\""), ("event_log", Self.json(vm.log.json)), ("report_data", "\"00\""),
@@ -144,11 +157,107 @@ struct EvidenceFileTests {
             ("an answer", #"{"event_log":\#(Forms.json(text))}"#),
             ("an array in an answer", #"{"event_log":\#(text)}"#),
             ("0x", text.replacing(#""digest":""#, with: #""digest":"0x"#)),
+            (
+                "0x, and nothing behind it where there is nothing",
+                text.replacing(#""digest":""#, with: #""digest":"0x"#)
+                    .replacing(#""event_payload":""#, with: #""event_payload":"0x"#)
+            ),
+            ("Attest", #"{"attestation":"\#(Hex.encode(forms.envelope))"}"#),
+            ("GetQuote of a simulator", #"{"event_log":"","attestation":"\#(Hex.encode(forms.envelope))"}"#),
         ]
         for (name, content) in rows {
             #expect(try EvidenceFile(recognising: Forms.text(content)).eventLog() == log, "\(name)")
         }
         #expect(try EvidenceFile(recognising: forms.envelope).eventLog() == log)
+        #expect(try EvidenceFile(recognising: Forms.text("[]")).eventLog() == EventLog())
+        #expect(throws: AttestationError.self) { try EvidenceFile(recognising: Forms.text("[{}]")).eventLog() }
+    }
+
+    @Test("answers that were saved in protobuf bring what they have")
+    func protobuf() throws {
+        let forms = try forms.get()
+        let quote = forms.protobuf([
+            (1, forms.quote), (2, Forms.text(forms.vm.log.json)), (3, [UInt8](repeating: 0, count: 64)),
+            (4, Forms.text(forms.vm.vmConfig)),
+        ])
+        let getQuote = EvidenceFile(recognising: quote)
+        #expect(getQuote.kind == .agentAnswer)
+        #expect(try getQuote.quote() == forms.quote && getQuote.eventLog() == forms.vm.log)
+        #expect(try getQuote.configuration() == forms.vm.vmConfig)
+        for version in [Attestation.WireForm.v0, .v1] {
+            let envelope = try Attestation(quote: forms.quote, eventLog: forms.vm.log, config: forms.vm.vmConfig)
+                .encoded(as: version)
+            let attest = EvidenceFile(recognising: forms.protobuf([(1, envelope)]))
+            #expect(attest.kind == .agentAnswer)
+            #expect(try attest.envelope() == envelope && attest.quote() == forms.quote)
+            #expect(try attest.eventLog() == forms.vm.log)
+            #expect(throws: AttestationError.self) { try attest.configuration() }
+        }
+    }
+
+    @Test("an OS image is not passed over because a file named for the VM configuration has none in it")
+    func emptyConfigurations() throws {
+        let forms = try forms.get()
+        let answer = EvidenceFile(recognising: forms.answer(forms.getQuote))
+        func verify(_ configuration: [UInt8]?) throws -> VerificationReport {
+            try forms.vm.verifier().verify(
+                Evidence(quoteFile: answer, configuration: configuration), collateral: forms.vm.collateral(),
+                at: SimulatedVM.now)
+        }
+        #expect(try verify(nil).evidence?.osImageHash == forms.vm.osImageHash)
+        #expect(try verify(Forms.text(forms.vm.vmConfig)).verdict == .accepted)
+        #expect(try verify(forms.answer(forms.getQuote)).verdict == .accepted)
+        let envelope = ("attestation", "\"\(Hex.encode(forms.envelope))\"")
+        for content in [
+            forms.answer([envelope]), forms.protobuf([(1, forms.envelope)]), forms.answer(Array(forms.getQuote.prefix(2))),
+            forms.protobuf([(1, forms.quote)]), Forms.text(#"{"app_id":"00","instance_id":"00"}"#),
+            Forms.text(#"{"app_id":"00","instance_id":"00","vm_config":""}"#), Forms.text(#"{"vm_config":""}"#),
+            Forms.text(#"{"vm_config":"","mr_config":""}"#), Forms.text(#"{"quote":"00","vm_config":{"vm_config":""}}"#),
+            Forms.text(#"{"quote":"00","vm_config":null}"#), Forms.text("{}"), Forms.text(" "), [],
+        ] {
+            let report = try verify(content)
+            #expect(
+                report.verdict == .rejected,
+                "the attack was accepted: \(String(decoding: content.prefix(60), as: UTF8.self))")
+        }
+        #expect(try verify(forms.answer([envelope])).failure?.message.contains("without a VM configuration") == true)
+    }
+
+    @Test("what is no quote is not called simulated, whatever it is to be verified under")
+    func nothing() throws {
+        let forms = try forms.get()
+        for content in [
+            [], Forms.text(" \n"), [0xEF, 0xBB, 0xBF], [0, 0], Forms.text("\"\""), Forms.text("<html></html>"),
+            Forms.text("null"), Array(forms.quote.prefix(40)),
+        ] {
+            let report = try forms.vm.verifier().verify(
+                Evidence(quoteFile: EvidenceFile(recognising: content)), collateral: forms.vm.collateral(),
+                at: SimulatedVM.now)
+            #expect(report.verdict == .rejected && !report.isSimulated)
+            #expect(!report.text().contains("[simulated]"))
+            #expect(String(decoding: report.json(), as: UTF8.self).contains(#""simulated":false"#))
+        }
+        let report = try forms.vm.verifier().verify(
+            Evidence(quoteFile: EvidenceFile(recognising: forms.quote)), collateral: forms.vm.collateral(),
+            at: SimulatedVM.now)
+        #expect(report.isSimulated && report.text().contains("[simulated]"))
+    }
+
+    @Test("an answer whose quote or attestation is empty is called that")
+    func emptyParts() {
+        for (text, words) in [
+            (#"{"quote":""}"#, "whose quote is empty"), (#"{"quote":null}"#, "whose quote is empty"),
+            (#"{"quote":"0x","event_log":"[]"}"#, "whose quote is empty"),
+            (#"{"attestation":""}"#, "whose attestation is empty"), (#"{"event_log":"[]"}"#, "a quote is needed"),
+        ] {
+            let file = EvidenceFile(recognising: Forms.text(text))
+            let error = #expect(throws: AttestationError.self) { try file.quote() }
+            #expect(error?.reason.contains(words) == true, "\(text): \(error?.reason ?? "")")
+        }
+        let error = #expect(throws: AttestationError.self) {
+            try EvidenceFile(recognising: Forms.text(#"{"attestation":""}"#)).envelope()
+        }
+        #expect(error?.reason.contains("whose attestation is empty") == true)
     }
 
     @Test("a guest's own record leads to RTMR3 alone, and evidence with it says what that leaves open")
@@ -198,7 +307,8 @@ struct EvidenceFileTests {
             (.text, Forms.text("{ quote: 1 }")), (.binaryEventLog, TCGEventLog(header: .init(), entries: []).encoded),
             (.nitroDocument, [0x84, 0x44, 0xA1, 0x01]), (.tpmQuote, [0xFF, 0x54, 0x43, 0x47, 0x80]),
             (.binary, [7, 7, 7, 7]),
-            (.eventLog, Forms.text("[]")), (.eventLog, Forms.text(forms.vm.log.json)),
+            (.array, Forms.text("[]")), (.array, Forms.text(" [ ]\n")), (.array, Forms.text(#"[{"certificate":"00"}]"#)),
+            (.array, Forms.text(#"[{}]"#)), (.eventLog, Forms.text(forms.vm.log.json)),
         ]
         for (kind, content) in rows {
             let file = EvidenceFile(recognising: content)

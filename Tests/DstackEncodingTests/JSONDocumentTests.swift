@@ -92,13 +92,15 @@ struct JSONDocumentTests {
             #expect(throws: DecodingFailure.self) { try parse(text).hexBytes(prefix: .none) }
         }
         for text in [
-            "\"00abf\"", "\"00abfg\"", "1", "\"0x0x00ab\"", "\"x00abff\"", "\"0x00abf\"", "\"00 abff\"", "\"0x\"",
+            "\"00abf\"", "\"00abfg\"", "1", "\"0x0x00ab\"", "\"x00abff\"", "\"0x00abf\"", "\"00 abff\"", "\"0x0\"",
             "\"\\u0030x00abff\"", "null", "[0]",
         ] {
             #expect(throws: DecodingFailure.self) { try parse(text).fixedHex(FixedBytes<3>.self) }
             #expect(throws: DecodingFailure.self) { try parse(text).hexBytes() }
         }
-        for text in ["\"00abff00\"", "\"\"", "\"0x00abff00\""] {
+        for text in ["\"\"", "\"0x\"", "\"0X\""] { #expect(try parse(text).hexBytes().isEmpty) }
+        #expect(throws: DecodingFailure.self) { try parse("\"0x\"").hexBytes(prefix: .none) }
+        for text in ["\"00abff00\"", "\"\"", "\"0x\"", "\"0x00abff00\""] {
             #expect(throws: DecodingFailure.self) { try parse(text).fixedHex(FixedBytes<3>.self) }
         }
         let failure = #expect(throws: DecodingFailure.self) { try parse("\"\\u0030\"").hexBytes() }

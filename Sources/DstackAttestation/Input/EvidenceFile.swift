@@ -60,6 +60,8 @@ public struct EvidenceFile: Sendable {
         case eventLog = "an event log (JSON)"
         /// A firmware's event log.
         case binaryEventLog = "an event log (CCEL)"
+        /// A JSON array of something else than events, or of nothing.
+        case array = "a JSON array of another kind"
         /// One JSON object a line: what a guest keeps of its runtime events, or a log written that way.
         case eventRecord = "a record of events, one a line"
         /// Collateral, the JSON object.
@@ -126,7 +128,7 @@ extension EvidenceFile {
         case .agentAnswer:
             if let quote = answer?.quote { return try quote.quote() }
             if let attestation = answer?.attestation { return try Self.quote(inEnvelope: attestation.envelope()) }
-            throw refusal(.invalidQuote, wanted: "a quote")
+            throw empty([.quote, .attestation], .invalidQuote) ?? refusal(.invalidQuote, wanted: "a quote")
         default: throw refusal(.invalidQuote, wanted: "a quote")
         }
     }
@@ -139,14 +141,14 @@ extension EvidenceFile {
         switch kind {
         case .envelope, .binary: return bytes
         case .agentAnswer:
-            guard let attestation = answer?.attestation else { break }
-            return try attestation.envelope()
+            if let attestation = answer?.attestation { return try attestation.envelope() }
+            if let error = empty([.attestation], .invalidEnvelope) { throw error }
         default: break
         }
         throw refusal(.invalidEnvelope, wanted: "an attestation envelope")
     }
 
-    /// The event log in it: the file itself, an answer's or an envelope's.
+    /// The event log in it: the file itself, an answer's, or that of an envelope, which may lie in an answer.
     ///
     /// - Throws: ``AttestationError/Code/invalidEventLog``, which says what is wrong with the log, or what the file is
     ///   instead.
@@ -156,42 +158,60 @@ extension EvidenceFile {
         case .eventRecord: return try EventLog(record: bytes)
         // Its first field says best what is wrong with it.
         case .binaryEventLog, .binary, .zeros: return try EventLog(ccel: bytes)
+        // A log of no events, where a log is what somebody means.
+        case .array where isEmptyArray: return try EventLog(json: bytes)
         case .envelope:
             guard let log = try Attestation(decoding: bytes).eventLog else { break }
             return log
         case .agentAnswer, .agentInfo:
-            guard let log = answer?.eventLog else { break }
-            switch log {
+            switch answer?.eventLog {
             case .file(let file): return try file.eventLog()
             case .array(let node):
                 return try AttestationError.decoding(.invalidEventLog) { () throws(DecodingFailure) in
                     try EventLog(node)
                 }
+            case nil:
+                guard let envelope = answer?.attestation,
+                    let log = try Attestation(decoding: envelope.envelope()).eventLog
+                else { break }
+                return log
             }
         default: break
         }
         throw refusal(.invalidEventLog, wanted: "an event log", subject: "event_log")
     }
 
-    /// The VM configuration in it, as text: the file itself or an answer's.
+    /// The VM configuration in it, as text: the file itself or an answer's. Never one that says nothing: who names a file
+    /// wants the OS image verified, and would find it passed over.
     ///
-    /// - Throws: ``AttestationError/Code/invalidMeasurement``, which says what the file is instead, or that an answer has
-    ///   none.
+    /// - Throws: ``AttestationError/Code/invalidMeasurement``, which says what the file is instead, or that it has none.
     public func configuration() throws(AttestationError) -> String {
+        let text: String
         switch kind {
-        case .vmConfiguration, .object: return String(decoding: bytes, as: UTF8.self)
-        case .agentAnswer, .agentInfo:
-            // One that was named and has none must not stand for one that was left out: the image would go unchecked.
-            guard let configuration = answer?.vmConfig, !configuration.isEmpty else {
-                throw AttestationError(
-                    .invalidMeasurement, subject: "VM configuration",
-                    reason: "this is \(described), without a VM configuration",
-                    hint: "name a file that has one, such as the answer of GetQuote, or leave it out")
-            }
-            return configuration
+        case .vmConfiguration, .object: text = String(decoding: bytes, as: UTF8.self)
+        case .agentAnswer, .agentInfo: text = answer?.vmConfig ?? ""
         default: throw refusal(.invalidMeasurement, wanted: "a VM configuration")
         }
+        // What cannot be read is not passed over: whoever verifies the image says what is wrong with it.
+        if let parts = try? EvidenceConfiguration(parsing: text), parts.vmConfig.isEmpty {
+            throw AttestationError(
+                .invalidMeasurement, subject: "VM configuration", reason: "this is \(described), without a VM configuration",
+                hint: "name a file that has one, such as the answer of GetQuote, or leave it out")
+        }
+        return text
     }
+
+    /// Why an answer that names a part, and has nothing there, is not what was wanted; nil where it names none of them.
+    private func empty(
+        _ parts: [AgentAnswer.Part], _ code: AttestationError.Code
+    ) -> AttestationError? {
+        guard let part = parts.first(where: { answer?.emptyParts.contains($0) == true }) else { return nil }
+        return AttestationError(
+            code, subject: part.rawValue, reason: "this is \(described), whose \(part.rawValue) is empty",
+            hint: kind.hint)
+    }
+
+    private var isEmptyArray: Bool { kind == .array && bytes.filter { !EvidenceRecognition.isSpace($0) }.count == 2 }
 
     private static func quote(inEnvelope bytes: [UInt8]) throws(AttestationError) -> [UInt8] {
         let attestation = try Attestation(decoding: bytes)

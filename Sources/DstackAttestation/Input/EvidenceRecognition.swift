@@ -18,7 +18,7 @@ enum EvidenceRecognition {
 
     static func recognise(_ content: [UInt8], depth: Int) -> EvidenceFile {
         // A log is looked at byte by byte by who reads it.
-        if isEventLog(content[...]) { return EvidenceFile(.eventLog, content) }
+        if let file = objects(content, from: 0) { return file }
         if let kind = binaryKind(content) { return EvidenceFile(kind, content) }
         if let answer = AgentAnswer(protobuf: content) { return EvidenceFile(.agentAnswer, content, answer: answer) }
         var text = content
@@ -31,7 +31,7 @@ enum EvidenceRecognition {
         case UInt8(ascii: "{"): return JSONRecognition.object(text, depth: depth)
         case UInt8(ascii: "<"): return EvidenceFile(.markup, text)
         case UInt8(ascii: "["), UInt8(ascii: "\""):
-            if isEventLog(text[start...]) { return EvidenceFile(.eventLog, text) }
+            if let file = objects(text, from: start) { return file }
             guard depth < maximumDepth, let inner = JSONRecognition.bytes(text) else { break }
             return recognise(inner, depth: depth + 1)
         default:
@@ -81,12 +81,23 @@ enum EvidenceRecognition {
 
     // MARK: Text
 
-    /// An array of objects, or an empty one.
-    private static func isEventLog(_ text: ArraySlice<UInt8>) -> Bool {
-        guard text.first == UInt8(ascii: "["), let second = text.dropFirst().first(where: { !isSpace($0) }) else {
-            return false
+    /// The members of a log's entry that nothing else has in its place.
+    private static let eventMembers = ["imr", "event", "event_type", "event_payload", "digest"]
+
+    /// An array of objects, or an empty one; nil for anything else. It is a log by the members of its first object.
+    private static func objects(_ text: [UInt8], from start: Int) -> EvidenceFile? {
+        guard start < text.count, text[start] == UInt8(ascii: "["),
+            let second = text[(start + 1)...].firstIndex(where: { !isSpace($0) })
+        else { return nil }
+        switch text[second] {
+        case UInt8(ascii: "]"): return EvidenceFile(.array, text, detail: "with nothing in it")
+        case UInt8(ascii: "{"):
+            // Entries have no objects in them; the names of their members are among the strings.
+            let strings = text[second...].prefix { $0 != UInt8(ascii: "}") }.split(separator: UInt8(ascii: "\""))
+            let isLog = strings.contains { string in eventMembers.contains { string.elementsEqual($0.utf8) } }
+            return EvidenceFile(isLog ? .eventLog : .array, text)
+        default: return nil
         }
-        return second == UInt8(ascii: "{") || second == UInt8(ascii: "]")
     }
 
     static func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }

@@ -127,7 +127,10 @@ struct AgentAnswer: Sendable {
     private(set) var eventLog: Log?
     private(set) var vmConfig = ""
 
-    enum Part: Sendable { case quote, attestation }
+    enum Part: String, Sendable { case quote, attestation }
+
+    /// The parts that are named, and have nothing in them.
+    private(set) var emptyParts: Set<Part> = []
 
     var quote: EvidenceFile? { parts[.quote] }
     var attestation: EvidenceFile? { parts[.attestation] }
@@ -144,6 +147,9 @@ struct AgentAnswer: Sendable {
         }
         parts[.quote] = file("quote")
         parts[.attestation] = file("attestation")
+        func isEmpty(_ node: JSONNode?) -> Bool { node.map { $0.isNull || $0.equals("") || $0.equals("0x") } ?? false }
+        if isEmpty(root["quote"]) { emptyParts.insert(.quote) }
+        if isEmpty(root["attestation"]) { emptyParts.insert(.attestation) }
         if root["event_log"] == nil {
             eventLog = file("tcb_info")?.answer?.eventLog
         } else {

@@ -183,8 +183,10 @@ extension VerificationReport {
     }
 
     /// Whether the TEE is simulated, so that nothing about hardware is proven: by the root, or, where that is a real one, by
-    /// what the platform's own certificate says.
-    public var isSimulated: Bool { trustAnchor.isSimulated || platformName?.hasPrefix("Simulated") == true }
+    /// what the platform's own certificate says. What could not be read as a quote is of no TEE at all.
+    public var isSimulated: Bool {
+        quote != nil && (trustAnchor.isSimulated || platformName?.hasPrefix("Simulated") == true)
+    }
 
     /// The name in the platform's certificate, verified or not; nil if there is none that can be read.
     var platformName: String? {

@@ -55,7 +55,7 @@ public struct Evidence: Sendable {
             let given = try configuration.map { bytes throws(AttestationError) in
                 try EvidenceFile(recognising: bytes).configuration()
             }
-            if file.kind == .envelope || file.kind == .agentAnswer && file.answer?.quote == nil {
+            if file.kind == .envelope || file.answer?.quote == nil && file.answer?.attestation != nil {
                 guard eventLog == nil, given == nil else {
                     throw AttestationError(
                         .invalidEnvelope, subject: "attestation",

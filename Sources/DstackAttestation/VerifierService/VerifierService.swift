@@ -203,6 +203,8 @@ private struct OpenedEvidence {
     init(_ request: VerifierRequest.Evidence, appCompose: [UInt8]?) throws(Refusal) {
         do throws(AttestationError) {
             switch request {
+            case .quote([], _, _):
+                throw AttestationError(.invalidQuote, subject: "quote", reason: "empty quote bytes")
             case .attestation(let bytes):
                 attestation = try Attestation(decoding: bytes)
                 evidence = Evidence(attestation: bytes, appCompose: appCompose)

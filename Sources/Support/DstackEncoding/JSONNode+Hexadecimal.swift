@@ -1,7 +1,7 @@
 // Byte strings in JSON. Escapes are refused: no tool writes them here, and a digit has one spelling.
 
 extension JSONNode {
-    /// A string of hexadecimal digits of either case.
+    /// A string of hexadecimal digits of either case. None are no bytes, with a prefix or without.
     ///
     /// - Parameter prefix: whether `0x` may stand before them; not in documents whose text is signed or measured.
     package func hexBytes(prefix: Hex.Prefix = .optional) throws(DecodingFailure) -> [UInt8] {
@@ -9,7 +9,6 @@ extension JSONNode {
         let all = document.bytes
         let text = all.span
         let digits = string.dropFirst(prefix == .optional ? Hex.prefixCount(text.bytes.extracting(string)) : 0)
-        guard digits.count == string.count || !digits.isEmpty else { throw failure("no digits behind 0x") }
         guard digits.count.isMultiple(of: 2) else {
             throw failure("an odd number of hexadecimal digits (\(digits.count))")
         }
