@@ -209,11 +209,15 @@ struct EvidenceFileTests {
         #expect(try verify(forms.answer(forms.getQuote)).verdict == .accepted)
         let envelope = ("attestation", "\"\(Hex.encode(forms.envelope))\"")
         for content in [
-            forms.answer([envelope]), forms.protobuf([(1, forms.envelope)]), forms.answer(Array(forms.getQuote.prefix(2))),
+            forms.answer([envelope]), forms.protobuf([(1, forms.envelope)]),
+            forms.answer(Array(forms.getQuote.prefix(2))),
             forms.protobuf([(1, forms.quote)]), Forms.text(#"{"app_id":"00","instance_id":"00"}"#),
             Forms.text(#"{"app_id":"00","instance_id":"00","vm_config":""}"#), Forms.text(#"{"vm_config":""}"#),
-            Forms.text(#"{"vm_config":"","mr_config":""}"#), Forms.text(#"{"quote":"00","vm_config":{"vm_config":""}}"#),
-            Forms.text(#"{"quote":"00","vm_config":null}"#), Forms.text("{}"), Forms.text(" "), [],
+            Forms.text(#"{"vm_config":"","mr_config":""}"#),
+            Forms.text(#"{"quote":"00","vm_config":{"vm_config":""}}"#),
+            Forms.text(#"{"quote":"00","vm_config":null}"#), Forms.text("{}"),
+            Forms.text(#"{"name":1}"#), Forms.text(#"{"vm_config":"{}"}"#), Forms.text(#"{"os_image_hash":null}"#),
+            Forms.text(" "), [],
         ] {
             let report = try verify(content)
             #expect(
@@ -307,7 +311,8 @@ struct EvidenceFileTests {
             (.text, Forms.text("{ quote: 1 }")), (.binaryEventLog, TCGEventLog(header: .init(), entries: []).encoded),
             (.nitroDocument, [0x84, 0x44, 0xA1, 0x01]), (.tpmQuote, [0xFF, 0x54, 0x43, 0x47, 0x80]),
             (.binary, [7, 7, 7, 7]),
-            (.array, Forms.text("[]")), (.array, Forms.text(" [ ]\n")), (.array, Forms.text(#"[{"certificate":"00"}]"#)),
+            (.array, Forms.text("[]")), (.array, Forms.text(" [ ]\n")),
+            (.array, Forms.text(#"[{"certificate":"00"}]"#)),
             (.array, Forms.text(#"[{}]"#)), (.eventLog, Forms.text(forms.vm.log.json)),
         ]
         for (kind, content) in rows {

@@ -193,9 +193,10 @@ extension EvidenceFile {
         default: throw refusal(.invalidMeasurement, wanted: "a VM configuration")
         }
         // What cannot be read is not passed over: whoever verifies the image says what is wrong with it.
-        if let parts = try? EvidenceConfiguration(parsing: text), parts.vmConfig.isEmpty {
+        if VMConfiguration.isVacant(text) {
             throw AttestationError(
-                .invalidMeasurement, subject: "VM configuration", reason: "this is \(described), without a VM configuration",
+                .invalidMeasurement, subject: "VM configuration",
+                reason: "this is \(described), without a VM configuration",
                 hint: "name a file that has one, such as the answer of GetQuote, or leave it out")
         }
         return text

@@ -66,6 +66,21 @@ package struct VMConfiguration: Sendable, Equatable {
         try self.init(members: try Self.document(Array(try nested.string().utf8), subject: "vm_config.vm_config"))
     }
 
+    /// Whether a text that can be read says nothing of a VM: it is empty, or has none of the members that are read here.
+    static func isVacant(_ text: String) -> Bool {
+        guard !text.isEmpty else { return true }
+        guard var root = try? document(Array(text.utf8), subject: "vm_config") else { return false }
+        if let nested = root["vm_config"] {
+            guard let inner = try? nested.string() else { return false }
+            guard !inner.isEmpty else { return true }
+            guard let members = try? document(Array(inner.utf8), subject: "vm_config.vm_config") else { return false }
+            root = members
+        }
+        return !root.members.contains { member in
+            memberNames.contains { $0.utf8.elementsEqual(member.name.utf8) } && !member.value.isNull
+        }
+    }
+
     private static func document(_ json: [UInt8], subject: String) throws(DecodingFailure) -> JSONNode {
         guard json.count <= maximumLength else {
             throw DecodingFailure(.tooLarge, subject, "\(json.count) bytes, at most \(maximumLength) are allowed")
