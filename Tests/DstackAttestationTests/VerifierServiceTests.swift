@@ -154,6 +154,7 @@ struct VerifierServiceTests {
             (#"{"quote":"\#(quote)"}"#, "Internal error: Event log is required"),
             (#"{"quote":"","event_log":"[]"}"#, "Internal error: quote: empty quote bytes"),
             (#"{"quote":""}"#, "Internal error: quote: empty quote bytes"),
+            (#"{"quote":"0x"}"#, "Internal error: quote: empty quote bytes"),
             (#"{"quote":"\#(quote.dropLast(2))","event_log":"[]"}"#, "Internal error: "),
             (#"{"quote":"\#(quote)","event_log":"{}"}"#, "Internal error: event_log"),
             (#"{"attestation":""}"#, "Internal error: attestation: empty attestation bytes"),
@@ -418,7 +419,7 @@ struct VerifierServiceTests {
         let deep = String(repeating: "[", count: 100) + String(repeating: "]", count: 100)
         _ = try await ask(service, #"{"x":\#(deep)}"#, status: 400)
         for body in [
-            "[]", "null", "\"\"", #"{"quote":1}"#, #"{"quote":"0"}"#, #"{"quote":"0x"}"#, #"{"quote":"zz"}"#,
+            "[]", "null", "\"\"", #"{"quote":1}"#, #"{"quote":"0"}"#, #"{"quote":"0x0"}"#, #"{"quote":"zz"}"#,
             #"{"event_log":1}"#, #"{"vm_config":true}"#, #"{"attestation":[1]}"#, #"{"quote":"<html>"}"#,
             #"{"debug":"true"}"#,
             #"{"report":1}"#, #"{"policy":"lax"}"#, #"{"policy":{}}"#, #"{"expected_app_id":"00"}"#,

@@ -139,17 +139,15 @@ struct AgentAnswer: Sendable {
     /// the log within its `tcb_info`.
     init(_ root: JSONNode, depth: Int) {
         func file(_ name: StaticString) -> EvidenceFile? {
-            guard depth <= EvidenceRecognition.maximumDepth, let node = root[name], !node.isNull, !node.equals("")
-            else {
+            guard depth <= EvidenceRecognition.maximumDepth, let node = root[name], !Self.isEmpty(node) else {
                 return nil
             }
             return EvidenceRecognition.recognise(Self.content(of: node), depth: depth)
         }
         parts[.quote] = file("quote")
         parts[.attestation] = file("attestation")
-        func isEmpty(_ node: JSONNode?) -> Bool { node.map { $0.isNull || $0.equals("") || $0.equals("0x") } ?? false }
-        if isEmpty(root["quote"]) { emptyParts.insert(.quote) }
-        if isEmpty(root["attestation"]) { emptyParts.insert(.attestation) }
+        if let node = root["quote"], Self.isEmpty(node) { emptyParts.insert(.quote) }
+        if let node = root["attestation"], Self.isEmpty(node) { emptyParts.insert(.attestation) }
         if root["event_log"] == nil {
             eventLog = file("tcb_info")?.answer?.eventLog
         } else {
@@ -176,6 +174,8 @@ struct AgentAnswer: Sendable {
         default: return nil
         }
     }
+
+    private static func isEmpty(_ node: JSONNode) -> Bool { node.isNull || node.equals("") || node.equals("0x") }
 
     /// A string's content; of anything else the JSON text, to be recognised as such.
     private static func content(of node: JSONNode) -> [UInt8] {
