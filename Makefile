@@ -4,7 +4,7 @@
 # make lint    formatting and the rules of the house
 # make check-api   the public interface against the lists in docs/api; Scripts/check-api --update writes them
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
-# make fuzz    the full number of mutations and the full differential run
+# make fuzz    the full number of mutations, the full differential run, and coverage-guided fuzzing of every parser
 # make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
 # make build   release builds of all programs, into .build/release
 # make man     manual pages of all programs, into .build/man
@@ -15,6 +15,8 @@ STRICT ?=
 FLAGS := $(if $(STRICT),-Xswiftc -warnings-as-errors -Xcc -Werror -Xcxx -Werror)
 SEED ?= 1
 COUNT ?= 100000
+# For each parser.
+FUZZ_SECONDS ?= 30
 
 .PHONY: demo test soak lint check-api fuzz bench build man setup setup-test commit clean
 
@@ -37,11 +39,11 @@ build: setup commit
 test: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
 	Scripts/check-products
-	@Scripts/test $(SWIFT) test --skip-build --no-parallel $(FLAGS)
+	@Scripts/test
 
 soak: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
-	DSTACK_SOAK=1 $(SWIFT) test --skip-build --no-parallel --filter SoakTests $(FLAGS)
+	DSTACK_SOAK=1 Scripts/test --jobs 1 --filter '.*SoakTests'
 
 lint:
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Benchmarks Examples
@@ -62,6 +64,7 @@ fuzz: setup-test commit
 	$(SWIFT) build -c release --product dstack-fuzz $(FLAGS)
 	.build/release/dstack-fuzz --seed $(SEED) --count $(COUNT)
 	Scripts/differential --seed $(SEED)
+	Scripts/fuzz-parsers --seed $(SEED) --seconds $(FUZZ_SECONDS)
 
 bench: setup-test commit
 	@Scripts/setup bench

@@ -152,7 +152,11 @@ let package = Package(
         // Tests
         .target(
             name: "FuzzSupport",
-            dependencies: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackMockTEE", "DstackSystem"],
+            dependencies: [
+                "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
+                "DstackHTTP",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackSystem",
+            ],
             path: "Tests/FuzzSupport", swiftSettings: house),
         .executableTarget(
             name: "dstack-fuzz",
@@ -161,6 +165,7 @@ let package = Package(
             ],
             path: "Tests/Fuzz", swiftSettings: house),
         .target(name: "TestKit", path: "Tests/Kit", swiftSettings: house),
+        tests("FuzzTests", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
         tests("DstackEncodingTests", ["DstackEncoding"]),
         tests("DstackCryptoTests", ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
         tests(
@@ -176,7 +181,7 @@ let package = Package(
             "DstackAttestationTests",
             [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "FuzzSupport",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "TestKit",
             ]
         ),
         tests(
@@ -184,7 +189,7 @@ let package = Package(
             [
                 "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP",
                 "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
-                "FuzzSupport",
+                "FuzzSupport", "TestKit",
             ]),
         tests(
             "DstackAttestedHTTPTests",
@@ -222,4 +227,12 @@ let package = Package(
 
 if let selectedTests {
     package.targets.removeAll { $0.type == .test && !selectedTests.contains($0.name) }
+}
+
+// libFuzzer brings its `main`, which is there only in a build for it: `make fuzz`.
+if Context.environment["DSTACK_LIBFUZZER"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "parser-fuzz", dependencies: ["FuzzSupport"], path: "Tests/ParserFuzz",
+            swiftSettings: house + [.unsafeFlags(["-parse-as-library"])]))
 }

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import TestKit
 import Testing
 
 /// The recorded evidence of vectors/attestation/README.md, section 3.

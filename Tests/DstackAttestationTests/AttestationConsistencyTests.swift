@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("Consistency of evidence")

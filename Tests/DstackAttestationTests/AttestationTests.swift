@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Attestation envelopes")

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Event logs")

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import TestKit
 import Testing
 
 /// Event logs, applications and OS images of real evidence.

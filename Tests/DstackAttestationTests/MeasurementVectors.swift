@@ -1,25 +1,14 @@
 import DstackEncoding
-import Foundation
+import TestKit
 
-/// The vectors of image measurement. They are not part of the package: `DSTACK_VECTORS` names their directory, and
-/// without it `../shared/vectors` beside the package is used if it is there.
+/// The vectors of image measurement.
 enum MeasurementVectors {
-    static let directory: URL =
-        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] {
-            URL(fileURLWithPath: path)
-        } else {
-            URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-                .deletingLastPathComponent().appendingPathComponent("../shared/vectors").standardizedFileURL
-        }
-
-    static var arePresent: Bool {
-        FileManager.default.fileExists(atPath: directory.appendingPathComponent("measurement/tdhob.json").path)
-    }
+    static var arePresent: Bool { Vectors.contain("measurement/tdhob.json") }
 
     static let absence = "no measurement vectors: set DSTACK_VECTORS to their directory"
 
     static func bytes(_ path: String) throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: directory.appendingPathComponent(path)))
+        try Vectors.read(path)
     }
 
     static func json(_ path: String) throws -> JSONNode {

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
+import TestKit
 import Testing
 
 @Suite("RA-TLS certificates")

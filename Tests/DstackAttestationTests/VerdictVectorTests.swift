@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import TestKit
 import Testing
 
 /// The verdicts of real, Intel-signed evidence at both ends of its validity and one second outside.

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Collateral from files")

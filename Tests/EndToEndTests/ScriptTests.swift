@@ -20,21 +20,26 @@ struct ScriptTests {
         #"{"kind":"test","payload":{"kind":"\#(kind)","id":"\#(test)","name":"\#(test)"},"version":0}"#
     }
 
-    /// What a run of tests with these events prints, and how it ends.
+    /// What a run of one target's tests with these events prints, and how it ends.
     private func count(_ events: [String], status: Int = 0, leaving: String = "") async throws -> Program.Output {
         let scratch = try ScratchDirectory()
         try scratch.write(events.map { $0 + "\n" }.joined(), "events")
-        let leave = leaving.isEmpty ? "" : "echo > \"$TMPDIR/\(leaving)\"; "
-        // The script names the file for the events behind the command.
-        return try await Program.run(
-            Self.script("test"),
-            [
-                "/bin/sh", "-c", "echo the runner; cp \(scratch.path("events")) \"$2\"; \(leave)exit \(status)", "sh",
-            ])
+        let leave = leaving.isEmpty ? "" : "echo > \"$TMPDIR/\(leaving)\""
+        try scratch.write(
+            """
+            #!/bin/sh
+            [ "$3" = --list-tests ] && { echo "Target.Suite/test()"; exit; }
+            while [ "$1" != --event-stream-output-path ]; do shift; done
+            cp \(scratch.path("events")) "$2"
+            \(leave)
+            echo the runner
+            exit \(status)
+            """, "tests")
+        chmod(scratch.path("tests"), 0o755)
+        return try await Program.run(Self.script("test"), ["--binary", scratch.path("tests")])
     }
 
-    @Test(
-        "the last line counts, what was skipped is told with its reason, and the runner's own output stands before it")
+    @Test("the last line counts, what was skipped is told with its reason, and the slowest suites are named")
     func counting() async throws {
         let reason = #"skipped: \"needs vectors: set DSTACK_VECTORS\""#
         let result = try await count(
@@ -43,34 +48,38 @@ struct ScriptTests {
                 Self.event("testSkipped", "S", "skip", #"Suite \"S\" \#(reason)"#),
                 Self.event("testSkipped", "c", "skip", #"Test \"c: d\" \#(reason)"#),
                 Self.event("testStarted", "b"), Self.event("testEnded", "b", "passWithKnownIssue"),
-                Self.event("testEnded", "S", "pass"), #"{"kind":"event","payload":{"kind":"runEnded"},"version":0}"#,
+                Self.event("testEnded", "S", "pass"), Self.end,
             ])
         #expect(result.status == 0, "\(result)")
+        #expect(result.output.hasPrefix("Target: the runner\n"), "\(result)")
         #expect(
-            result.output
-                == "the runner\n\nskipped:\n  1: needs vectors: set DSTACK_VECTORS\n2 passed, 0 failed, 1 skipped\n",
+            result.output.hasSuffix(
+                "slowest suites:\n     0.0 s  Target: S\nskipped:\n  1: needs vectors: set DSTACK_VECTORS\n"
+                    + "2 passed, 0 failed, 1 skipped\n"),
             "\(result)")
     }
+
+    private static let end = #"{"kind":"event","payload":{"kind":"runEnded"},"version":0}"#
 
     @Test("a run that failed, was cut off, or left files behind is no success, and the runner's status is kept")
     func failing() async throws {
         let begun = [Self.declared("function", "a"), Self.event("testStarted", "a")]
         let passed = begun + [Self.event("testEnded", "a", "pass")]
-        let end = [#"{"kind":"event","payload":{"kind":"runEnded"},"version":0}"#]
+        let cut = "did not come to their end: Target"
         for (events, status, expected, last) in [
-            (passed + end, 7, 7, "1 passed, 0 failed, 0 skipped"),
-            (passed, 0, 1, "the run did not come to its end\n1 passed, 0 failed, 0 skipped"),
+            (passed + [Self.end], 7, 7, "1 passed, 0 failed, 0 skipped"),
+            (passed, 0, 1, "\(cut)\n1 passed, 0 failed, 0 skipped"),
+            (begun + [#"{"kind":"#], 0, 1, "  Target: a (cut off)\n\(cut)\n0 passed, 1 failed, 0 skipped"),
             (
-                begun + [#"{"kind":"#], 0, 1,
-                "  a (cut off)\nthe run did not come to its end\n0 passed, 1 failed, 0 skipped"
+                begun + [Self.event("testEnded", "a", "fail"), Self.end], 1, 1,
+                "failed:\n  Target: a\n0 passed, 1 failed, 0 skipped"
             ),
-            (begun + [Self.event("testEnded", "a", "fail")] + end, 1, 1, "failed:\n  a\n0 passed, 1 failed, 0 skipped"),
-            ([], 0, 1, "the run did not come to its end\n0 passed, 0 failed, 0 skipped"),
+            ([], 0, 1, "\(cut)\n0 passed, 0 failed, 0 skipped"),
         ] as [([String], Int, Int32, String)] {
             let result = try await count(events, status: status)
             #expect(result.status == expected && result.output.hasSuffix("\n\(last)\n"), "\(result)")
         }
-        let left = try await count(passed + end, leaving: "forgotten")
+        let left = try await count(passed + [Self.end], leaving: "forgotten")
         #expect(left.status == 1, "\(left)")
         #expect(left.output.hasSuffix("\nleft in the temporary directory: forgotten\n1 passed, 0 failed, 0 skipped\n"))
     }

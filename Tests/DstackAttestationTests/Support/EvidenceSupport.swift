@@ -1,5 +1,6 @@
 import DstackEncoding
 import Foundation
+import TestKit
 
 extension Vectors {
     /// A file as JSON.

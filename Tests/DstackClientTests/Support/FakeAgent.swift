@@ -9,6 +9,7 @@ import DstackRPC
 import DstackRPCServer
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// An agent in miniature on real sockets: honest, with upstream's published test keys and a simulated trust domain, as
@@ -33,7 +34,7 @@ final class FakeAgent: Sendable {
 
     init(_ generation: Generation = .current) async throws {
         // Short: a socket's path has room for 107 bytes.
-        directory = NSTemporaryDirectory() + "client-\(UUID().uuidString.prefix(13))"
+        directory = Scratch.path("client")
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         boot = try MockBoot(
             MockPlatform(seed: FixedBytes(repeating: 0x42)), appCompose: Array(Self.compose.utf8), appID: Self.appID,

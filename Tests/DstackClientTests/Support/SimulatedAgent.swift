@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackGuest
 import Foundation
+import TestKit
 import Testing
 
 /// The project's own agent in simulation, on sockets in a directory of its own.
@@ -11,7 +12,7 @@ final class SimulatedAgent: Sendable {
     /// - Parameter recorded: whether upstream's recorded files are used, in place of a new set.
     init(recorded: Bool = false) async throws {
         // Short: a socket's path has room for 107 bytes.
-        directory = NSTemporaryDirectory() + "sdk-\(UUID().uuidString.prefix(13))"
+        directory = Scratch.path("sdk")
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         if recorded {
             let source = AgentVectors.directory.appendingPathComponent("guest-agent").path

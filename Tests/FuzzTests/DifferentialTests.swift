@@ -1,5 +1,6 @@
 import Foundation
 import FuzzSupport
+import TestKit
 import Testing
 
 /// The script that compares with another verifier, where Python has that.

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import Foundation
 import FuzzSupport
+import TestKit
 import Testing
 
 /// The short form of `make fuzz`: the same cases in the same way, some thousands of them. With DSTACK_FUZZ=10 ten times as
