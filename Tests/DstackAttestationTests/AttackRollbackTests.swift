@@ -10,11 +10,12 @@ import Testing
 /// collateral good again. Whoever serves collateral, or sets the clock, must gain nothing from that.
 @Suite("Collateral and clock cannot be rolled back")
 struct AttackRollbackTests {
-    private static let now = MockEvidence.issued
-    private static let day: Int64 = 86_400
+    static let now = MockEvidence.issued
+    static let day: Int64 = 86_400
 
-    /// A platform whose collateral is a bit newer than usual in every respect.
-    private static func newer(
+    /// A platform whose collateral is a bit newer than usual in every respect: standard data, of recoveries that are more than
+    /// a year past.
+    static func newer(
         _ tee: TEEType = .tdx, _ configuration: MockPlatform.Configuration = .init(), by days: Int64 = 0
     ) throws -> MockEvidence {
         var evidence = try MockEvidence(tee, configuration)
@@ -28,24 +29,38 @@ struct AttackRollbackTests {
             collateral.qeIdentity.evaluationDataNumber = 20
             collateral.tcbInfo.issueDate += days * day
             collateral.qeIdentity.issueDate += days * day
+            date(&collateral, at: now - 400 * day)
         }
         return evidence
     }
 
-    private static func number(_ value: Int) -> X509.Extension {
+    /// Dates the newest levels of both documents, which is when the recovery was that they are about.
+    static func date(_ collateral: inout MockCollateral, at recovery: Int64) {
+        collateral.tcbInfo.levels[0].date = recovery
+        collateral.tcbInfo.levels[1].date = recovery - 365 * day
+        collateral.qeIdentity.levels[0].date = recovery
+        collateral.qeIdentity.levels[1].date = recovery - 365 * day
+    }
+
+    static func number(_ value: Int) -> X509.Extension {
         .crlNumber(UInt(value))
     }
 
-    private static func verify(
-        _ evidence: MockEvidence, _ floors: CollateralFloors?, at time: Int64 = now
+    /// Verifies from bytes and with prepared collateral; both must agree.
+    ///
+    /// - Parameter collateral: in place of collateral that is signed anew.
+    static func verify(
+        _ evidence: MockEvidence, _ floors: CollateralFloors?, at time: Int64 = now,
+        with collateral: QuoteCollateral? = nil
     ) throws -> VerificationReport {
         let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: evidence.anchor))
-        let (quote, collateral) = (try evidence.quoteBytes(), try evidence.collateralValue())
+        let quote = try evidence.quoteBytes()
+        let collateral = try collateral ?? evidence.collateralValue()
         let report = verifier.verify(
             Evidence(quote: quote), collateral: collateral, policy: evidence.policy, at: time, floors: floors)
         let prepared = verifier.prepare(collateral).verify(
             Evidence(quote: quote), policy: evidence.policy, at: time, floors: floors)
-        #expect(report.failure == prepared.failure)
+        #expect(report.failure == prepared.failure && report.replacedDocuments == prepared.replacedDocuments)
         return report
     }
 
@@ -60,26 +75,16 @@ struct AttackRollbackTests {
     }
 
     static let rollbacks = [
-        Rollback("an older root revocation list") { $0.rootCRL.builder.extensions = [number(6)] },
-        Rollback("an older PCK revocation list") { $0.pckCRL.builder.extensions = [number(299)] },
-        Rollback("a PCK revocation list with a number of fewer octets") {
-            $0.pckCRL.builder.extensions = [number(255)]
-        },
-        Rollback("a root revocation list of the same number, issued earlier") {
-            $0.rootCRL.builder.thisUpdate = .seconds(now - 2 * day)
-        },
         Rollback("TCB info of before a recovery") { $0.tcbInfo.evaluationDataNumber = 19 },
         Rollback("TCB info of before a recovery, issued later") {
             $0.tcbInfo.evaluationDataNumber = 19
             $0.tcbInfo.issueDate += 3600
         },
         Rollback("TCB info issued earlier") { $0.tcbInfo.issueDate -= 1 },
-        Rollback("QE identity of before a recovery") { $0.qeIdentity.evaluationDataNumber = 19 },
-        Rollback("QE identity issued earlier") { $0.qeIdentity.issueDate -= 1 },
     ]
 
     @Test(
-        "older collateral is refused after newer was verified, though it is genuine and valid (V20, V38)",
+        "older TCB info is refused after newer was verified, though it is genuine and valid (V20, V38)",
         arguments: rollbacks, TEEType.allCases)
     func rollback(rollback: Rollback, tee: TEEType) throws {
         let floors = CollateralFloors()
@@ -95,6 +100,93 @@ struct AttackRollbackTests {
         try Self.verify(older, nil).expectAccepted()
     }
 
+    static let shared = [
+        Rollback("an older root revocation list") { $0.rootCRL.builder.extensions = [number(6)] },
+        Rollback("an older PCK revocation list") { $0.pckCRL.builder.extensions = [number(299)] },
+        Rollback("a PCK revocation list with a number of fewer octets") {
+            $0.pckCRL.builder.extensions = [number(255)]
+        },
+        Rollback("a root revocation list of the same number, issued earlier") {
+            $0.rootCRL.builder.thisUpdate = .seconds(now - 2 * day)
+        },
+        Rollback("QE identity of before a recovery") { $0.qeIdentity.evaluationDataNumber = 19 },
+        Rollback("QE identity issued earlier") { $0.qeIdentity.issueDate -= 1 },
+    ]
+
+    @Test(
+        "an older list or QE identity counts for nothing after a newer one was verified, and the report says what was used",
+        arguments: shared, TEEType.allCases)
+    func substitution(rollback: Rollback, tee: TEEType) throws {
+        let floors = CollateralFloors()
+        let newer = try Self.newer(tee)
+        var older = newer
+        older.collateral { rollback.edit(&$0) }
+        #expect(try Self.verify(older, floors).replacedDocuments.isEmpty)
+        let collateral = try newer.collateralValue()
+        #expect(try Self.verify(newer, floors, with: collateral).replacedDocuments.isEmpty)
+        let report = try Self.verify(older, floors)
+        report.expectAccepted()
+        let replaced = try #require(report.replacedDocuments.first)
+        #expect(report.replacedDocuments.count == 1 && replaced.used != replaced.given)
+        #expect(report.text().contains("which was verified before"))
+        // What the report says of it is about what was used.
+        let told = try JSONDocument(parsing: report.json(), subject: "report").root.member("collateral")
+        #expect(try Array(told.member("replaced").array()).count == 1)
+        let used = [
+            "root_ca_crl": collateral.rootCACRL, "pck_crl": collateral.pckCRL,
+            "qe_identity": Array(collateral.qeIdentity.utf8),
+        ]
+        #expect(
+            try told.member(named: replaced.name)?.member("sha256").string()
+                == SHA256.hash(used[replaced.name] ?? []).hex)
+        #expect(try Self.verify(older, nil).replacedDocuments.isEmpty)
+    }
+
+    @Test("what is older than a document that is not at hand is refused", arguments: shared)
+    func nothingAtHand(rollback: Rollback) throws {
+        let directory = try TemporaryDirectory()
+        let newer = try Self.newer()
+        try Self.verify(newer, CollateralFloors(directory: directory.url.path)).expectAccepted()
+        // As it was kept before there were documents in it.
+        try directory.write(Self.formerFile(directory), "floors.json")
+        let floors = CollateralFloors(directory: directory.url.path)
+        #expect(floors.problem == nil)
+        var older = newer
+        older.collateral { rollback.edit(&$0) }
+        try Self.verify(older, floors).expectRefused(.collateralFloor, .rolledBack)
+        try Self.verify(newer, floors).expectAccepted()
+        try Self.verify(older, floors).expectAccepted()
+    }
+
+    /// Format 1 of the file, of what is in a directory.
+    private static func formerFile(_ directory: TemporaryDirectory) throws -> [UInt8] {
+        let root = try JSONDocument(
+            parsing: Array(Data(contentsOf: directory.file("floors.json"))), subject: "floors"
+        ).root
+        var writer = JSONWriter()
+        let items = try Array(root.member("floors").array()).map { item in
+            (
+                try item.member("anchor").string(), try item.member("subject").string(),
+                try item.member("number").string(), try item.member("issued").integer(Int64.self)
+            )
+        }
+        writer.object { object in
+            object.member("format", 1)
+            object.array("floors") { array in
+                for (anchor, subject, number, issued) in items {
+                    array.object { entry in
+                        entry.member("anchor", anchor)
+                        let isTCBData = subject.hasPrefix("tcb_info") || subject.hasPrefix("qe_identity")
+                        entry.member("subject", isTCBData ? subject + " standard" : subject)
+                        entry.member("number", number)
+                        entry.member("issued", issued)
+                    }
+                }
+            }
+        }
+        return writer.bytes
+    }
+
     @Test("what is newer in number is newer, whatever its date; and becomes the floor")
     func numbersFirst() throws {
         let floors = CollateralFloors()
@@ -108,49 +200,69 @@ struct AttackRollbackTests {
         try Self.verify(Self.newer(), floors).expectRefused(.collateralFloor, .rolledBack)
     }
 
-    @Test("families, TEEs, generations and anchors have floors of their own; authorities share theirs")
+    @Test("families, TEEs and anchors have floors of their own")
     func subjects() throws {
         let floors = CollateralFloors()
         try Self.verify(Self.newer(), floors).expectAccepted()
         var configuration = MockPlatform.Configuration()
         configuration.fmspc = FixedBytes(repeating: 9)
-        // Another family may have older TCB info, but its revocation lists are the same authorities'.
         var family = try Self.newer(.tdx, configuration)
         family.collateral { $0.tcbInfo.evaluationDataNumber = 3 }
-        try Self.verify(family, floors).expectAccepted()
-        family.collateral { $0.pckCRL.builder.extensions = [Self.number(299)] }
-        try Self.verify(family, floors).expectRefused(.collateralFloor, .rolledBack)
+        let report = try Self.verify(family, floors)
+        report.expectAccepted()
+        #expect(report.replacedDocuments.isEmpty)
         var other = try Self.newer(.sgx)
         other.collateral {
             $0.tcbInfo.evaluationDataNumber = 3
             $0.qeIdentity.evaluationDataNumber = 3
         }
-        try Self.verify(other, floors).expectAccepted()
+        let enclave = try Self.verify(other, floors)
+        enclave.expectAccepted()
+        #expect(enclave.replacedDocuments.isEmpty)
         var elsewhere = try MockEvidence(.tdx)
         elsewhere.platform = try elsewhere.stranger()
         elsewhere.anchor = elsewhere.platform.rootCertificate
         elsewhere.domain = MockTrustDomain(on: elsewhere.platform)
-        try Self.verify(elsewhere, floors).expectAccepted()
+        let stranger = try Self.verify(elsewhere, floors)
+        stranger.expectAccepted()
+        #expect(stranger.replacedDocuments.isEmpty)
     }
 
     @Test("documents that are not genuine raise nothing, however new they say that they are")
     func forgeries() throws {
-        let forgeries: [@Sendable (inout MockEvidence) throws -> Void] = [
-            { evidence in evidence.collateral { $0.tcbInfoSigning.editSignature = { $0[5] ^= 1 } } },
-            { evidence in evidence.collateral { $0.qeIdentitySigning.editSignature = { $0[5] ^= 1 } } },
-            { evidence in evidence.collateral { $0.rootCRL.tampering = { $0[$0.count - 1] ^= 1 } } },
-            { evidence in evidence.collateral { $0.pckCRL.tampering = { $0[$0.count - 1] ^= 1 } } },
-            { evidence in evidence.collateral { $0.revokeTCBSigner() } },
-            { evidence in evidence.collateral { $0.revokePCKAuthorities() } },
-            { evidence in evidence.chain(try evidence.stranger().pckChain) },
+        let names = ["root_ca_crl", "pck_crl", "qe_identity"]
+        // Each forges one document. What is genuine beside it counts, unless it rests on what was forged.
+        let forgeries: [(raised: [String], hasTCBInfo: Bool, forge: (inout MockEvidence) throws -> Void)] = [
+            (names, false, { evidence in evidence.collateral { $0.tcbInfoSigning.editSignature = { $0[5] ^= 1 } } }),
+            (
+                ["root_ca_crl", "pck_crl"], true,
+                { evidence in evidence.collateral { $0.qeIdentitySigning.editSignature = { $0[5] ^= 1 } } }
+            ),
+            ([], false, { evidence in evidence.collateral { $0.rootCRL.tampering = { $0[$0.count - 1] ^= 1 } } }),
+            (
+                ["root_ca_crl", "qe_identity"], true,
+                { evidence in evidence.collateral { $0.pckCRL.tampering = { $0[$0.count - 1] ^= 1 } } }
+            ),
+            (
+                ["root_ca_crl", "qe_identity"], true,
+                { evidence in evidence.chain(try evidence.stranger().pckChain) }
+            ),
         ]
-        for forge in forgeries {
+        for (raised, hasTCBInfo, forge) in forgeries {
             let floors = CollateralFloors()
             var forged = try Self.newer()
             try forge(&forged)
             #expect(try Self.verify(forged, floors).verdict == .rejected)
-            try Self.verify(MockEvidence(.tdx), floors).expectAccepted()
-            try Self.verify(MockEvidence(.tdx), floors, at: Self.now - 3600).expectAccepted()
+            var honest = try Self.newer()
+            honest.collateral { collateral in
+                collateral.rootCRL.builder.extensions = [Self.number(6)]
+                collateral.pckCRL.builder.extensions = [Self.number(299)]
+                collateral.qeIdentity.evaluationDataNumber = 19
+                if !hasTCBInfo { collateral.tcbInfo.evaluationDataNumber = 19 }
+            }
+            let report = try Self.verify(honest, floors)
+            report.expectAccepted()
+            #expect(report.replacedDocuments.map(\.name) == raised)
         }
     }
 
@@ -183,7 +295,8 @@ struct AttackRollbackTests {
         let then = issued - 10 * Self.day
         try Self.verify(past, nil, at: then).expectAccepted()
         let refused = try Self.verify(past, floors, at: then)
-        refused.expectRefused(.collateralFloor, .rolledBack)
+        // What is newer is not valid yet by that clock, and the older ones are not fallen back on.
+        refused.expectRefused(.rootCRLValidity, .notYetValid)
         #expect(refused.checks.contains { $0.id == .clockFloor && $0.outcome == .failed(.rolledBack) })
     }
 
@@ -214,17 +327,9 @@ struct AttackRollbackTests {
         #expect(third.problem == nil)
         try Self.verify(MockEvidence(.tdx), third).expectRefused(.collateralFloor, .rolledBack)
         try Self.verify(Self.newer(), third).expectAccepted()
-        // Early data is ahead of standard data, which is not older for that.
-        var standard = try Self.newer()
-        standard.collateral {
-            $0.tcbInfo.evaluationDataNumber = 2
-            $0.qeIdentity.evaluationDataNumber = 2
-        }
-        try Self.verify(standard, third).expectRefused(.collateralFloor, .rolledBack)
-        try Self.verify(standard, CollateralFloors(directory: path, selector: .early)).expectAccepted()
     }
 
-    @Test("a damaged record accepts nothing and says so", arguments: ["", "{", #"{"format":2,"floors":[]}"#, "null"])
+    @Test("a damaged record accepts nothing and says so", arguments: ["", "{", #"{"format":3,"floors":[]}"#, "null"])
     func damaged(content: String) throws {
         let directory = try TemporaryDirectory()
         try directory.write(Array(content.utf8), "floors.json")
@@ -331,7 +436,7 @@ struct AttackRollbackTests {
         let error = await #expect(throws: AttestationError.self) {
             try await anew.fetch(for: quote, verifiedBy: verifier)
         }
-        #expect(error?.code == .collateralUnavailable && error?.reason.contains("number 7") == true)
+        #expect(error?.code == .collateralUnavailable && error?.reason.contains("number 20") == true)
         // One's own quotes are fetched for without a verifier, and judged by whoever verifies.
         #expect(try await anew.fetch(for: quote).collateral == old)
         let third = try Self.service(scene, directory.url.path)
@@ -378,7 +483,7 @@ struct AttackRollbackTests {
         }
         let vm = try SimulatedVM()
         let served = Served([
-            try vm.collateral(), try vm.collateral { $0.rootCRL.builder.extensions = [Self.number(0)] },
+            try vm.collateral(), try vm.collateral { $0.tcbInfo.issueDate -= 1 },
         ])
         let directory = try TemporaryDirectory()
         let path = directory.file("cache").path

@@ -1,6 +1,7 @@
 import DstackCrypto
 import DstackEncoding
 package import DstackSystem
+import Synchronization
 
 /// Decides whether the other end of a TLS connection is the attested code that one wants to talk to.
 ///
@@ -153,8 +154,11 @@ public final class AttestedPeerVerifier: Sendable {
         return report
     }
 
-    /// Whether an accepted peer is still within the validity of everything that this rests on.
-    func stillHolds(_ peer: AttestedPeer) -> Bool { clock.unixSeconds <= peer.lastValidSecond }
+    /// Whether an accepted peer is still within the validity of everything that this rests on, and nothing newer of it has been
+    /// verified since, which may revoke it.
+    func stillHolds(_ peer: AttestedPeer) -> Bool {
+        clock.unixSeconds <= peer.lastValidSecond && peer.isJudgedByNewest(of: collateral.floors)
+    }
 
     /// Checks the certificate's own rules, for a connection whose evidence comes later.
     func checkCertificate(_ certificates: [[UInt8]], as role: Role) throws(AttestedTLSError) {
@@ -242,6 +246,8 @@ public struct AttestedPeer: Sendable {
     /// Thousands of bytes of fields, which would be copied one by one wherever a peer is passed on.
     private final class Judgement: Sendable {
         let report: VerificationReport
+        /// Of the floors, when they were last asked whether the collateral in the report is the newest.
+        let revision = Mutex<UInt64?>(nil)
 
         init(_ report: VerificationReport) { self.report = report }
     }
@@ -263,6 +269,17 @@ public struct AttestedPeer: Sendable {
         self.binding = binding
         self.certificates = certificates
         lastValidSecond = min(report.validUntil ?? .min, leaf.notAfter)
+    }
+
+    /// Whether the collateral that the peer was judged by is the newest that is known.
+    fileprivate func isJudgedByNewest(of floors: CollateralFloors?) -> Bool {
+        guard let floors else { return true }
+        if judgement.revision.withLock({ $0 }) == floors.revision { return true }
+        let decoded = report.facts.collateral.decoded
+        let renewal = floors.renewal(of: decoded.source, CollateralMarks(decoded), under: report.trustAnchor)
+        guard renewal.issue == nil, renewal.replaced.isEmpty else { return false }
+        judgement.revision.withLock { $0 = renewal.revision }
+        return true
     }
 }
 

@@ -24,8 +24,6 @@ public final class ReadyCollateral: Sendable {
         let prepared: PreparedCollateral
         /// One of the platform family's, which leads to the trust anchor, to ask with again.
         let quote: Quote
-        /// How new the collateral is; nil if not all of it was found genuine.
-        let marks: CollateralMarks?
         /// Whether evidence of the family was accepted.
         var isProven = false
     }
@@ -123,24 +121,19 @@ public final class ReadyCollateral: Sendable {
         collateral.pckCertificateChain = nil
         let prepared = cache.prepare(collateral)
         // Here and not when a peer is let in, because it may have to be written to a disk.
-        let marks = prepared.verifiedMarks(of: quote)
-        if let marks { floors?.raise(to: marks, under: trustAnchor) }
+        if let floors { floors.raise(to: prepared.verifiedMarks(of: quote, under: floors), under: trustAnchor) }
         return state.withLock { state in
             state.wanted[family] = nil
             let isNew = state.entries[family].map { $0.prepared !== prepared } ?? true
             let isProven = state.entries[family]?.isProven ?? false
             if state.entries[family] == nil, state.entries.count >= Self.capacity { Self.makeRoom(&state) }
-            state.entries[family] = Entry(
-                prepared: prepared, quote: quote, marks: marks, isProven: isProven)
+            state.entries[family] = Entry(prepared: prepared, quote: quote, isProven: isProven)
             return isNew
         }
     }
 
-    /// Whether something newer was verified since, with collateral of another family.
-    private func isTooOld(_ entry: Entry) -> Bool {
-        guard let floors, let marks = entry.marks else { return false }
-        return floors.shortfall(of: marks, under: trustAnchor) != nil
-    }
+    /// Whether something newer was verified since that cannot be used in its place; what can be is, when a peer is judged.
+    private func isTooOld(_ entry: Entry) -> Bool { floors.map(entry.prepared.isRolledBack) ?? false }
 
     /// Families of which nothing was accepted yet must not push out those of peers who are let in, who would be refused until
     /// theirs is fetched again.

@@ -23,7 +23,8 @@ public struct FetchedCollateral: Hashable, Sendable {
     public let origin: Origin
     /// The last moment at which none of its parts is outdated, Unix seconds.
     public let expires: Int64
-    /// What went wrong on the way, for a log: services that failed, a cache that could not be written.
+    /// What to know of the way, for a log: services that failed, a cache that could not be written, documents in whose place
+    /// newer ones are given that were verified before.
     public let notes: [String]
 }
 
@@ -80,13 +81,17 @@ public final class CollateralService: CollateralProvider {
     private let store: CollateralStore
     private let surroundings: CollateralDownload.Surroundings
     private let places: WaitingPlaces
-    /// What was verified before: nothing older is taken from a service, or out of the cache, for whoever verifies.
+    /// What was verified before: nothing older is given to whoever verifies, whether it is from a service or out of the cache.
+    /// Newer revocation lists and QE identities take the place of older ones (``FetchedCollateral/notes`` says so).
     public var floors: CollateralFloors? { keptFloors }
     private let keptFloors: CollateralFloors
     private let downloads = SingleFlight<Wanted, Result<FetchedCollateral, AttestationError>>()
     /// Downloads that failed a moment ago: a peer who shows such a quote over and over is not passed on every time.
     private let refusals = Mutex<[Wanted: (error: AttestationError, until: ContinuousClock.Instant)]>([:])
 
+    private let standings = Mutex<[Wanted: KnownStanding]>([:])
+
+    private static let maximumStandings = 256
     private static let refusalLifetime = Duration.seconds(30)
     private static let maximumRefusals = 256
     /// A PCK certificate is good for years, but which one a platform gets changes with its registration.
@@ -203,11 +208,12 @@ public final class CollateralService: CollateralProvider {
         let now = surroundings.clock.unixSeconds
         let anchor = claim?.verifier.trustAnchor
         if anchor != nil, let problem = keptFloors.problem { throw problem }
-        let known = store.entry(for: request).flatMap { isTooOld($0.marks, anchor) ? nil : $0 }
+        let standing = store.entry(for: request).flatMap { stand($0, request, anchor) }
+        let known = standing?.entry
         if !refreshing, let known, known.expires >= now, !isDue(known, now) {
             return FetchedCollateral(
                 collateral: known.collateral, origin: .cache(service: known.source, fetchedAt: known.fetchedAt),
-                expires: known.expires, notes: [])
+                expires: known.expires, notes: standing?.notes ?? [])
         }
         let result: Result<FetchedCollateral, AttestationError>
         if let refusal = currentRefusal(Wanted(request: request, anchor: anchor?.point)), !refreshing {
@@ -231,7 +237,8 @@ public final class CollateralService: CollateralProvider {
         case .failure(let error):
             guard let known, let origin = origin(ofOld: known, now) else { throw error }
             return FetchedCollateral(
-                collateral: known.collateral, origin: origin, expires: known.expires, notes: [error.message])
+                collateral: known.collateral, origin: origin, expires: known.expires,
+                notes: [error.message] + (standing?.notes ?? []))
         }
     }
 
@@ -288,10 +295,50 @@ public final class CollateralService: CollateralProvider {
         return .stale(service: entry.source, fetchedAt: entry.fetchedAt)
     }
 
-    /// Whether something newer was verified before.
-    private func isTooOld(_ marks: CollateralMarks?, _ anchor: TrustAnchor?) -> Bool {
-        guard let anchor, let marks else { return false }
-        return keptFloors.shortfall(of: marks, under: anchor) != nil
+    /// An entry as it counts after what was verified before.
+    private struct Standing: Sendable {
+        /// With newer documents in place of older ones, and the dates of these.
+        let entry: CollateralStore.Entry
+        /// Which they are.
+        var notes: [String] = []
+    }
+
+    /// How an entry was found to stand, so that it is not decoded again for every quote.
+    private struct KnownStanding: Sendable {
+        let collateral: QuoteCollateral
+        let revision: UInt64
+        let standing: Standing?
+    }
+
+    /// - Parameter anchor: whose verifications count; nil for none.
+    /// - Returns: nil where something in the entry is too old and has no substitute.
+    private func stand(
+        _ entry: CollateralStore.Entry, _ request: CollateralRequest, _ anchor: TrustAnchor?
+    ) -> Standing? {
+        guard let anchor else { return Standing(entry: entry) }
+        let wanted = Wanted(request: request, anchor: anchor.point)
+        let known = standings.withLock { $0[wanted] }
+        if let known, known.revision == keptFloors.revision, known.collateral == entry.collateral {
+            return known.standing
+        }
+        let renewal = keptFloors.renewal(of: entry.collateral, entry.marks, under: anchor)
+        var standing: Standing? = Standing(entry: entry)
+        if renewal.issue != nil {
+            standing = nil
+        } else if !renewal.replaced.isEmpty {
+            standing = (try? CollateralDates(renewal.collateral, for: request)).map { dates in
+                Standing(
+                    entry: .init(
+                        collateral: renewal.collateral, source: entry.source, fetchedAt: entry.fetchedAt, dates: dates),
+                    notes: renewal.replaced.map(\.description))
+            }
+        }
+        standings.withLock { standings in
+            if standings.count >= Self.maximumStandings { standings.removeAll() }
+            standings[wanted] = KnownStanding(
+                collateral: entry.collateral, revision: renewal.revision, standing: standing)
+        }
+        return standing
     }
 
     /// - Parameter anchor: under which a service's answer must be no older than what was verified before; nil for any.
@@ -302,10 +349,9 @@ public final class CollateralService: CollateralProvider {
             endpoints: configuration.endpoints, policy: policy,
             crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings,
             objection: { [keptFloors] collateral in
-                guard let anchor, let marks = CollateralMarks(DecodedCollateral(collateral)),
-                    let issue = keptFloors.shortfall(of: marks, under: anchor)
-                else { return nil }
-                return .permanent(issue.message)
+                guard let anchor else { return nil }
+                let marks = CollateralMarks(DecodedCollateral(collateral))
+                return keptFloors.renewal(of: collateral, marks, under: anchor).issue.map { .permanent($0.message) }
             })
     }
 
@@ -325,10 +371,13 @@ public final class CollateralService: CollateralProvider {
                 collateral: found.value, source: source, fetchedAt: surroundings.clock.unixSeconds, dates: dates)
             keptFloors.establish()
             let problem = store.keep(entry, for: request)
+            // Kept as it came, and given as it counts.
+            let standing = stand(entry, request, anchor) ?? Standing(entry: entry)
             return .success(
                 FetchedCollateral(
-                    collateral: found.value, origin: .network(service: source), expires: dates.lastGoodSecond,
-                    notes: found.notes + (problem.map { [$0] } ?? [])))
+                    collateral: standing.entry.collateral, origin: .network(service: source),
+                    expires: standing.entry.expires,
+                    notes: found.notes + (problem.map { [$0] } ?? []) + standing.notes))
         } catch {
             if !Task.isCancelled { remember(error, Wanted(request: request, anchor: anchor?.point)) }
             return .failure(error)

@@ -18,7 +18,7 @@ final class CollateralStore: Sendable {
         /// The first of all dates in it by which it must be replaced; Unix seconds, the last good one.
         let expires: Int64
         /// How new its parts say that they are.
-        let marks: CollateralMarks?
+        let marks: CollateralMarks
 
         init(collateral: QuoteCollateral, source: String, fetchedAt: Int64, dates: CollateralDates) {
             self.collateral = collateral
@@ -112,7 +112,7 @@ final class CollateralStore: Sendable {
 
     private func read(_ name: String) -> [UInt8]? {
         guard let path = path(name) else { return nil }
-        return try? File.read(path, limit: Self.maximumFileBytes)
+        return try? File.readRegular(path, limit: Self.maximumFileBytes)
     }
 
     private func write(_ bytes: [UInt8], _ name: String) -> String? {
@@ -177,20 +177,19 @@ struct CollateralDates {
     /// - Throws: ``CollateralFailure`` for collateral that cannot be read or is not for what was asked.
     init(_ collateral: QuoteCollateral, for request: CollateralRequest) throws(CollateralFailure) {
         do throws(DecodingFailure) {
-            let info = try TCBInfo(parsing: Array(collateral.tcbInfo.utf8))
-            let identity = try QEIdentity(parsing: Array(collateral.qeIdentity.utf8))
+            let decoded = DecodedCollateral(collateral)
+            let (info, identity) = (try decoded.tcbInfo.get(), try decoded.qeIdentity.get())
             guard info.fmspc == request.fmspc, info.id == request.tee.name,
                 identity.id == (request.tee == .tdx ? "TD_QE" : "QE")
             else { throw DecodingFailure(.malformed, "collateral", "it is for something else") }
-            let rootCRL = try CertificateRevocationList(der: collateral.rootCACRL)
-            let pckCRL = try CertificateRevocationList(der: collateral.pckCRL)
+            let (rootCRL, pckCRL) = (try decoded.rootCRL.get(), try decoded.pckCRL.get())
             var last = min(info.nextUpdate, identity.nextUpdate)
             for list in [rootCRL, pckCRL] {
                 // A list is good before its next update, documents are so up to and including theirs.
                 if let next = list.nextUpdate { last = min(last, next &- 1) }
             }
             lastGoodSecond = last
-            marks = CollateralMarks(rootCRL, pckCRL, info, identity)
+            marks = CollateralMarks(decoded)
         } catch {
             throw .permanent(error)
         }
@@ -202,8 +201,9 @@ extension CollateralStore {
     static func hasEntriesUnderFloors(_ directory: String) -> Bool {
         guard let names = try? CollateralDirectory.names(directory) else { return false }
         return names.contains { name in
-            guard name != CollateralFloors.fileName else { return false }
-            guard let bytes = try? File.read("\(directory)/\(name)", limit: maximumFileBytes) else { return false }
+            guard name != FloorsFile.name else { return false }
+            let path = "\(directory)/\(name)"
+            guard let bytes = try? File.readRegular(path, limit: maximumFileBytes) else { return false }
             return String(decoding: bytes.prefix(64), as: UTF8.self).hasPrefix("{\"format\":2,")
         }
     }

@@ -28,7 +28,9 @@ extension EndpointReport {
 
     private func writeReasons(to page: inout ReportPage) {
         if let note = VerificationReport.simulationNote(isSimulated, trustAnchor) { page.paragraph("note", note) }
-        for note in evidence?.notes ?? [] { page.paragraph("note", note) }
+        if let evidence {
+            for note in evidence.notes + evidence.replacedDocuments.map(\.description) { page.paragraph("note", note) }
+        }
         if let failure {
             page.reason(
                 "\(failure.message) [\(failure.check): \(failure.code.rawValue)]",

@@ -130,9 +130,6 @@ struct CollateralEvaluation: Sendable {
     private(set) var tcbInfo: TCBInfo?
     /// The QE identity, once its signature is found good.
     private(set) var qeIdentity: QEIdentity?
-    /// How new its parts are, where that is worth knowing beforehand.
-    var marks: CollateralMarks?
-
     init(_ decoded: DecodedCollateral, anchor: TrustAnchor, tables: P256KeyTables, _ batch: SignatureBatch) {
         self.decoded = decoded
         self.anchor = anchor

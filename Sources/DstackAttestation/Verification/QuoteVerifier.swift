@@ -11,7 +11,8 @@ import Synchronization
 /// ```
 ///
 /// There is no network, no clock and no state in it: the same inputs always give the same report; only ``CollateralFloors``,
-/// where they are given, remember from one verification to the next. A failure of any kind ends in a report with verdict ``VerificationReport/Verdict/rejected``, never in an error that a caller could overlook.
+/// where they are given, remember from one verification to the next. A failure of any kind ends in a report with verdict
+/// ``VerificationReport/Verdict/rejected``, never in an error that a caller could overlook.
 public struct QuoteVerifier: Sendable {
     /// The root that evidence must lead back to.
     public let trustAnchor: TrustAnchor
@@ -48,7 +49,8 @@ public struct QuoteVerifier: Sendable {
     ///   - collateral: Intel's statements and revocation lists for the quote's platform.
     ///   - policy: what is accepted beyond authenticity.
     ///   - time: the time to verify at, Unix seconds.
-    ///   - floors: what was verified before, where older collateral and an earlier time shall not be accepted. What this
+    ///   - floors: what was verified before, where older collateral and an earlier time shall not be accepted. Newer revocation
+    ///     lists and QE identities are used in place of older ones (``VerificationReport/replacedDocuments``). What this
     ///     verification finds genuine raises them before it is answered, which may wait for a disk; a note in the report says
     ///     if that failed. Nil, the default, to judge as of any time by what is given alone.
     /// - Returns: the report; ``VerificationReport/verdict`` is the answer.
@@ -56,16 +58,19 @@ public struct QuoteVerifier: Sendable {
         _ evidence: Evidence, collateral: QuoteCollateral, policy: VerificationPolicy = .standard, at time: Int64,
         floors: CollateralFloors? = nil
     ) -> VerificationReport {
-        let decoded = DecodedCollateral(collateral)
+        var decoded = DecodedCollateral(collateral)
+        let renewal = floors?.renewal(of: collateral, CollateralMarks(decoded), under: trustAnchor)
+        if let renewal, !renewal.replaced.isEmpty { decoded = DecodedCollateral(renewal.collateral) }
         let verification = QuoteVerification(evidence, policy: policy, time: time)
-        let chain = verification.pckChain(collateral)
+        let chain = verification.pckChain(decoded.source)
         // The inverses of all signatures, found with one division instead of ten.
         let batch = SignatureBatch(
             decoded.signatures + PlatformEvaluation.signatures(chain) + verification.signatures)
         let evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         var report = verification.report(
-            evaluation, platform, floors, cache: nil, keys: evaluation.keys + platform.keys, tables: tables, batch)
+            evaluation, platform, floors, renewal, cache: nil, keys: evaluation.keys + platform.keys, tables: tables,
+            batch)
         floors?.raise(by: &report)
         return report
     }
@@ -79,7 +84,8 @@ public struct QuoteVerifier: Sendable {
 /// Collateral that has been decoded and whose signatures have been checked, for verifying many quotes.
 ///
 /// Nothing that depends on the time is remembered: each verification checks every validity at its own time. When new
-/// collateral is published, prepare it and let this go; quotes are then judged by the new revocation lists.
+/// collateral is published, prepare it and let this go; quotes are then judged by the new revocation lists. With
+/// ``CollateralFloors`` each verification asks whether anything newer was verified meanwhile, and is judged by that.
 public final class PreparedCollateral: Sendable {
     private let evaluation: CollateralEvaluation
     private let tables: P256KeyTables
@@ -90,12 +96,20 @@ public final class PreparedCollateral: Sendable {
     private let platforms = Mutex<[FixedBytes<32>: PlatformCache]>([:])
     private let proven = ProvenSignatures()
 
+    /// This collateral with newer documents in place of older ones, as of a revision of floors.
+    private struct Renewed {
+        let floors: CollateralFloors
+        let renewal: CollateralFloors.Renewal
+        /// Nil where nothing is replaced.
+        let prepared: PreparedCollateral?
+    }
+
+    private let renewed = Mutex<Renewed?>(nil)
+
     init(_ collateral: QuoteCollateral, trustAnchor: TrustAnchor, tables: P256KeyTables) {
         let decoded = DecodedCollateral(collateral)
         let batch = SignatureBatch(decoded.signatures)
-        var evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
-        evaluation.marks = CollateralMarks(decoded)
-        self.evaluation = evaluation
+        evaluation = CollateralEvaluation(decoded, anchor: trustAnchor, tables: tables, batch)
         self.tables = tables
     }
 
@@ -123,11 +137,38 @@ public final class PreparedCollateral: Sendable {
     func judge(
         _ evidence: Evidence, policy: VerificationPolicy, at time: Int64, floors: CollateralFloors?
     ) -> VerificationReport {
+        guard let floors else { return judge(evidence, policy, time, nil, nil) }
+        let (current, renewal) = current(under: floors)
+        return current.judge(evidence, policy, time, floors, renewal)
+    }
+
+    /// What verification uses under floors: this, or the same with newer documents. Nothing that was found out with older
+    /// ones is used then, neither of the documents nor of platforms.
+    private func current(under floors: CollateralFloors) -> (PreparedCollateral, CollateralFloors.Renewal) {
+        let known = renewed.withLock { $0 }
+        if let known, known.floors === floors, known.renewal.revision == floors.revision {
+            return (known.prepared ?? self, known.renewal)
+        }
+        let renewal = floors.renewal(of: collateral, CollateralMarks(evaluation.decoded), under: evaluation.anchor)
+        var prepared: PreparedCollateral?
+        if !renewal.replaced.isEmpty {
+            let former = known?.prepared.flatMap { $0.collateral == renewal.collateral ? $0 : nil }
+            prepared =
+                former ?? PreparedCollateral(renewal.collateral, trustAnchor: evaluation.anchor, tables: tables)
+        }
+        renewed.withLock { $0 = Renewed(floors: floors, renewal: renewal, prepared: prepared) }
+        return (prepared ?? self, renewal)
+    }
+
+    private func judge(
+        _ evidence: Evidence, _ policy: VerificationPolicy, _ time: Int64, _ floors: CollateralFloors?,
+        _ renewal: CollateralFloors.Renewal?
+    ) -> VerificationReport {
         let verification = QuoteVerification(evidence, policy: policy, time: time)
         if let known = knownPlatform(verification) {
             let batch = SignatureBatch(verification.signatures)
             return verification.report(
-                evaluation, known.evaluation, floors, cache: known, keys: [], tables: tables, batch)
+                evaluation, known.evaluation, floors, renewal, cache: known, keys: [], tables: tables, batch)
         }
         let chain = verification.pckChain(collateral)
         let batch = SignatureBatch(
@@ -135,7 +176,7 @@ public final class PreparedCollateral: Sendable {
         let platform = PlatformEvaluation(chain, evaluation, tables: tables, batch)
         let cache = PlatformCache(platform)
         let report = verification.report(
-            evaluation, platform, floors, cache: cache, keys: platform.keys, tables: tables, batch)
+            evaluation, platform, floors, renewal, cache: cache, keys: platform.keys, tables: tables, batch)
         // Only platforms under the trust anchor are remembered, so that strangers cannot fill the memory.
         if platform.checks.hasPassed(.pckChain), let key = chainDigest(verification) {
             platforms.withLock { platforms in
@@ -146,22 +187,28 @@ public final class PreparedCollateral: Sendable {
         return report
     }
 
-    /// How new the collateral is, once all of it was found genuine with the platform of a quote; nil if it was not.
-    func verifiedMarks(of quote: Quote) -> CollateralMarks? {
-        guard case .success(let text) = PlatformEvaluation.chainText(quote, collateral) else { return nil }
+    /// What of the collateral is genuine, as it is used under floors, with the platform of a quote.
+    func verifiedMarks(of quote: Quote, under floors: CollateralFloors) -> CollateralMarks {
+        let current = current(under: floors).0
+        guard case .success(let text) = PlatformEvaluation.chainText(quote, current.collateral) else {
+            return CollateralMarks(verified: current.evaluation, nil)
+        }
         let chain = DecodedCollateral.result { () throws(DecodingFailure) in
             try DecodedCollateral.chain(text, "PCK certificate chain")
         }
-        let batch = SignatureBatch(PlatformEvaluation.signatures(chain), proven: proven)
+        let batch = SignatureBatch(PlatformEvaluation.signatures(chain), proven: current.proven)
         return CollateralMarks(
-            verified: evaluation, PlatformEvaluation(chain, evaluation, tables: tables, batch))
+            verified: current.evaluation, PlatformEvaluation(chain, current.evaluation, tables: tables, batch))
     }
 
-    /// How new the collateral says that it is; nil if it cannot be read.
-    var marks: CollateralMarks? { evaluation.marks }
+    /// Whether something in it is older than what was verified before, and nothing newer can be used instead.
+    func isRolledBack(under floors: CollateralFloors) -> Bool { current(under: floors).1.issue != nil }
 
     /// Lets go of all platforms, as if none had been seen.
-    package func forgetPlatforms() { platforms.withLock { $0.removeAll() } }
+    package func forgetPlatforms() {
+        platforms.withLock { $0.removeAll() }
+        renewed.withLock { $0 = nil }
+    }
 
     private func chainDigest(_ verification: QuoteVerification) -> FixedBytes<32>? {
         guard case .success(let quote) = verification.quote,
@@ -225,20 +272,22 @@ struct QuoteVerification {
 
     /// Brings all checks together.
     ///
-    /// - Parameter keys: what has served so far in this verification.
+    /// - Parameters:
+    ///   - renewal: how the collateral became what it is under the floors; without it they are not recorded, which rejects.
+    ///   - keys: what has served so far in this verification.
     func report(
         _ collateral: CollateralEvaluation, _ platform: PlatformEvaluation, _ floors: CollateralFloors?,
-        cache: PlatformCache?,
-        keys earlierKeys: [P256VerifyingKey], tables: P256KeyTables, _ batch: SignatureBatch
+        _ renewal: CollateralFloors.Renewal?, cache: PlatformCache?, keys earlierKeys: [P256VerifyingKey],
+        tables: P256KeyTables, _ batch: SignatureBatch
     ) -> VerificationReport {
         var checks = self.checks
         checks.reserveAll()
         PolicyEvaluation.recordLost(policy, in: &checks)
         checks.merge(collateral.checks)
         for window in collateral.windows { window.record(at: now, in: &checks) }
-        if let floors {
-            floors.record(collateral, at: now, in: &checks)
-        } else {
+        if let floors, let renewal {
+            floors.record(renewal, under: collateral.anchor, at: now, in: &checks)
+        } else if floors == nil {
             checks.skip(.collateralFloor, "judged by what is given alone, without what was verified before")
             checks.skip(.clockFloor, "judged as of a given time, without what was verified before")
         }
@@ -278,8 +327,10 @@ struct QuoteVerification {
             evidenceFacts = evidence.facts
         }
         if checks.isAuthentic { tables.recordSuccess(of: keys) }
-        return VerificationReport(
+        var report = VerificationReport(
             checks: checks, facts: facts, policy: policy, trustAnchor: collateral.anchor, time: now,
             evidence: evidenceFacts)
+        report.replacedDocuments = renewal?.replaced ?? []
+        return report
     }
 }

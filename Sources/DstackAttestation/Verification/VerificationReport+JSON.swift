@@ -129,6 +129,15 @@ extension VerificationReport {
                     }
                 }
             }
+            item.array("replaced") { array in
+                for document in replacedDocuments {
+                    array.object { entry in
+                        entry.member("document", document.name)
+                        entry.member("given", document.given)
+                        entry.member("used", document.used)
+                    }
+                }
+            }
         }
     }
 

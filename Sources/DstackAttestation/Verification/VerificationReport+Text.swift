@@ -27,7 +27,7 @@ extension VerificationReport {
 
     private func writeReasons(to page: inout ReportPage) {
         if let note = simulationNote { page.paragraph("note", note) }
-        for note in notes { page.paragraph("note", note) }
+        for note in notes + replacedDocuments.map(\.description) { page.paragraph("note", note) }
         if let failure {
             page.reason(
                 "\(failure.message) [\(failure.check.name): \(failure.code.rawValue)]", outdated: tcbShortfalls,

@@ -46,6 +46,9 @@ public struct VerificationReport: Sendable {
     /// What to know beside the answer, which it does not change: that what was verified could not be kept for later
     /// verifications (``CollateralFloors``).
     public internal(set) var notes: [String] = []
+    /// The documents of the collateral in whose place newer ones were used, which had been verified before
+    /// (``CollateralFloors``). Everything else in the report is about those that were used.
+    public internal(set) var replacedDocuments: [ReplacedDocument] = []
 
     init(
         checks: CheckList, facts: VerificationFacts, policy: VerificationPolicy, trustAnchor: TrustAnchor, time: Int64,

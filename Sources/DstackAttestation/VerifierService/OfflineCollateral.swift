@@ -39,7 +39,7 @@ public struct OfflineCollateral: CollateralProvider {
         var all: [QuoteCollateral] = []
         for file in try Self.files(path) {
             do throws(AttestationError) {
-                let collateral = try QuoteCollateral(parsingJSON: Self.read(file))
+                let collateral = try QuoteCollateral(parsingJSON: Self.read(file, isListed: file != path))
                 _ = try Self.entry(collateral)
                 all.append(collateral)
             } catch {
@@ -102,9 +102,12 @@ public struct OfflineCollateral: CollateralProvider {
 
     // MARK: Files
 
-    private static func read(_ path: String) throws(AttestationError) -> [UInt8] {
+    /// - Parameter isListed: whether the file was found in a directory, where nobody named it; one that is named may be a pipe.
+    private static func read(_ path: String, isListed: Bool) throws(AttestationError) -> [UInt8] {
         do throws(SystemError) {
-            return try File.read(path, limit: QuoteCollateral.maximumByteCount)
+            let limit = QuoteCollateral.maximumByteCount
+            return try isListed
+                ? File.readRegular(path, limit: limit, followsLinks: true) : File.read(path, limit: limit)
         } catch {
             throw AttestationError(.collateralUnavailable, subject: path, reason: error.reason)
         }
@@ -113,7 +116,7 @@ public struct OfflineCollateral: CollateralProvider {
     private static func files(_ path: String) throws(AttestationError) -> [String] {
         let names: [String]
         do throws(SystemError) {
-            names = try CollateralDirectory.names(path).filter { $0 != CollateralFloors.fileName }
+            names = try CollateralDirectory.names(path).filter { $0 != FloorsFile.name }
         } catch {
             if error.code == ENOTDIR { return [path] }
             throw AttestationError(.collateralUnavailable, subject: path, reason: error.reason)

@@ -18,6 +18,7 @@ package struct CertificateRevocationList: Sendable {
     package let nextUpdate: Int64?
     /// Big-endian magnitude of the CRL number; nil if the list has none.
     package let number: [UInt8]?
+    private let authorityKeyIdentifierRange: Range<Int>?
     private let revoked: RevokedSerialNumbers
 
     package init(der: [UInt8]) throws(DecodingFailure) {
@@ -49,13 +50,15 @@ package struct CertificateRevocationList: Sendable {
         self.revoked = revoked
 
         var number: [UInt8]?
+        var authorityKeyIdentifier: Range<Int>?
         if let wrapped = try fields.optional(.constructedContext(0), "CRL extensions") {
             var wrapper = wrapped.reader
             var extensions = try wrapper.constructed(.sequence, "CRL extensions")
             try wrapper.expectEnd(of: "CRL extensions")
             var seen: [ObjectIdentifier] = []
             while !extensions.isAtEnd {
-                let identifier = try Self.extensionOfList(&extensions, number: &number)
+                let identifier = try Self.extensionOfList(
+                    &extensions, number: &number, authorityKeyIdentifier: &authorityKeyIdentifier)
                 seen.append(identifier)
                 guard seen.count <= Certificate.maximumExtensions else {
                     throw DecodingFailure(
@@ -69,6 +72,7 @@ package struct CertificateRevocationList: Sendable {
         // RFC 5280 section 5.2.3: every list has one.
         guard number != nil else { throw DecodingFailure(.malformed, "CRL number", "there is none") }
         self.number = number
+        authorityKeyIdentifierRange = authorityKeyIdentifier
         try fields.expectEnd(of: "CRL to be signed")
         self.der = der
     }
@@ -112,7 +116,7 @@ package struct CertificateRevocationList: Sendable {
     }
 
     private static func extensionOfList(
-        _ list: inout DERReader, number: inout [UInt8]?
+        _ list: inout DERReader, number: inout [UInt8]?, authorityKeyIdentifier: inout Range<Int>?
     ) throws(DecodingFailure) -> ObjectIdentifier {
         var item = try list.constructed(.sequence, "CRL extension")
         let identifier = try item.objectIdentifier("CRL extension")
@@ -130,7 +134,7 @@ package struct CertificateRevocationList: Sendable {
             }
             number = Array(octets.drop { $0 == 0 })
         case .authorityKeyIdentifier:
-            break
+            authorityKeyIdentifier = value.range
         case .issuingDistributionPoint:
             // Even one that restricts nothing but the place: what is revoked may be on the list of another place.
             throw DecodingFailure(
@@ -150,6 +154,9 @@ package struct CertificateRevocationList: Sendable {
 extension CertificateRevocationList {
     /// The DER of the issuer's Name.
     package var issuer: ArraySlice<UInt8> { der[issuerRange] }
+
+    /// The DER that says which of the issuer's keys signed (RFC 5280 section 5.2.1); nil if the list does not.
+    package var authorityKeyIdentifier: ArraySlice<UInt8>? { authorityKeyIdentifierRange.map { der[$0] } }
 
     /// SHA-256 of the bytes that the signature covers.
     package var digest: FixedBytes<32> { SHA256.hash(der.span.bytes.extracting(tbsRange)) }

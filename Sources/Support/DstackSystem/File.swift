@@ -11,12 +11,16 @@ package enum File {
         try FileDescriptor(opening: path, flags: O_RDONLY).readToEnd(limit: limit)
     }
 
-    /// The bytes of a regular file that somebody else can replace: a link is not followed, and a pipe or a device, which
-    /// could hold up whoever reads it, is refused.
+    /// The bytes of a regular file that somebody else can replace: a pipe or a device, which could hold up whoever reads it,
+    /// is refused, and a link is not followed.
     ///
+    /// - Parameter followsLinks: for files of which a link may be meant, as directories that are mounted into containers have.
     /// - Throws: ``SystemError`` as ``read(_:limit:)``; `ELOOP` for a symbolic link, `EINVAL` for what is no regular file.
-    package static func readRegular(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
-        let file = try FileDescriptor(opening: path, flags: O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
+    package static func readRegular(
+        _ path: String, limit: Int, followsLinks: Bool = false
+    ) throws(SystemError) -> [UInt8] {
+        let file = try FileDescriptor(
+            opening: path, flags: O_RDONLY | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW))
         guard try file.status().st_mode & S_IFMT == S_IFREG else {
             throw SystemError("read", path, code: EINVAL, reason: "it is no regular file")
         }

@@ -28,6 +28,34 @@ package struct LockFile: ~Copyable, Sendable {
         return LockFile(file)
     }
 
+    /// Takes the right, waiting for another process to give it back.
+    ///
+    /// For directories that others may write in: a file of another user is refused, since its owner could hold the lock for
+    /// ever, and one of this user is made its owner's alone to open.
+    ///
+    /// - Parameter limit: how long to wait; the calling thread sleeps meanwhile.
+    /// - Returns: nil where another process has it all the time.
+    /// - Throws: as ``taken(_:)``; `EPERM` for a file of another user.
+    package static func taken(_ path: String, within limit: Duration) throws(SystemError) -> LockFile? {
+        let deadline = ContinuousClock.now + limit
+        var pause: UInt32 = 1_000
+        while true {
+            if let lock = try taken(path) {
+                let status = try lock.file.status()
+                guard status.st_uid == geteuid() else {
+                    throw SystemError("take the lock", path, code: EPERM, reason: "it belongs to another user")
+                }
+                guard status.st_mode & 0o077 == 0 || fchmod(lock.file.number, 0o600) == 0 else {
+                    throw .last("protect the lock", path)
+                }
+                return lock
+            }
+            guard ContinuousClock.now < deadline else { return nil }
+            usleep(pause)
+            pause = min(pause * 2, 50_000)
+        }
+    }
+
     private static func open(_ path: String) throws(SystemError) -> FileDescriptor {
         do throws(SystemError) {
             return try FileDescriptor(
