@@ -36,7 +36,7 @@ extension MockPlatform {
         let path = directory + "/" + fileName
         let bytes: [UInt8]
         do {
-            bytes = try File.read(path, limit: 1 << 20)
+            bytes = try File.readRegular(path, limit: 1 << 20)
         } catch {
             throw MockTEEError(error)
         }
@@ -66,7 +66,7 @@ extension MockPlatform {
         let platform = try load(from: directory)
         let rootPath = directory + "/" + rootFileName
         // Whoever made the platform may have stopped before this file was written.
-        if (try? File.readText(rootPath, limit: 1 << 20)) != platform.rootCertificatePEM {
+        if (try? File.readRegular(rootPath, limit: 1 << 20)) != Array(platform.rootCertificatePEM.utf8) {
             do {
                 try AtomicFile.write(platform.rootCertificatePEM, to: rootPath, mode: .readable)
             } catch {

@@ -30,7 +30,7 @@ final class SimulatedRecord: Sendable {
             if access(path, F_OK) != 0 {
                 try AtomicFile.write(beginning, to: path, mode: .secret, existing: .keep)
             }
-            text = try Self.complete(File.read(path, limit: 2 * SimulatedState.maximumRecordByteCount), of: path)
+            text = try Self.complete(File.readRegular(path, limit: 2 * SimulatedState.maximumRecordByteCount), of: path)
         } catch {
             throw Self.failure(path, error)
         }

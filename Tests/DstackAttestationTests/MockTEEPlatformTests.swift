@@ -293,6 +293,10 @@ struct MockTEEStorageTests {
 
     @Test("a directory without a platform is an error with its path")
     func absent() throws {
+        // A pipe is not waited for.
+        let piped = try TemporaryDirectory()
+        #expect(mkfifo(piped.file("simulated-platform.json").path, 0o600) == 0)
+        #expect(throws: MockTEEError.self) { try MockPlatform.load(from: piped.url.path) }
         let failure = #expect(throws: MockTEEError.self) { try MockPlatform.load(from: "/nonexistent/platform") }
         #expect(failure?.description.contains("/nonexistent/platform") == true)
     }

@@ -39,7 +39,7 @@ package struct RuntimeEventRecorder: Sendable {
     package func version() throws(AttestationError) -> RuntimeEvent.Version {
         let text: String
         do {
-            text = try File.readText(versionPath, limit: 16)
+            text = String(decoding: try File.readRegular(versionPath, limit: 16), as: UTF8.self)
         } catch {
             if error.code == ENOENT { return defaultVersion }
             throw AttestationError(.measurementFailed, subject: versionPath, reason: error.description)
@@ -188,7 +188,7 @@ package struct RuntimeEventRecorder: Sendable {
     private func read() throws(AttestationError) -> Record {
         func content(_ path: String) throws(AttestationError) -> [UInt8] {
             do {
-                return try File.read(path, limit: 2 * Self.maximumByteCount)
+                return try File.readRegular(path, limit: 2 * Self.maximumByteCount)
             } catch {
                 if error.code == ENOENT { return [] }
                 throw AttestationError(.measurementInDoubt, subject: path, reason: error.description)

@@ -170,7 +170,7 @@ public final class SimulationDirectory: Sendable {
     /// - Returns: whether the file was written.
     @discardableResult
     public func refreshCollateral(at now: Int64) throws(GuestError) -> Bool {
-        let isGood = (try? File.read(collateralPath, limit: 1 << 20)).map { isUsable($0, at: now) } ?? false
+        let isGood = (try? File.readRegular(collateralPath, limit: 1 << 20)).map { isUsable($0, at: now) } ?? false
         if isGood { return false }
         do {
             let collateral = try platform.collateral(for: .tdx, at: now)

@@ -17,7 +17,7 @@ enum SimulationSet {
     static func read(_ directory: String, _ name: String, limit: Int) throws(GuestError) -> [UInt8] {
         let path = directory + "/" + name
         do {
-            return try File.read(path, limit: limit)
+            return try File.readRegular(path, limit: limit)
         } catch {
             throw GuestError(.invalidFile, error, path)
         }

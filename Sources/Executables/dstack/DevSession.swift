@@ -83,7 +83,9 @@ struct DevSession: Sendable {
         unlink(plan.applicationURLPath)
         try AtomicFile.write(appCompose, to: plan.appComposePath, mode: .readable)
         // A guest is of one application for good.
-        guard let other = try? File.read(plan.guestPath + "/app-compose.json", limit: AppCompose.maximumByteCount),
+        guard
+            let other = try? File.readRegular(
+                plan.guestPath + "/app-compose.json", limit: AppCompose.maximumByteCount),
             other != appCompose
         else {
             return
@@ -94,12 +96,12 @@ struct DevSession: Sendable {
 
     /// What a stranger does who knows the simulated root and has his own copy of the compose file.
     private func verify(_ url: String) async throws -> EndpointReport {
-        let root = try TrustAnchor(certificate: File.read(plan.trustRootPath, limit: 1 << 20))
+        let root = try TrustAnchor(certificate: File.readRegular(plan.trustRootPath, limit: 1 << 20))
         var verifier = EndpointVerifier(
             quoteVerifier: QuoteVerifier(trustAnchor: root),
             collateral: try OfflineCollateral(path: plan.collateralPath))
         verifier.binding = .sessionBound
-        verifier.appCompose = try File.read(plan.appComposePath, limit: AppCompose.maximumByteCount)
+        verifier.appCompose = try File.readRegular(plan.appComposePath, limit: AppCompose.maximumByteCount)
         return try await verifier.verify(EndpointAddress(url), at: SystemWallClock().unixSeconds)
     }
 

@@ -71,7 +71,7 @@ package struct DevelopmentDirectory: Sendable {
 
     /// What a component has printed; the end, where it is too much.
     func logText(of name: String) -> String {
-        guard let bytes = try? File.read(log(of: name), limit: 16 << 20) else { return "" }
+        guard let bytes = try? File.readRegular(log(of: name), limit: 16 << 20) else { return "" }
         return String(decoding: bytes.suffix(1 << 20), as: UTF8.self)
     }
 
@@ -130,7 +130,7 @@ package struct DevelopmentDirectory: Sendable {
 
     private func read(_ name: String) throws -> Record {
         let document = try JSONDocument(
-            parsing: File.readText(recordPath(name), limit: 65_536), subject: recordPath(name))
+            parsing: File.readRegular(recordPath(name), limit: 65_536), subject: recordPath(name))
         let root = document.root
         return Record(
             name: name,

@@ -48,11 +48,25 @@ package enum File {
     ///
     /// The file is created with `mode` if it is not there. Appenders exclude each other (`flock`); when this returns,
     /// the bytes are on the disk. If they cannot be written completely, the file keeps the length that it had. A symbolic
-    /// link is not followed.
+    /// link is not followed, and what is no regular file is not written to.
+    ///
+    /// - Throws: ``SystemError``, also `EINVAL` for what is no regular file, and `EWOULDBLOCK` where somebody has held the lock
+    ///   for five seconds.
     package static func append(_ bytes: [UInt8], to path: String, mode: FileMode) throws(SystemError) {
         let file = try FileDescriptor(
-            opening: path, flags: O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, mode: mode.rawValue, doing: "append to")
-        guard retryingInterrupts({ flock(file.number, LOCK_EX) }) == 0 else { throw .last("lock", path) }
+            opening: path, flags: O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: mode.rawValue,
+            doing: "append to")
+        guard try file.status().st_mode & S_IFMT == S_IFREG else {
+            throw SystemError("append to", path, code: EINVAL, reason: "it is no regular file")
+        }
+        let deadline = ContinuousClock.now + .seconds(5)
+        while retryingInterrupts({ flock(file.number, LOCK_EX | LOCK_NB) }) != 0 {
+            guard errno == EWOULDBLOCK else { throw .last("lock", path) }
+            guard ContinuousClock.now < deadline else {
+                throw SystemError("lock", path, code: EWOULDBLOCK, reason: "another process has held it for 5 s")
+            }
+            usleep(1_000)
+        }
         let status = try file.status()
         do throws(SystemError) {
             try file.writeAll(bytes.span.bytes)

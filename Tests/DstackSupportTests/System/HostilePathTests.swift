@@ -59,5 +59,45 @@ struct HostilePathTests {
         #expect(mkfifo(directory("pipe"), 0o600) == 0)
         #expect(throws: SystemError.self) { _ = try File.readRegular(directory("pipe"), limit: 100) }
         #expect(throws: SystemError.self) { try File.truncate(directory("pipe"), to: 0) }
+        // Also where somebody reads from it.
+        let reader = try FileDescriptor(opening: directory("pipe"), flags: O_RDONLY | O_NONBLOCK)
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("pipe"), mode: .secret) }
+        _ = consume reader
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("pipe"), mode: .secret) }
+        // A link may be meant where a directory is mounted, and is no way to a device.
+        #expect(try File.readRegular(directory("log"), limit: 100, followsLinks: true) == Array("cont".utf8))
+        #expect(symlink("/dev/zero", directory("zero")) == 0)
+        #expect(throws: SystemError.self) {
+            _ = try File.readRegular(directory("zero"), limit: 100, followsLinks: true)
+        }
+    }
+
+    @Test("a lock that somebody keeps is waited for a bounded time, and nobody else can open it afterwards")
+    func deadlines() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.file("lock", "")
+        #expect(chmod(path, 0o666) == 0)
+        let holder = try FileDescriptor(opening: path, flags: O_RDONLY)
+        #expect(flock(holder.number, LOCK_EX) == 0)
+        let begin = ContinuousClock.now
+        #expect(try !isFree(path, within: .milliseconds(200)))
+        #expect(ContinuousClock.now - begin >= .milliseconds(200))
+        _ = consume holder
+        #expect(try isFree(path, within: .seconds(5)))
+        var status = stat()
+        #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+        // What is appended to is locked as well.
+        let log = try directory.file("record", "")
+        let reader = try FileDescriptor(opening: log, flags: O_RDONLY)
+        #expect(flock(reader.number, LOCK_SH) == 0)
+        let error = #expect(throws: SystemError.self) { try File.append([1, 2], to: log, mode: .secret) }
+        #expect(error?.code == EWOULDBLOCK)
+        _ = consume reader
+        try File.append([1, 2], to: log, mode: .secret)
+    }
+
+    private func isFree(_ path: String, within limit: Duration) throws(SystemError) -> Bool {
+        let lock = try LockFile.taken(path, within: limit)
+        return lock != nil
     }
 }
