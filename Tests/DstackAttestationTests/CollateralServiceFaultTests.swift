@@ -5,6 +5,7 @@ import DstackHTTP
 import DstackHTTPServer
 import DstackMockTEE
 import Foundation
+import Synchronization
 import Testing
 
 @Suite("Collateral service: faults")
@@ -109,6 +110,78 @@ struct CollateralServiceFaultTests {
         #expect(try await scene.failure(scene.service { $0.retry.maximumRounds = 1 })?.hint.isEmpty == true)
         await scene.server.stop()
         #expect(try await scene.failure(scene.service())?.hint.contains("where there is a network") == true)
+    }
+
+    @Test("an answer that brings nothing, though its status is a success, is named for what it is")
+    func successfulNothing() async throws {
+        let scene = try await CollateralScene()
+        let faults: [(Int, HTTPHeaders, [UInt8], String)] = [
+            (204, [:], [], "status 204, which brings no data: 200 is expected"),
+            (206, [:], Array("{".utf8), "status 206, which brings no data: 200 is expected"),
+            (200, [:], [], "an empty answer (status 200)"),
+            (200, [:], Array(#"{"error":"no cache data"}"#.utf8), #"it says "{\"error\":\"no cache data\"}""#),
+            (
+                200, [:], Array("No cache data for this platform.\n".utf8),
+                #"it says "No cache data for this platform.""#
+            ),
+            (200, [:], [0x1F, 0x8B, 8, 0, 0, 0, 0, 0], "a gzip-compressed answer, which was not asked for"),
+            (200, ["Content-Encoding": "br"], [1, 2, 3], "the content encoding \"br\", which was not asked for"),
+        ]
+        for ending in ["/tcb", "/qe/identity", "/pckcrl"] {
+            for (status, headers, body, reason) in faults {
+                scene.server.fail(ending, { _ in HTTPServerResponse(status, headers: headers, body: body) })
+                let failure = try await scene.failure(scene.service { $0.retry.maximumRounds = 1 })
+                #expect(failure?.reason.contains(reason) == true, "\(ending): \(failure?.reason ?? "")")
+                #expect(failure?.reason.contains("asked") == reason.contains("asked"))
+            }
+            scene.server.fail(ending, nil)
+        }
+        // A byte-order mark is outside of what is signed.
+        for ending in ["/tcb", "/qe/identity"] {
+            scene.server.fail(
+                ending,
+                { response in
+                    guard case .bytes(let body) = response.body else { return response }
+                    var response = response
+                    response.body = .bytes([0xEF, 0xBB, 0xBF] + body)
+                    return response
+                })
+        }
+        #expect(try await scene.service().fetch(for: scene.quote()).collateral == scene.collateral)
+        await scene.server.stop()
+    }
+
+    @Test("services that hang are waited for a bounded time, which is said, as is what is waited for")
+    func hanging() async throws {
+        let scene = try await CollateralScene()
+        let other = try await CollateralServer(scene.collateral)
+        for server in [scene.server, other] {
+            server.fail(
+                CollateralServer.all,
+                { response in
+                    try? await Task.sleep(for: .seconds(60))
+                    return response
+                })
+        }
+        let said = Mutex<[String]>([])
+        var configuration = try scene.configuration()
+        configuration.endpoints.append(try CollateralEndpoint(other.url))
+        configuration.tlsAuthorities = scene.server.authority + other.authority
+        configuration.retry.requestTimeout = .seconds(4)
+        configuration.retry.totalTimeout = .seconds(6)
+        configuration.onDelay = { text in said.withLock { $0.append(text) } }
+        let begin = ContinuousClock.now
+        let error = try await scene.failure(CollateralService(configuration))
+        #expect(ContinuousClock.now - begin < .seconds(20))
+        let reason = try #require(error?.reason)
+        #expect(reason.contains("(asked once, 4 s in all)"), "\(reason)")
+        #expect(reason.contains("no more than 6 s are spent on it"))
+        #expect(reason.contains(scene.server.url) && reason.contains(other.url))
+        let lines = said.withLock { $0 }
+        #expect(lines.first?.hasPrefix("waiting for collateral from \(scene.server.url)") == true)
+        #expect(lines.count <= 2 && lines.allSatisfy { !$0.contains("\n") })
+        await scene.server.stop()
+        await other.stop()
     }
 
     @Test("what a service says itself is shown, escaped and bounded, and what it means where that is known")

@@ -69,6 +69,29 @@ struct FetchTests {
         #expect(!alone.output.contains("ACCEPTED"))
     }
 
+    @Test("a service that hangs is named after a few seconds, and waited for a bounded time")
+    func hanging() async throws {
+        let server = HTTPServer(
+            HTTPServerConfiguration(listeners: [HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0))])
+        ) { _ in
+            try? await Task.sleep(for: .seconds(60))
+            return HTTPServerResponse(404)
+        }
+        let url = "http://127.0.0.1:\(try await server.start().compactMap { $0.port }.first ?? 0)"
+        for call in [
+            ["verify", "--fetch"] + quote, ["fetch-collateral", "--quote", files.path("e/quote.bin")],
+        ] {
+            let begin = ContinuousClock.now
+            let result = try await Program.run("dstack-verifier", call + ["--url", url, "--timeout", "8s"])
+            #expect(result.status == 3 && ContinuousClock.now - begin < .seconds(20))
+            #expect(
+                result.errors.split(separator: "\n").filter { $0.hasPrefix("waiting for ") }.count == 1, "\(result)")
+            #expect(result.errors.contains("waiting for collateral from \(url) (TDX platform"))
+            #expect(result.errors.contains("s in all)"))
+        }
+        await server.stop()
+    }
+
     @Test("what fetch-collateral writes says until when it holds, and verify reads it")
     func fetch() async throws {
         let output = files.path("c.json")

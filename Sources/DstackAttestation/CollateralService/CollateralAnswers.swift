@@ -23,7 +23,9 @@ struct SignedDocument: Hashable, Sendable {
             throw .permanent("\(TextForm.description(ofHTML: response.body)) in place of JSON", .address)
         }
         do throws(DecodingFailure) {
-            let root = try JSONDocument(parsing: response.body, subject: "answer", maximumDepth: 20).root
+            // A mark stands outside of what is signed.
+            let body = EvidenceRecognition.withoutMark(response.body)
+            let root = try JSONDocument(parsing: body, subject: "answer", maximumDepth: 20).root
             let inner = try root.member(member)
             guard inner.kind == .object else { throw inner.failure("an object expected, found \(inner.kindName)") }
             guard let text = String(validating: inner.rawBytes, as: UTF8.self) else {
@@ -90,6 +92,38 @@ struct SignedDocument: Hashable, Sendable {
     private static func check(_ number: UInt32, _ selector: TCBDataSelector) throws(CollateralFailure) {
         guard case .evaluationDataNumber(let wanted) = selector, wanted != number else { return }
         throw .permanent("evaluation data number \(number), asked for \(wanted)")
+    }
+}
+
+/// What a service says by an answer that is none, though its status is a success.
+enum AnswerForm {
+    /// - Throws: for an answer that nobody could read, by the name of what it is.
+    static func check(_ response: HTTPResponse) throws(CollateralFailure) {
+        guard response.status == 200 else {
+            throw .permanent("status \(response.status), which brings no data: 200 is expected", .address)
+        }
+        guard !response.body.isEmpty else { throw .permanent("an empty answer (status 200)") }
+        if response.body.starts(with: [0x1F, 0x8B]) {
+            throw .permanent("a gzip-compressed answer, which was not asked for", .address)
+        }
+        if let coding = response.headers["Content-Encoding"], !HTTPSyntax.equalIgnoringCase(coding, "identity") {
+            throw .permanent(
+                "an answer with the content encoding \(SafeText.quoted(coding, limit: 20)), which was not asked for",
+                .address)
+        }
+    }
+
+    /// The most bytes of an answer that are words: what was asked for is longer.
+    private static let maximumWords = 1024
+
+    /// What a service says in place of what it was asked for, in quotes; empty where that is no text.
+    static func words(of response: HTTPResponse) -> String {
+        guard response.status == 200, 1...maximumWords ~= response.body.count,
+            let text = String(validating: response.body, as: UTF8.self),
+            !text.unicodeScalars.contains(where: { $0.value < 0x20 && !["\n", "\r", "\t"].contains($0) }),
+            !text.trimmed.isEmpty
+        else { return "" }
+        return "; it says \(SafeText.quoted(text.trimmed, limit: 160))"
     }
 }
 

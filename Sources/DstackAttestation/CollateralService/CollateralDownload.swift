@@ -19,13 +19,18 @@ struct CollateralDownload: Sendable {
     let crlHosts: Set<String>
     let client: HTTPClient
     let surroundings: Surroundings
+    /// Told once for each service that has not answered for ``patience``.
+    private let onDelay: (@Sendable (String) -> Void)?
     /// Why collateral is not taken although it can be read; nil if it is.
     let objection: @Sendable (QuoteCollateral) -> CollateralFailure?
     private let deadline: ContinuousClock.Instant
 
+    /// How long somebody waits who is told nothing.
+    private static let patience = Duration.seconds(3)
+
     init(
         endpoints: [CollateralEndpoint], policy: CollateralRetryPolicy, crlHosts: Set<String>, client: HTTPClient,
-        surroundings: Surroundings,
+        surroundings: Surroundings, onDelay: (@Sendable (String) -> Void)? = nil,
         objection: @escaping @Sendable (QuoteCollateral) -> CollateralFailure? = { _ in nil }
     ) {
         self.endpoints = endpoints
@@ -33,6 +38,7 @@ struct CollateralDownload: Sendable {
         self.crlHosts = crlHosts
         self.client = client
         self.surroundings = surroundings
+        self.onDelay = onDelay
         self.objection = objection
         deadline = .now + policy.totalTimeout
     }
@@ -46,30 +52,60 @@ struct CollateralDownload: Sendable {
 
     // MARK: Rounds
 
-    /// Calls `ask` for service after service until one succeeds. `State` is what is kept for a service between rounds.
+    /// A service on the way through the rounds. `State` is what is kept for it between them.
+    private struct Candidate<State> {
+        let endpoint: CollateralEndpoint
+        var state: State
+        var notBefore = ContinuousClock.now
+    }
+
+    /// How a service failed, and what that took.
+    private struct Failed {
+        var failure: CollateralFailure
+        var attempts = 0
+        var duration = Duration.zero
+
+        /// With how often and how long it was asked, where that was long.
+        var description: String {
+            guard duration >= .seconds(1) else { return failure.reason }
+            let often = attempts == 1 ? "asked once" : "asked \(attempts) times"
+            return "\(failure.reason) (\(often), \(duration.components.seconds) s in all)"
+        }
+    }
+
+    /// Calls `ask` for service after service until one succeeds.
     private func firstAnswer<Value: Sendable, State>(
         _ subject: String, state initial: State,
         _ ask: (CollateralEndpoint, inout State) async -> Result<Value, CollateralFailure>
     ) async throws(AttestationError) -> Found<Value> {
-        var waiting = endpoints.map { (endpoint: $0, state: initial, notBefore: ContinuousClock.now) }
-        var failures: [String: CollateralFailure] = [:]
+        var waiting = endpoints.map { Candidate(endpoint: $0, state: initial) }
+        var failures: [String: Failed] = [:]
         var notes: [String] {
-            endpoints.compactMap { endpoint in failures["\(endpoint)"].map { "\(endpoint): \($0.reason)" } }
+            endpoints.compactMap { endpoint in failures["\(endpoint)"].map { "\(endpoint): \($0.description)" } }
         }
         rounds: for round in 0..<max(1, policy.maximumRounds) {
             if round > 0, await !pause(beforeRound: round, until: waiting.map(\.notBefore).min()) { break }
-            var remaining: [(endpoint: CollateralEndpoint, state: State, notBefore: ContinuousClock.Instant)] = []
+            var remaining: [Candidate<State>] = []
             for var candidate in waiting {
                 guard candidate.notBefore <= .now else {
                     remaining.append(candidate)
                     continue
                 }
                 guard !Task.isCancelled, deadline > .now else { break rounds }
-                switch await ask(candidate.endpoint, &candidate.state) {
+                let name = "\(candidate.endpoint)"
+                let begin = ContinuousClock.now
+                let answer = await watched(subject, candidate.endpoint, isFirst: failures[name] == nil) {
+                    await ask(candidate.endpoint, &candidate.state)
+                }
+                switch answer {
                 case .success(let value):
                     return Found(value: value, endpoint: candidate.endpoint, notes: notes)
                 case .failure(let failure):
-                    failures["\(candidate.endpoint)"] = failure
+                    var failed = failures[name] ?? Failed(failure: failure)
+                    failed.failure = failure
+                    failed.attempts += 1
+                    failed.duration += begin.duration(to: .now)
+                    failures[name] = failed
                     guard failure.mayPass else { continue }
                     if let wait = failure.wait {
                         if wait > policy.maximumDelay { continue }
@@ -81,13 +117,31 @@ struct CollateralDownload: Sendable {
             waiting = remaining
             if waiting.isEmpty { break }
         }
-        let told = notes.isEmpty ? ["there is no collateral service to ask"] : notes
-        let remedy = failures.values.compactMap(\.remedy).min()
+        var told = notes.isEmpty ? ["there is no collateral service to ask"] : notes
+        if !Task.isCancelled, deadline <= .now {
+            told += endpoints.filter { failures["\($0)"] == nil }.map { "\($0): not asked any more" }
+            told.append("no more than \(policy.totalTimeout.components.seconds) s are spent on it")
+        }
+        let remedy = failures.values.compactMap(\.failure.remedy).min()
         var error = AttestationError(
             .collateralUnavailable, subject: subject,
             reason: Task.isCancelled ? "cancelled" : told.joined(separator: "; "), hint: remedy?.hint ?? "")
         error.actions = remedy?.actions ?? []
         throw error
+    }
+
+    /// Says what is waited for, if it takes its time.
+    private func watched<Value>(
+        _ subject: String, _ endpoint: CollateralEndpoint, isFirst: Bool, _ body: () async -> Value
+    ) async -> Value {
+        guard isFirst, let onDelay else { return await body() }
+        let left = ContinuousClock.now.duration(to: deadline).components.seconds
+        let timer = Task {
+            try await Task.sleep(for: Self.patience)
+            onDelay("waiting for collateral from \(endpoint) (\(subject)), for \(left) s at most")
+        }
+        defer { timer.cancel() }
+        return await body()
     }
 
     /// False if the time is up.
@@ -298,11 +352,13 @@ struct CollateralDownload: Sendable {
                         status: response, of: what, selector: selector, now: surroundings.clock.unixSeconds))
             }
             do throws(CollateralFailure) {
+                try AnswerForm.check(response)
                 return .success(try read(response))
             } catch {
+                let words = error.remedy == nil ? AnswerForm.words(of: response) : ""
                 return .failure(
                     CollateralFailure(
-                        reason: "\(what): \(error.reason)", mayPass: error.mayPass, remedy: error.remedy))
+                        reason: "\(what): \(error.reason)\(words)", mayPass: error.mayPass, remedy: error.remedy))
             }
         } catch {
             return .failure(CollateralFailure(error))

@@ -58,6 +58,9 @@ public final class CollateralService: CollateralProvider {
         /// How long after its dates collateral is still given, as ``FetchedCollateral/Origin/stale(service:fetchedAt:)``,
         /// while no service can be reached. Nil, the default, for not at all.
         public var staleFor: Duration?
+        /// Gets a line of text for whoever waits, where a service has not answered for some seconds: which one, and how long it
+        /// is waited for. Once for each service and download; nil, the default, for nobody who waits.
+        public var onDelay: (@Sendable (String) -> Void)?
         /// Authorities for the services' own TLS certificates, PEM; nil for those of the operating system. A cache in
         /// one's own network often has a certificate of one's own.
         public var tlsAuthorities: [UInt8]?
@@ -348,6 +351,7 @@ public final class CollateralService: CollateralProvider {
         return CollateralDownload(
             endpoints: configuration.endpoints, policy: policy,
             crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings,
+            onDelay: configuration.onDelay,
             objection: { [keptFloors] collateral in
                 guard let anchor else { return nil }
                 let marks = CollateralMarks(DecodedCollateral(collateral))

@@ -14,15 +14,19 @@ package enum CollateralOptions {
     package static let cache = Option("cache", .directory, "a directory to keep collateral in until it expires")
     package static let authorities = Option(
         "ca", .file, "CA certificates of the collateral service, PEM; the system's if left out")
+    package static let timeout = Option(
+        "timeout", .duration, "how long the collateral services are waited for in all; 60s if left out")
     package static let update = Option(
         "update", .text("standard|early|NUMBER"), default: "standard",
         "which TCB data: standard, early, or of an evaluation data number")
 
-    /// How to fetch, as the command line says.
+    private static let defaultTimeout = Duration.seconds(60)
+
+    /// How to fetch, as the command line says. Where it takes its time, the console says what is waited for.
     ///
     /// - Throws: a wrong request for a URL or a number that makes no sense, or a file that cannot be read.
     package static func configuration(
-        _ arguments: Arguments, services: Option<[String]>, update: Option<String>? = nil
+        _ arguments: Arguments, _ console: Console, services: Option<[String]>, update: Option<String>? = nil
     ) throws(CommandFailure) -> CollateralService.Configuration {
         var configuration = CollateralService.Configuration()
         configuration.cacheDirectory = arguments[cache]
@@ -33,6 +37,15 @@ package enum CollateralOptions {
                 try CollateralEndpoint.list(urls)
             }
         }
+        let timeout = arguments[timeout] ?? defaultTimeout
+        guard timeout >= .seconds(1) else {
+            throw CommandFailure(.wrongRequest, "--timeout must be a second at least")
+        }
+        configuration.retry.totalTimeout = timeout
+        // A service that hangs leaves time for the others, and for one more try.
+        configuration.retry.requestTimeout = min(
+            configuration.retry.requestTimeout, timeout / (configuration.endpoints.count + 1))
+        configuration.onDelay = { console.note($0) }
         if let update { configuration.selector = try selector(arguments[update]) }
         return configuration
     }

@@ -19,7 +19,7 @@ enum FetchCommand {
         ],
         arguments: [
             EvidenceFiles.quote, EvidenceFiles.attestation, output, services, CollateralOptions.cache,
-            CollateralOptions.update, CollateralOptions.authorities, Flag.json,
+            CollateralOptions.update, CollateralOptions.authorities, CollateralOptions.timeout, Flag.json,
         ],
         rules: [.exactlyOne(of: EvidenceFiles.quote, EvidenceFiles.attestation)],
         statuses: [
@@ -28,7 +28,7 @@ enum FetchCommand {
         ]
     ) { arguments, console in
         let configuration = try CollateralOptions.configuration(
-            arguments, services: services, update: CollateralOptions.update)
+            arguments, console, services: services, update: CollateralOptions.update)
         let quote = try EvidenceFiles.quote(arguments)
         // Nothing older than what was verified before is taken for a quote of Intel's; others are one's own affair.
         let failure = QuoteVerifier().originFailure(of: quote)

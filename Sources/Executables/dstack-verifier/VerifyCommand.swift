@@ -28,6 +28,7 @@ enum VerifyCommand {
             EvidenceFiles.appCompose, EvidenceFiles.vmConfig,
         ] + JudgementOptions.declarations + [
             services, CollateralOptions.cache, CollateralOptions.authorities, CollateralOptions.update,
+            CollateralOptions.timeout,
         ],
         rules: [
             .exactlyOne(of: EvidenceFiles.quote, EvidenceFiles.attestation), .exactlyOne(of: collateral, fetch),
@@ -35,7 +36,7 @@ enum VerifyCommand {
             .atMostOne(of: EvidenceFiles.attestation, EvidenceFiles.vmConfig),
             .argument(services, requires: fetch), .argument(CollateralOptions.cache, requires: fetch),
             .argument(CollateralOptions.authorities, requires: fetch),
-            .argument(CollateralOptions.update, requires: fetch),
+            .argument(CollateralOptions.update, requires: fetch), .argument(CollateralOptions.timeout, requires: fetch),
         ],
         statuses: [
             .yes: "accepted", .no: "rejected, with the reason",
@@ -47,7 +48,7 @@ enum VerifyCommand {
         let verifier = try JudgementOptions.verifier(arguments)
         let policy = try JudgementOptions.policy(arguments)
         let configuration = try CollateralOptions.configuration(
-            arguments, services: services, update: CollateralOptions.update)
+            arguments, console, services: services, update: CollateralOptions.update)
         let file = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
         let (evidence, reader) = try EvidenceFiles.evidence(arguments)
         let time = JudgementOptions.time(arguments)

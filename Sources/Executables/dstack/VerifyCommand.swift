@@ -39,12 +39,13 @@ enum VerifyCommand {
         arguments: [
             url, appCompose, composeHash, appID, osImageHash, sessionBound, keyBound,
         ] + JudgementOptions.declarations + [
-            collateral, services, CollateralOptions.cache, CollateralOptions.authorities,
+            collateral, services, CollateralOptions.cache, CollateralOptions.authorities, CollateralOptions.timeout,
         ],
         rules: [
             .atMostOne(of: appCompose, composeHash), .atMostOne(of: collateral, services),
             .atMostOne(of: collateral, CollateralOptions.cache),
-            .atMostOne(of: collateral, CollateralOptions.authorities), .atMostOne(of: sessionBound, keyBound),
+            .atMostOne(of: collateral, CollateralOptions.authorities),
+            .atMostOne(of: collateral, CollateralOptions.timeout), .atMostOne(of: sessionBound, keyBound),
         ],
         statuses: [
             .no: "no or undecided, with the reason", .worldFailed: "the service or the collateral cannot be reached",
@@ -52,7 +53,7 @@ enum VerifyCommand {
         run: run)
 
     private static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        let (address, verifier) = try prepare(arguments)
+        let (address, verifier) = try prepare(arguments, console)
         do throws(AttestationError) {
             let report = try await verifier.verify(address, at: JudgementOptions.time(arguments))
             return console.show(report, arguments)
@@ -63,12 +64,14 @@ enum VerifyCommand {
     }
 
     /// Everything that can be wrong with the request, before anything is asked of the world.
-    private static func prepare(_ arguments: Arguments) throws(CommandFailure) -> (EndpointAddress, EndpointVerifier) {
+    private static func prepare(
+        _ arguments: Arguments, _ console: Console
+    ) throws(CommandFailure) -> (EndpointAddress, EndpointVerifier) {
         let quoteVerifier = try JudgementOptions.verifier(arguments)
         let policy = try JudgementOptions.policy(arguments)
         let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
         let given = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
-        let configuration = try CollateralOptions.configuration(arguments, services: services)
+        let configuration = try CollateralOptions.configuration(arguments, console, services: services)
         return try CommandFailure.wrongRequest { () throws(AttestationError) in
             let address = try EndpointAddress(arguments[url])
             let provider: any CollateralProvider
