@@ -286,6 +286,29 @@ struct CollateralFloorTests {
         }
     }
 
+    @Test("early data that came in place of standard data is asked for again soon, and standard data replaces it")
+    func earlyInCache() async throws {
+        let scene = try await CollateralScene { $0 = try Self.early() }
+        let verifier = try Self.verifier(scene.evidence)
+        let service = try scene.service()
+        let fetched = try await service.fetch(for: scene.quote(), verifiedBy: verifier)
+        #expect(fetched.collateral == scene.collateral)
+        try Rollback.verify(scene.evidence, service.floors, with: fetched.collateral).expectAccepted()
+        let standard = try Rollback.newer().collateralValue()
+        scene.server.set(standard)
+        scene.clock.advance(bySeconds: 599)
+        #expect(try await service.fetch(for: scene.quote(), verifiedBy: verifier).collateral == scene.collateral)
+        scene.clock.advance(bySeconds: 1)
+        let count = scene.server.requestCount
+        #expect(try await service.fetch(for: scene.quote(), verifiedBy: verifier).collateral == standard)
+        #expect(scene.server.requestCount == count + 4)
+        // Which is good for a day.
+        scene.clock.advance(bySeconds: 86_399)
+        #expect(try await service.fetch(for: scene.quote(), verifiedBy: verifier).collateral == standard)
+        #expect(scene.server.requestCount == count + 4)
+        await scene.server.stop()
+    }
+
     @Test("early data becomes the least there is once it is of age")
     func ofAge() throws {
         let floors = CollateralFloors()

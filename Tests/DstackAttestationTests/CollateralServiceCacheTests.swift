@@ -30,7 +30,9 @@ struct CollateralServiceCacheTests {
 
     @Test("what was fetched is given again until it is due, and then asked for again")
     func freshness() async throws {
-        let scene = try await CollateralScene()
+        let scene = try await CollateralScene { evidence in
+            evidence.collateral { AttackRollbackTests.date(&$0, at: CollateralScene.now - 400 * Self.day) }
+        }
         let service = try scene.service()
         let first = try await service.fetch(for: scene.quote())
         #expect(first.expires == CollateralScene.now + 30 * Self.day - 1)

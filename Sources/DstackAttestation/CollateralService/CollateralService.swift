@@ -99,6 +99,8 @@ public final class CollateralService: CollateralProvider {
     private static let maximumRefusals = 256
     /// A PCK certificate is good for years, but which one a platform gets changes with its registration.
     private static let pckRefreshSeconds: Int64 = 30 * 86_400
+    /// After how long services are asked again where standard data was asked for and early data came.
+    private static let earlyRefreshSeconds: Int64 = 600
 
     /// A service with a configuration.
     public convenience init(_ configuration: Configuration = .init()) {
@@ -285,8 +287,13 @@ public final class CollateralService: CollateralProvider {
     }
 
     private func isDue(_ entry: CollateralStore.Entry, _ now: Int64) -> Bool {
+        var period = configuration.refreshAfter.components.seconds
+        // A service that answers with early data once is not to have platforms judged by it for a day.
+        if configuration.selector == .standard, entry.marks.items.contains(where: { $0.isTCBData && !$0.isStandard }) {
+            period = min(period, Self.earlyRefreshSeconds)
+        }
         // A time of fetching in the future means that one of the clocks was wrong.
-        entry.fetchedAt > now || now &- entry.fetchedAt >= configuration.refreshAfter.components.seconds
+        return entry.fetchedAt > now || now &- entry.fetchedAt >= period
     }
 
     /// As what an entry may be given while no service can be reached; nil for not at all.
