@@ -8,7 +8,6 @@ internal import DstackEncoding
 /// - `expected_…` and `min_isv_svn`: what the evidence must say, by the names of a policy file;
 /// - `policy`: the preset to judge by, in place of the service's own;
 /// - `app_compose`: the client's own copy of the compose file, a string with its very text;
-/// - `report_data`: what the guest's answer said of the quote's report data; the quote must say the same;
 /// - `report`: whether the whole report is wanted with the answer.
 public struct VerifierRequest: Sendable {
     /// What is to be verified. An attestation is never mixed with parts given beside it.
@@ -50,9 +49,9 @@ public struct VerifierRequest: Sendable {
     /// Reads the JSON form.
     ///
     /// Members that are not known are ignored, because clients send what a guest's quote API gave them as it is; the members
-    /// of that answer may be null, which is as good as absent. What reads like a restriction, or like one of the members in
-    /// another spelling, must be known here and must not be null: who mistypes one, has no value for one, or states one that
-    /// only a policy file has, would believe that it had been checked.
+    /// of that answer may be null, which is as good as absent. What reads like a restriction must be known here and must not
+    /// be null: who mistypes one, has no value for one, or states one that only a policy file has, would believe that it had
+    /// been checked.
     ///
     /// - Throws: ``Malformed`` for anything that is not a JSON object with these members.
     public init(parsingJSON bytes: [UInt8]) throws(Malformed) {
@@ -100,9 +99,12 @@ public struct VerifierRequest: Sendable {
             policy = preset
         }
         var values: [(name: String, value: JSONNode)] = []
-        for (name, value) in root.members {
-            if let problem = RequestMembers.problem(with: name, value) { throw problem }
-            guard RequestMembers.isExpectedValue(name) else { continue }
+        for (name, value) in root.members where Self.isRestriction(name) {
+            guard name.hasPrefix("expected_") || name == "min_isv_svn" else {
+                throw value.failure(
+                    "a request states expected_… values, min_isv_svn and the policy's name; other restrictions belong into "
+                        + "the verifier's policy file", .unsupported)
+            }
             guard !value.isNull else { throw value.lostRestriction }
             values.append((name, value))
         }
@@ -112,21 +114,14 @@ public struct VerifierRequest: Sendable {
         } catch {
             throw DecodingFailure(.malformed, error.subject, error.reason)
         }
-        if let node = try root.optionalMember("report_data") { try expectReportData(node) }
     }
 
-    /// The report data that a guest's answer states beside the quote, which ends with zeros where the guest's is shorter. Nothing
-    /// signs this member: it counts as what the quote must say, so that an answer put together from two is no answer.
-    private mutating func expectReportData(_ node: JSONNode) throws(DecodingFailure) {
-        let bytes = try node.hexBytes()
-        guard bytes.count <= 64, let stated = FixedBytes<64>(bytes + [UInt8](repeating: 0, count: 64 - bytes.count))
-        else {
-            throw node.failure("\(bytes.count) bytes, the report data of a quote has 64")
-        }
-        guard expected.reportData.map({ $0 == stated }) ?? true else {
-            throw node.failure("other report data than expected_report_data")
-        }
-        expected.reportData = stated
+    /// Whether a name reads like something that is asked of the evidence, in any spelling. None of the members of a quote
+    /// API's answer begins so.
+    private static func isRestriction(_ name: String) -> Bool {
+        let plain = name.lowercased()
+        return ["expect", "min_", "max_", "allow", "accept", "reject", "require"].contains { plain.hasPrefix($0) }
+            || VerificationPolicy.members.contains { $0 != "name" && $0.utf8.elementsEqual(plain.utf8) }
     }
 
     /// Evidence in hexadecimal, or in another text form that ``EvidenceFile`` recognises.
