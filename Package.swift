@@ -78,7 +78,7 @@ let package = Package(
         support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
         support("DstackCommandLine", ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
         support("DstackHTTP"),
-        support("DstackHTTPClient", ["CCurl", "DstackHTTP"]),
+        support("DstackHTTPClient", ["CCurl", "DstackHTTP", "DstackSystem"]),
         support("DstackHTTPServer", ["CEvent", "DstackHTTP", "DstackSystem"]),
         support("DstackPages", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
         support("DstackDevelopment", ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),

@@ -16,20 +16,18 @@ final class AppKeyEvidence: Sendable {
         var entries: [KeyAlgorithm: Entry] = [:]
         var flights: [KeyAlgorithm: Task<RPCReply<AgentRPC.GetQuoteResponse>, any Error>] = [:]
         var generation: UInt64 = 0
-        /// Quotes that may be made now; refilled as time goes by.
-        var tokens: Double
-        var refilledAt = ContinuousClock.now
+        /// The quotes that may be made.
+        var quotes: TokenBucket
     }
 
     /// Collateral changes over the months; evidence of today should not be of last week.
     private static let maximumAge = Duration.seconds(600)
 
     private let state: Mutex<State>
-    private let perMinute: Double
 
     init(quotesPerMinute: Int) {
-        perMinute = Double(quotesPerMinute)
-        state = Mutex(State(tokens: max(2, Double(quotesPerMinute) / 4)))
+        let perMinute = Double(quotesPerMinute)
+        state = Mutex(State(quotes: TokenBucket(burst: max(2, perMinute / 4), perSecond: perMinute / 60)))
     }
 
     func current(_ algorithm: KeyAlgorithm) -> RPCReply<AgentRPC.GetQuoteResponse>? {
@@ -56,7 +54,9 @@ final class AppKeyEvidence: Sendable {
         if let reply = current(algorithm) { return reply }
         let task = try state.withLock { state throws(RPCError) in
             if let flight = state.flights[algorithm] { return flight }
-            try take(&state)
+            guard state.quotes.take() else {
+                throw RPCError("too many quotes were asked for on this port; try again in a minute", status: 429)
+            }
             let generation = state.generation
             let task = Task<RPCReply<AgentRPC.GetQuoteResponse>, any Error> { [self] in
                 do {
@@ -72,17 +72,6 @@ final class AppKeyEvidence: Sendable {
             return task
         }
         return try await task.value
-    }
-
-    private func take(_ state: inout State) throws(RPCError) {
-        let now = ContinuousClock.now
-        let passed = state.refilledAt.duration(to: now)
-        state.refilledAt = now
-        state.tokens = min(max(2, perMinute / 4), state.tokens + perMinute * (passed / .seconds(60)))
-        guard state.tokens >= 1 else {
-            throw RPCError("too many quotes were asked for on this port; try again in a minute", status: 429)
-        }
-        state.tokens -= 1
     }
 
     private func finish(_ algorithm: KeyAlgorithm, _ generation: UInt64, _ entry: Entry?) {

@@ -46,7 +46,8 @@ package final class GuestServer: Sendable {
             _ listeners: [HTTPListener], _ limits: HTTPServerLimits, on threads: HandlerThreads? = nil
         ) -> HTTPServer {
             var configuration = HTTPServerConfiguration(
-                listeners: listeners, limits: limits, observer: Self.observe, refusal: routers.refusal)
+                listeners: listeners, limits: limits, observer: { $0.write(to: Self.limited) }, refusal: routers.refusal
+            )
             configuration.threads = threads
             return HTTPServer(configuration, immediate: routers.immediate, handler: routers.respond)
         }
@@ -121,25 +122,6 @@ package final class GuestServer: Sendable {
     /// Of the public port.
     package var publicStatistics: HTTPServerStatistics { outer.statistics }
 
-    private static let log = Log("guest.server")
     /// For what strangers cause.
-    private static let limited = LimitedLog(log)
-
-    private static let observe: @Sendable (HTTPServerEvent) -> Void = { event in
-        switch event {
-        case .answered(let listener, let peer, let method, let path, let status):
-            log.trace(
-                "answered",
-                [
-                    "listener": listener, "peer": "\(peer)", "method": method.rawValue, "path": path,
-                    "status": status,
-                ])
-        case .refused(let listener, let peer, let refusal):
-            limited.info("refused", ["listener": listener, "peer": "\(peer)", "reason": refusal.reason])
-        case .overloaded(let listener): limited.warn("too many connections", ["listener": listener])
-        case .acceptFailed(let listener, let reason):
-            limited.error("cannot accept connections", ["listener": listener, "reason": reason])
-        case .handshakeFailed, .invalidResponse: limited.error("unexpected event", ["event": "\(event)"])
-        }
-    }
+    private static let limited = LimitedLog(Log("guest.server"))
 }

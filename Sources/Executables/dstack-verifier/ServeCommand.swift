@@ -61,7 +61,7 @@ enum ServeCommand {
 
     private static func http(_ configuration: VerifierConfiguration) -> HTTPServerConfiguration {
         var http = HTTPServerConfiguration(
-            listeners: listeners(configuration), limits: configuration.limits, observer: observe)
+            listeners: listeners(configuration), limits: configuration.limits, observer: { $0.write(to: limited) })
         // What comes in beyond is for the process's own files and connections.
         let descriptors = Int(clamping: DescriptorLimit.raise())
         http.limits.maximumConnections = min(http.limits.maximumConnections, max(16, descriptors / 2))
@@ -98,19 +98,6 @@ enum ServeCommand {
         guard !response.isValid else { return log.info("verified", ["peer": "\(peer)", "valid": true, "reason": ""]) }
         let reason = response.reason ?? ""
         limited.info("verified", ["peer": "\(peer)", "valid": false, "reason": reason])
-    }
-
-    @Sendable
-    private static func observe(_ event: HTTPServerEvent) {
-        switch event {
-        case .answered(_, let peer, let method, let path, let status):
-            log.debug(
-                "answered", ["peer": "\(peer)", "method": method.rawValue, "path": path, "status": status])
-        case .refused(_, let peer, let refusal): limited.info("refused", ["peer": "\(peer)", "reason": refusal.reason])
-        case .overloaded: limited.warn("too many connections")
-        case .acceptFailed(_, let reason): limited.error("cannot accept connections", ["reason": reason])
-        case .handshakeFailed, .invalidResponse: limited.error("unexpected event", ["event": "\(event)"])
-        }
     }
 
     private static func reload(_ path: String?, _ service: CurrentService) {

@@ -1,5 +1,6 @@
 import CCurl
 import DstackHTTP
+import DstackSystem
 import Glibc
 import Synchronization
 
@@ -52,7 +53,11 @@ final class TransferLoop: Sendable {
             if !state.isRunning {
                 if wakeDescriptor < 0 { return "no descriptor for a wake-up (eventfd)" }
                 if Self.library != CURLE_OK { return "libcurl did not start" }
-                guard startThread() else { return "no thread could be started" }
+                let code = DetachedThread.start { [self] in
+                    dstack_curl_prepare_thread("http-client")
+                    run()
+                }
+                guard code == 0 else { return "no thread could be started" }
                 state.isRunning = true
             }
             state.queue.append(submission)
@@ -79,25 +84,6 @@ final class TransferLoop: Sendable {
         var one: UInt64 = 1
         // The counter being full would mean that a wake-up is pending already.
         _ = write(wakeDescriptor, &one, MemoryLayout<UInt64>.size)
-    }
-
-    private func startThread() -> Bool {
-        var thread = pthread_t()
-        let reference = Unmanaged.passRetained(self)
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                dstack_curl_prepare_thread("http-client")
-                Unmanaged<TransferLoop>.fromOpaque(argument).takeRetainedValue().run()
-                return nil
-            }, reference.toOpaque())
-        guard status == 0 else {
-            reference.release()
-            return false
-        }
-        pthread_detach(thread)
-        return true
     }
 
     /// What is waiting; nil once the loop is to end. From then on a submission starts a new thread.

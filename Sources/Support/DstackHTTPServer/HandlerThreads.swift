@@ -1,4 +1,5 @@
 import CEvent
+import DstackSystem
 import Glibc
 import Synchronization
 
@@ -53,7 +54,7 @@ package final class HandlerThreads: TaskExecutor {
     package func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
         let hasThread = state.withLock { state in
-            while state.threads < count, startThread() { state.threads += 1 }
+            while state.threads < count, DetachedThread.start({ [self] in runThread() }) == 0 { state.threads += 1 }
             guard state.threads > 0 else { return false }
             state.jobs.append(job)
             return true
@@ -63,24 +64,6 @@ package final class HandlerThreads: TaskExecutor {
             return job.runSynchronously(on: asUnownedTaskExecutor())
         }
         _ = sem_post(available)
-    }
-
-    private func startThread() -> Bool {
-        var thread = pthread_t()
-        let argument = Unmanaged.passRetained(self)
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<HandlerThreads>.fromOpaque(argument).takeRetainedValue().runThread()
-                return nil
-            }, argument.toOpaque())
-        guard status == 0 else {
-            argument.release()
-            return false
-        }
-        _ = pthread_detach(thread)
-        return true
     }
 
     private func runThread() {

@@ -1,5 +1,5 @@
 import DstackHTTP
-import Glibc
+import DstackSystem
 import Synchronization
 
 /// What a server's thread, its tasks and its owner share.
@@ -44,7 +44,11 @@ final class ServerCore: Sendable {
         }
         guard isNew else { throw HTTPServerError(.state, "server", "it was started before") }
         let result = await withCheckedContinuation { continuation in
-            launch(Start(core: self, continuation: continuation))
+            guard DetachedThread.start({ [self] in runThread(continuation) }) == 0 else {
+                end()
+                return continuation.resume(
+                    returning: .failure(HTTPServerError(.system, "server", "no thread could be started")))
+            }
         }
         return try result.get()
     }
@@ -58,40 +62,6 @@ final class ServerCore: Sendable {
             }
             if isOver { continuation.resume() }
         }
-    }
-
-    private final class Start: Sendable {
-        let core: ServerCore
-        let continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>
-
-        init(
-            core: ServerCore,
-            continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>
-        ) {
-            self.core = core
-            self.continuation = continuation
-        }
-    }
-
-    private func launch(_ start: Start) {
-        var thread = pthread_t()
-        let reference = Unmanaged.passRetained(start)
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                let start = Unmanaged<Start>.fromOpaque(argument).takeRetainedValue()
-                start.core.runThread(start.continuation)
-                return nil
-            }, reference.toOpaque())
-        guard status == 0 else {
-            reference.release()
-            end()
-            start.continuation.resume(
-                returning: .failure(HTTPServerError(.system, "server", "no thread could be started")))
-            return
-        }
-        pthread_detach(thread)
     }
 
     private func runThread(_ continuation: CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>) {

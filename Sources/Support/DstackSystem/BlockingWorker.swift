@@ -195,7 +195,7 @@ final class WorkQueue: Sendable {
             if state.isStopped { return .stopped }
             if state.jobs.count >= capacity { return .saturated(state.jobs.count) }
             if !state.hasThread {
-                guard startThread() else { return .stopped }
+                guard DetachedThread.start({ [self] in runThread() }) == 0 else { return .stopped }
                 state.hasThread = true
             }
             state.jobs.append(job)
@@ -213,24 +213,6 @@ final class WorkQueue: Sendable {
         }
         for job in left { job.abandon() }
         _ = sem_post(available)
-    }
-
-    private func startThread() -> Bool {
-        let argument = Unmanaged.passRetained(self).toOpaque()
-        var thread = pthread_t()
-        let status = pthread_create(
-            &thread, nil,
-            { argument in
-                guard let argument else { return nil }
-                Unmanaged<WorkQueue>.fromOpaque(argument).takeRetainedValue().runThread()
-                return nil
-            }, argument)
-        guard status == 0 else {
-            Unmanaged<WorkQueue>.fromOpaque(argument).release()
-            return false
-        }
-        _ = pthread_detach(thread)
-        return true
     }
 
     private func runThread() {

@@ -9,7 +9,8 @@ package final class LimitedLog: Sendable {
     /// Makes the fields of a line, where it is written.
     package typealias Fields = @Sendable () -> Log.Fields
 
-    private let log: Log
+    /// For what no stranger causes.
+    package let log: Log
     private let reports: LimitedReports
 
     /// - Parameter reports: how many lines of one message are written.

@@ -9,9 +9,7 @@ package final class LimitedReports: Sendable {
         /// Told how many were left out.
         let sum: @Sendable (Int) -> Void
         /// How many may be made.
-        var credit: Double
-        /// When `credit` was brought up to date.
-        var since: ContinuousClock.Instant
+        var credit: TokenBucket
         var leftOut = 0
 
         func isNamed(_ name: StaticString) -> Bool {
@@ -57,26 +55,19 @@ package final class LimitedReports: Sendable {
     package func add(
         _ kind: StaticString, _ report: @escaping @Sendable () -> Void, sum: @escaping @Sendable (Int) -> Void
     ) {
-        guard state.withLock({ Self.allows(kind, sum, burst, perSecond, &$0) }) else { return leaveOut(kind, 1) }
+        guard state.withLock({ allows(kind, sum, &$0) }) else { return leaveOut(kind, 1) }
         // Somebody who reads too slowly is one more reason to leave some out.
         if queue.append(Report(make: report)) != nil { leaveOut(kind, 1) }
     }
 
-    private static func allows(
-        _ name: StaticString, _ sum: @escaping @Sendable (Int) -> Void, _ burst: Double, _ perSecond: Double,
-        _ state: inout State
+    private func allows(
+        _ name: StaticString, _ sum: @escaping @Sendable (Int) -> Void, _ state: inout State
     ) -> Bool {
-        let now = ContinuousClock.now
-        guard let index = state.kinds.firstIndex(where: { $0.isNamed(name) }) else {
-            state.kinds.append(Kind(name: name, sum: sum, credit: burst - 1, since: now))
-            return true
-        }
-        let passed = state.kinds[index].since.duration(to: now) / .seconds(1)
-        state.kinds[index].since = now
-        state.kinds[index].credit = min(burst, state.kinds[index].credit + passed * perSecond)
-        guard state.kinds[index].credit >= 1 else { return false }
-        state.kinds[index].credit -= 1
-        return true
+        if let index = state.kinds.firstIndex(where: { $0.isNamed(name) }) { return state.kinds[index].credit.take() }
+        var credit = TokenBucket(burst: burst, perSecond: perSecond)
+        let isAllowed = credit.take()
+        state.kinds.append(Kind(name: name, sum: sum, credit: credit))
+        return isAllowed
     }
 
     private func leaveOut(_ kind: StaticString, _ count: Int) {

@@ -41,20 +41,7 @@ package final class ServiceWatchdog: Sendable {
     package func run() async {
         await withCheckedContinuation { continuation in
             state.withLock { $0.waiter = continuation }
-            var thread = pthread_t()
-            let argument = Unmanaged.passRetained(self)
-            let status = pthread_create(
-                &thread, nil,
-                { argument in
-                    guard let argument else { return nil }
-                    Unmanaged<ServiceWatchdog>.fromOpaque(argument).takeRetainedValue().runThread()
-                    return nil
-                }, argument.toOpaque())
-            guard status == 0 else {
-                argument.release()
-                return end()
-            }
-            _ = pthread_detach(thread)
+            guard DetachedThread.start({ [self] in runThread() }) == 0 else { return end() }
         }
     }
 

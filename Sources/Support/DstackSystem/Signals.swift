@@ -108,16 +108,8 @@ private final class SignalHub: Sendable {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         _ = fcntl(writing, F_SETFL, fcntl(writing, F_GETFL) | O_NONBLOCK)
         handlerDescriptor.store(writing, ordering: .relaxed)
-        var thread = pthread_t()
-        let argument = UnsafeMutableRawPointer(bitPattern: Int(reading))
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                SignalHub.shared.read(Int32(truncatingIfNeeded: Int(bitPattern: argument)))
-                return nil
-            }, argument)
+        let code = DetachedThread.start { [self] in read(reading) }
         guard code == 0 else { throw SystemError("start a thread for signals", code: code) }
-        pthread_detach(thread)
     }
 
     private func read(_ descriptor: Int32) {
