@@ -73,8 +73,8 @@ final class HTTPServerFixture: Sendable {
 
     /// Sends bytes over a fresh TCP connection and returns everything that comes until the server closes (or the
     /// patience ends).
-    func raw(_ text: String, halfClose: Bool = false) async throws -> String {
-        let connection = try RawConnection(port: port)
+    func raw(_ text: String, halfClose: Bool = false, fromHost host: UInt8 = 1) async throws -> String {
+        let connection = try RawConnection(port: port, fromHost: host)
         connection.send(text)
         if halfClose { connection.endWriting() }
         return await connection.readToEnd()
@@ -92,18 +92,25 @@ func offPool<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> 
 final class RawConnection: Sendable {
     let descriptor: Int32
 
-    init(port: UInt16) throws {
+    /// - Parameter host: the last number of the address 127.0.0.x that it comes from.
+    init(port: UInt16, fromHost host: UInt8 = 1) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-        address.sin_port = port.bigEndian
-        let status = withUnsafePointer(to: &address) { [descriptor] in
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+        func at(
+            _ host: UInt8, _ port: UInt16, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+        ) -> Int32 {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = (in_addr_t(0x7F00_0000) | in_addr_t(host)).bigEndian
+            address.sin_port = port.bigEndian
+            return withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    call($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
         }
-        guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
+        guard at(host, 0, { bind(descriptor, $0, $1) }) == 0, at(1, port, { connect(descriptor, $0, $1) }) == 0 else {
+            throw POSIXError(.ECONNREFUSED)
+        }
         setPatience(seconds: 60)
     }
 

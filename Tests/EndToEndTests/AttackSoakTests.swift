@@ -20,12 +20,18 @@ enum Soak {
     }
 
     /// One request over a connection of its own, as somebody new makes it.
-    static func ask(_ url: String, within time: Duration = .seconds(10)) async -> String {
+    ///
+    /// - Parameter body: what is posted; nil to get.
+    static func ask(
+        _ url: String, sending body: [UInt8]? = nil, within time: Duration = .seconds(10)
+    ) async -> String {
         var configuration = HTTPClientConfiguration(trust: .only { _ in .accepted })
         configuration.proxy = .none
         let limits = HTTPClientLimits(maximumBodyBytes: 1 << 20, connectTimeout: time, totalTimeout: time)
         do {
-            return "\(try await HTTPClient(configuration).send(HTTPRequest(.get, url, limits: limits)).status)"
+            var request = HTTPRequest(body == nil ? .get : .post, url, limits: limits)
+            if let body { request.body = body }
+            return "\(try await HTTPClient(configuration).send(request).status)"
         } catch {
             return "\(error)"
         }
@@ -136,6 +142,38 @@ struct PlacesSoakTests {
         let crowd = try Crowd(1_100, at: port, for: 40, sending: text)
         try await expectService("http://127.0.0.1:\(port)/health", among: crowd)
         #expect(await crowd.end() >= 1_100)
+        program.signal(SIGTERM)
+        #expect(await program.end() == 0, "\(program.errors)")
+    }
+
+    @Test(
+        "the verifier service takes others' bodies while one address fills the memory for them just above the least rate",
+        arguments: [1, 2])
+    func bodies(host: Int) async throws {
+        let scratch = try ScratchDirectory()
+        let port = UInt16.random(in: 20_000...30_000)
+        try scratch.write("address = \"127.0.0.1\"\nport = \(port)\n", "verifier.toml")
+        let program = try RunningProgram("dstack-verifier", ["serve", "--config", scratch.path("verifier.toml")])
+        try #require(try await eventually { program.errors.contains("listening on") }, "\(program.errors)")
+        // 48 bodies of nearly 2 MiB, for which 64 MiB are not enough.
+        let size = 2_000_000
+        let crowd = try Crowd(
+            48, at: port, for: 40,
+            sending: "POST /verify HTTP/1.1\r\nHost: x\r\nContent-Length: \(size)\r\n\r\n{\"a\":[",
+            filler: size - 100_000,
+            pace: 2_048, fromHost: host)
+        #expect(try await crowd.isComplete())
+        var slowest = Duration.zero
+        for second in 0..<25 {
+            let start = ContinuousClock.now
+            let answer = await Soak.ask(
+                "http://127.0.0.1:\(port)/verify",
+                sending: Array(#"{"quote":"\#(String(repeating: "00", count: 100_000))"}"#.utf8))
+            slowest = max(slowest, start.duration(to: .now))
+            #expect(answer == "200", "in second \(second)")
+            try await Task.sleep(for: .seconds(1))
+        }
+        print("verify, slowest of 25: \(slowest) among the bodies of 127.0.0.\(host), \(await crowd.end()) connections")
         program.signal(SIGTERM)
         #expect(await program.end() == 0, "\(program.errors)")
     }

@@ -1,7 +1,6 @@
 package import DstackHTTPServer
 import DstackRPC
 import DstackRPCServer
-import Glibc
 
 /// Who is taken for the host on the guest API, which can end the machine.
 ///
@@ -13,25 +12,18 @@ package struct HostPeers: Sendable, Equatable {
     package enum Peer: Sendable, Hashable {
         /// A context identifier of vsock; `UInt32.max` for all.
         case vsock(UInt32)
-        /// A numeric IP address.
-        case address(String)
+        /// An IP address, exactly.
+        case address(InternetAddress)
 
         /// - Parameter text: `vsock:2`, `vsock:0xffffffff` for all, or an IP address.
         package init?(_ text: String) {
             switch GuestAddress(text, port: 0) {
             case .vsock(let cid, _) where text.hasPrefix("vsock:"): self = .vsock(cid)
-            case .tcp(let host, _) where text == host: self = .address(Self.canonical(host))
+            case .tcp(let host, _) where text == host:
+                guard let address = InternetAddress(host) else { return nil }
+                self = .address(address)
             default: return nil
             }
-        }
-
-        /// One text for each address: `::1` has many, and IPv4 has two where one socket listens for both.
-        fileprivate static func canonical(_ host: String) -> String {
-            let mapped = "::ffff:"
-            if host.lowercased().hasPrefix(mapped), host.contains(".") { return String(host.dropFirst(mapped.count)) }
-            var address = in6_addr()
-            guard inet_pton(AF_INET6, host, &address) == 1 else { return host }
-            return withUnsafeBytes(of: &address) { $0.map { String($0, radix: 16) }.joined(separator: ",") }
         }
     }
 
@@ -46,7 +38,7 @@ package struct HostPeers: Sendable, Equatable {
     package func allow(_ address: HTTPPeer.Address) -> Bool {
         switch address {
         case .vsock(let cid, _): peers.contains { $0 == .vsock(cid) || $0 == .vsock(.max) }
-        case .internet(let host, _): peers.contains(.address(Peer.canonical(host)))
+        case .internet(let host, _): InternetAddress(host).map { peers.contains(.address($0)) } ?? false
         case .unix: true
         case .unknown: false
         }

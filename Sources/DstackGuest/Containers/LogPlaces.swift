@@ -1,36 +1,12 @@
-import DstackEncoding
 package import DstackHTTPServer
-import Glibc
 import Synchronization
 
 /// On whose behalf a log is read.
 package enum LogReader: Sendable, Hashable {
     /// This program itself, for all who look at its pages: it reads the end of a log and is done.
     case own
-    /// Whoever asks from an address.
-    case stranger(String)
-
-    /// Who is at the other end of a connection. All of an IPv6 network of 64 bits are one, since a single host has as many
-    /// addresses there as it likes.
-    package init(_ address: HTTPPeer.Address) {
-        switch address {
-        case .internet(let host, _): self = .stranger(Self.network(of: host))
-        case .unix(_, let userID, _): self = .stranger("unix:\(userID)")
-        case .vsock(let cid, _): self = .stranger("vsock:\(cid)")
-        case .unknown: self = .stranger("unknown")
-        }
-    }
-
-    private static func network(of host: String) -> String {
-        var address = in6_addr()
-        guard inet_pton(AF_INET6, host, &address) == 1 else { return host }
-        let bytes = withUnsafeBytes(of: address) { Array($0) }
-        // An IPv4 address in IPv6's form (RFC 4291 section 2.5.5.2).
-        if bytes.prefix(12) == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF] {
-            return bytes.suffix(4).map { "\($0)" }.joined(separator: ".")
-        }
-        return Hex.encode(Array(bytes.prefix(8))) + "/64"
-    }
+    /// Whoever asks over a connection.
+    case stranger(HTTPPeer.Identity)
 }
 
 /// How many logs may be read at once, each of which holds something on both sides: a connection, a process.
@@ -42,7 +18,6 @@ final class LogPlaces: Sendable {
     fileprivate struct State {
         /// The longest held first.
         var held: [(place: LogPlace.Identity, reader: LogReader)] = []
-        var last: UInt64 = 0
     }
 
     private let state = Mutex(State())
@@ -68,8 +43,7 @@ final class LogPlaces: Sendable {
             } else if state.held.count(where: { $0.reader != .own }) >= count {
                 lost = state.takeFromTheRichest()
             }
-            state.last += 1
-            let identity = LogPlace.Identity(number: state.last)
+            let identity = LogPlace.Identity()
             state.held.append((identity, reader))
             return (LogPlace(identity) { [self] in giveBack(identity) }, lost)
         }
@@ -109,10 +83,7 @@ final class LogPlace: Sendable {
             var stop: (@Sendable () -> Void)?
         }
 
-        let number: UInt64
         private let state = Mutex(State())
-
-        init(number: UInt64) { self.number = number }
 
         var isLost: Bool { state.withLock { $0.isLost } }
 

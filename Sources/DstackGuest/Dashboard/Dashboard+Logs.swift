@@ -20,7 +20,7 @@ extension Dashboard {
         do {
             let container = try await containers.container(name)
             logs = try await containers.engine.logs(
-                of: container, parameters.query, for: LogReader(request.peer.address))
+                of: container, parameters.query, for: .stranger(request.peer.address.identity))
             // An engine may agree to give a log and then say in the log's place why there is none. What is not followed is
             // there at once or not at all, so that it can be waited for.
             first = parameters.query.follows ? nil : try await logs.next()

@@ -87,7 +87,7 @@ final class ActiveListener {
     private func pause() {
         let reason = String(cString: strerror(errno))
         // Without descriptors nobody could come any more, so those that waste theirs go.
-        if errno == EMFILE { _ = loop.makeRoom() }
+        if errno == EMFILE { loop.makeRoomForDescriptors() }
         if let handle { dstack_listener_set_enabled(handle, false) }
         resumesAt = MonotonicClock.now + 200_000_000
         loop.setTicking(true)

@@ -92,6 +92,8 @@ package struct HTTPPeer: Sendable {
         case unix(processID: Int32, userID: UInt32, groupID: UInt32)
         case vsock(cid: UInt32, port: UInt32)
         case unknown
+
+        package var identity: Identity { Identity(self) }
     }
 
     package struct TLS: Sendable, Hashable {

@@ -31,7 +31,7 @@ final class ServerConnection {
     let channel: ByteChannel
     let tls: ActiveTLS?
     private(set) var peer: HTTPPeer
-    let holder: PlaceHolder
+    let holder: HTTPPeer.Identity
 
     var phase: Phase
     /// When ``expire(_:)`` is due, on the monotonic clock.
@@ -90,7 +90,7 @@ final class ServerConnection {
         self.slot = slot
         self.number = number
         self.peer = HTTPPeer(address: peer, process: listener.process(of: descriptor, peer))
-        holder = PlaceHolder(peer)
+        holder = peer.identity
         listenerName = listener.name
         tls = listener.tls
         let session = tls?.accept(descriptor)
@@ -175,33 +175,46 @@ final class ServerConnection {
 
     /// What it is to lose if places are short; nil while it is being served.
     func evictionCandidate(_ now: UInt64) -> EvictionCandidate? {
-        func candidate(_ late: Int64, _ usual: EvictionCandidate.Rank = .young) -> EvictionCandidate {
+        func candidate(_ rank: EvictionCandidate.Rank, _ lateness: Int64) -> EvictionCandidate {
             EvictionCandidate(
-                slot: slot, holder: holder, rank: late > BodyPace.patience ? .slow : usual, lateness: late)
+                slot: slot, number: number, holder: holder, rank: rank, lateness: max(0, lateness))
+        }
+        func slowAfterPatience(_ late: Int64, _ usual: EvictionCandidate.Rank = .young) -> EvictionCandidate {
+            candidate(late > BodyPace.patience ? .slow : usual, late)
         }
         let elapsed = Int64(clamping: now) - Int64(clamping: since)
         switch phase {
-        case .handshaking: return candidate(elapsed)
-        case .receivingHead: return candidate(elapsed - pace.worth(pending.count, loop.limits))
-        case .receivingBody: return candidate(pace.lateness(now, body.count, loop.limits))
+        case .handshaking: return slowAfterPatience(elapsed)
+        case .receivingHead:
+            let behind = BodyPace.behind(elapsed, pending.count, loop.limits.minimumBytesPerSecond)
+            return candidate(
+                behind > BodyPace.patience ? .slow : .young, BodyPace.lateness(elapsed, pending.count, loop.limits))
+        case .receivingBody:
+            return candidate(
+                pace.isSlow(now, body.count, loop.limits) ? .slow : .young,
+                pace.lateness(now, body.count, loop.limits))
         case .idle:
             guard pending.isEmpty else { return nil }
-            guard requestNumber > 0 else { return candidate(elapsed) }
+            guard requestNumber > 0 else { return slowAfterPatience(elapsed) }
             // One that has just been answered may be about to ask.
-            let rank = elapsed > 250_000_000 ? EvictionCandidate.Rank.idle : .young
-            return EvictionCandidate(slot: slot, holder: holder, rank: rank, lateness: elapsed)
-        case .lingering: return EvictionCandidate(slot: slot, holder: holder, rank: .slow, lateness: elapsed)
+            return candidate(elapsed > 250_000_000 ? .idle : .young, elapsed)
+        case .lingering: return candidate(.slow, elapsed)
         case .responding, .streaming:
-            let usual = phase == .streaming ? EvictionCandidate.Rank.streaming : .young
-            if deadline == .max {
-                return phase == .streaming
-                    ? EvictionCandidate(slot: slot, holder: holder, rank: .streaming, lateness: elapsed) : nil
-            }
+            if deadline == .max { return phase == .streaming ? candidate(.streaming, elapsed) : nil }
             // Set when it stopped taking.
             let limit = Int64(clamping: loop.limits.writeTimeout.wholeNanoseconds)
-            return candidate(limit - (Int64(clamping: deadline) - Int64(clamping: now)), usual)
+            let late = limit - (Int64(clamping: deadline) - Int64(clamping: now))
+            return slowAfterPatience(late, phase == .streaming ? .streaming : .young)
         case .handling, .closed: return nil
         }
+    }
+
+    /// What it has in the memory for bodies; nil for nothing.
+    func bodyHolding(_ now: UInt64) -> BodyHolding? {
+        guard heldBodyBytes > 0 else { return nil }
+        let candidate = phase == .receivingBody ? evictionCandidate(now) : nil
+        return BodyHolding(
+            slot: slot, holder: holder, bytes: heldBodyBytes, arrival: candidate.map { ($0.rank, $0.lateness) })
     }
 
     // MARK: Input

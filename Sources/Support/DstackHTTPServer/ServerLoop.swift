@@ -30,6 +30,7 @@ final class ServerLoop {
     private var connectionNumber: UInt64 = 0
     private var stopDeadline: UInt64?
     private var isTicking = false
+    private var evictions = EvictionQueue()
 
     var isStopping: Bool { stopDeadline != nil }
     var bound: [HTTPBoundListener] { listeners.map(\.bound) }
@@ -37,6 +38,8 @@ final class ServerLoop {
     /// How often deadlines are looked at.
     private static let tickMicroseconds: UInt32 = 100_000
     private static let scratchBytes = 64 << 10
+    /// Where the memory for bodies is full, this part of it is freed beyond what is needed.
+    private static let sparePart = 64
 
     init(_ core: ServerCore) throws(HTTPServerError) {
         dstack_server_prepare_thread("http-server", core.configuration.threads?.niceness ?? 0)
@@ -131,37 +134,47 @@ final class ServerLoop {
         stopIfDone()
     }
 
-    /// Makes room for a new connection at the cost of those that waste theirs.
-    func makeRoom() -> Bool {
+    /// Makes room for a new connection at the cost of one that wastes its place.
+    private func makeRoom() -> Bool {
         let now = MonotonicClock.now
-        let victims = PlaceEviction.victims(of: connections.compactMap { $0?.evictionCandidate(now) })
-        for slot in victims { connections[slot]?.close() }
-        core.counters.noteEvicted(victims.count)
-        return !victims.isEmpty
+        let victim = evictions.next(now) { candidate in
+            guard let connection = connections[candidate.slot], connection.number == candidate.number else {
+                return nil
+            }
+            return connection.evictionCandidate(now)
+        } all: {
+            connections.compactMap { $0?.evictionCandidate(now) }
+        }
+        guard let victim else { return false }
+        connections[victim]?.close()
+        core.counters.noteEvicted(1)
+        return true
     }
 
-    /// Makes room in the memory for bodies at the cost of those that come too slowly: of the address that holds most, the
-    /// latest first.
+    /// Ends a share of the connections that waste their descriptors: more than one, since accepting pauses for a moment.
+    func makeRoomForDescriptors() {
+        let now = MonotonicClock.now
+        let victims = PlaceEviction.victims(of: connections.compactMap { $0?.evictionCandidate(now) })
+        for victim in victims { connections[victim.slot]?.close() }
+        core.counters.noteEvicted(victims.count)
+    }
+
+    /// Makes room in the memory for bodies (``BodyEviction``).
+    ///
+    /// - Returns: whether there is enough now.
     func makeRoomForBody(_ count: Int, of asker: ServerConnection) -> Bool {
         let now = MonotonicClock.now
-        var slow = connections.compactMap { connection -> (ServerConnection, Int64)? in
-            guard let connection, connection !== asker, connection.heldBodyBytes > 0,
-                case .receivingBody = connection.phase, let candidate = connection.evictionCandidate(now),
-                candidate.rank == .slow
-            else { return nil }
-            return (connection, candidate.lateness)
-        }
-        var held: [PlaceHolder: Int] = [:]
-        for (connection, _) in slow { held[connection.holder, default: 0] += connection.heldBodyBytes }
-        slow.sort {
-            let (left, right) = (held[$0.0.holder, default: 0], held[$1.0.holder, default: 0])
-            return left != right ? left > right : $0.1 > $1.1
-        }
-        for (connection, _) in slow where bufferedBodyBytes > limits.maximumBufferedBodyBytes - count {
+        let maximum = limits.maximumBufferedBodyBytes
+        let victims = BodyEviction.victims(
+            of: connections.compactMap { $0 === asker ? nil : $0?.bodyHolding(now) },
+            asker: (asker.holder, asker.heldBodyBytes + count), needed: bufferedBodyBytes - (maximum - count),
+            spare: maximum / Self.sparePart)
+        for slot in victims {
+            guard let connection = connections[slot] else { continue }
             connection.releaseBody()
             connection.refuse(.tooMuchAtOnce)
         }
-        return bufferedBodyBytes <= limits.maximumBufferedBodyBytes - count
+        return bufferedBodyBytes <= maximum - count
     }
 
     private func turnAway(_ descriptor: Int32, _ listener: ActiveListener) {

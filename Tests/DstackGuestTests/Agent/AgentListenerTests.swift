@@ -34,8 +34,8 @@ struct AgentListenerTests {
         var settings = AgentFixture.settings
         settings.listeners.guestAPI.address = .tcp(host: "127.0.0.1", port: 0)
         for (peers, status) in [
-            (HostPeers.host, 403), (HostPeers([.vsock(.max)]), 403), (HostPeers([.address("10.0.2.2")]), 403),
-            (HostPeers([.address("127.0.0.1")]), 200),
+            (HostPeers.host, 403), (HostPeers([.vsock(.max)]), 403),
+            (HostPeers([try #require(.init("10.0.2.2"))]), 403), (HostPeers([try #require(.init("127.0.0.1"))]), 200),
         ] {
             settings.listeners.hostPeers = peers
             let actions = CountedActions()

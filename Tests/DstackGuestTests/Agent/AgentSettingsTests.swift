@@ -241,14 +241,17 @@ struct AgentSettingsTests {
         }
         #expect(!preset.listeners.hostPeers.allow(.unknown))
         let named = try load([
-            ("x.json", #"{"guest-api":{"peers":["vsock:3","10.0.2.2","0:0::1"],"socket_mode":"0660"}}"#)
+            ("x.json", #"{"guest-api":{"peers":["vsock:3","10.0.2.2","0:0::1","2001:db8::1"],"socket_mode":"0660"}}"#)
         ]).listeners
         #expect(named.hostPeers.allow(.vsock(cid: 3, port: 1)) && !named.hostPeers.allow(.vsock(cid: 2, port: 1)))
         #expect(named.guestAPI.mode == 0o660)
         for host in ["10.0.2.2", "::ffff:10.0.2.2", "::1"] {
             #expect(named.hostPeers.allow(.internet(host: host, port: 1)), "\(host)")
         }
-        #expect(!named.hostPeers.allow(.internet(host: "10.0.2.20", port: 1)))
+        // Not the neighbours of an address either.
+        for host in ["10.0.2.20", "2001:db8::2"] {
+            #expect(!named.hostPeers.allow(.internet(host: host, port: 1)), "\(host)")
+        }
         let all = try load([("x.json", #"{"guest-api":{"peers":["vsock:0xffffffff"]}}"#)]).listeners.hostPeers
         #expect(all.allow(.vsock(cid: 77, port: 1)) && !all.allow(.internet(host: "127.0.0.1", port: 1)))
         for wrong in ["", "2", "vsock:", "vsock:x", "tcp:1.2.3.4:5", "unix:/x", "localhost", "1.2.3.4:5"] {

@@ -9,11 +9,18 @@ final class Crowd: Sendable {
     /// - Parameters:
     ///   - text: what each connection sends.
     ///   - filler: how many bytes more, without end in sight.
-    init(_ count: Int, at port: UInt16, for seconds: Int, sending text: String, filler: Int = 0, tls: Bool = false)
-        throws
-    {
+    ///   - pace: how many bytes a second each goes on with.
+    ///   - host: the last number of the address 127.0.0.x that they come from.
+    init(
+        _ count: Int, at port: UInt16, for seconds: Int, sending text: String, filler: Int = 0, tls: Bool = false,
+        pace: Int = 0, fromHost host: Int = 1
+    ) throws {
         program = try RunningProgram(
-            "/usr/bin/python3", ["-c", Self.script, "\(port)", "\(count)", "\(seconds)", text, "\(filler)", "\(tls)"])
+            "/usr/bin/python3",
+            [
+                "-c", Self.script, "\(port)", "\(count)", "\(seconds)", text, "\(filler)", "\(tls)", "\(pace)",
+                "127.0.0.\(host)",
+            ])
     }
 
     /// Waits until all have been made once.
@@ -35,6 +42,7 @@ final class Crowd: Sendable {
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         held, made, end, complete = {}, 0, time.time() + seconds, False
+        pace, next_piece = int(sys.argv[7]), time.time()
         poll = select.epoll()
         while time.time() < end:
             for number, events in poll.poll(0 if len(held) < count else 0.05):
@@ -52,9 +60,15 @@ final class Crowd: Sendable {
                     poll.unregister(number)
                     del held[number]
                     peer.close()
+            if pace and time.time() >= next_piece:
+                next_piece = time.time() + 0.25
+                for peer, rest in list(held.values()):
+                    try:
+                        if not rest: peer.send(b"0," * (pace // 8))
+                    except OSError: pass
             for _ in range(min(50, count - len(held))):
                 try:
-                    peer = socket.create_connection(("127.0.0.1", port), timeout=5)
+                    peer = socket.create_connection(("127.0.0.1", port), 5, (sys.argv[8], 0))
                     if sys.argv[6] == "true": peer = context.wrap_socket(peer)
                     peer.setblocking(False)
                     held[peer.fileno()] = peer, memoryview(text)
