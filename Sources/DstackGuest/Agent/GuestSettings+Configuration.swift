@@ -62,13 +62,11 @@ extension GuestSettings {
             "access", "rules", "uids", "gids", "cgroups", "methods", "paths", "require_context", "max_validity",
             "accept_events", "accept_caller_keys", "public_quotes_per_minute", "audit", "socket_mode", "peers")
         reader.table("default") { table in
-            table.restricting("socket_mode", "core")
+            // Whatever stands here holds for every listener.
+            table.restrictsByAllKeys()
             ident = table.value("ident", .headerValue, default: base.ident)
-            // Threads, timers and levels of upstream's web framework: there are none such here.
             table.refuseNull("socket_mode", "reuse", "core")
-            table.ignore(
-                "workers", "max_blocking", "temp_dir", "keep_alive", "log_level", "limits", "cli_colors", "shutdown",
-                "ip_header", "proxy_proto_header", "secret_key")
+            table.ignoreFrameworkKeys()
             // What a profile does not say, this one says for it.
             func listener(_ profile: String, _ preset: Listener) -> Listener {
                 reader.table(profile) { profile in
@@ -150,6 +148,16 @@ extension GuestSettings {
     }
 }
 
+extension ConfigurationReader {
+    /// Threads, timers and levels of upstream's web framework: there are none such here. Not its `tls`, which may ask for
+    /// clients' certificates.
+    fileprivate func ignoreFrameworkKeys() {
+        ignore(
+            "workers", "max_blocking", "temp_dir", "keep_alive", "log_level", "limits", "cli_colors", "shutdown",
+            "ip_header", "proxy_proto_header", "secret_key", "http_versions")
+    }
+}
+
 extension GuestSettings.Listener {
     /// - Parameter fallback: the profile of everything.
     fileprivate init(
@@ -157,7 +165,9 @@ extension GuestSettings.Listener {
         sharesMode: Bool = true
     ) {
         self = preset
-        profile.restricting("socket_mode")
+        // `mode`, `tls`, `allow`: whoever writes what nobody knows means to close something.
+        profile.restrictsByAllKeys()
+        profile.ignoreFrameworkKeys()
         profile.refuseNull("socket_mode", "reuse")
         func either<Value>(_ key: String, _ type: ConfigurationType<Value>) -> Value? {
             profile.optional(key, type) ?? fallback.optional(key, type)

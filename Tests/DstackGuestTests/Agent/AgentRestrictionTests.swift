@@ -91,6 +91,15 @@ struct AgentRestrictionTests {
             (#"{"guest-api":{"peer":["vsock:3"]}}"#, "guest-api.peer: is not a known key: did you mean peers?"),
             (#"{"guest_api":{"address":"vsock:2"}}"#, "did you mean guest-api?"),
             (#"{"internal":{"peers":["vsock:3"]}}"#, "internal.peers: is not a known key"),
+            (#"{"internal":{"mode":"0600"}}"#, "internal.mode: is not a known key"),
+            (#"{"guest-api":{"allow":["vsock:2"]}}"#, "guest-api.allow: is not a known key"),
+            (#"{"internal-v0":{"enabled":false}}"#, "internal-v0.enabled: is not a known key"),
+            (#"{"default":{"mode":"0600"}}"#, "default.mode: is not a known key"),
+            (
+                #"{"external":{"tls":{"certs":"a","key":"b","mutual":{"ca_certs":"c","mandatory":true}}}}"#,
+                "external.tls: is not a known key"
+            ),
+            (#"{"default":{"tls":{"mutual":{"mandatory":true}}}}"#, "default.tls: is not a known key"),
         ])
     func names(text: String, reason: String) throws {
         try expectRefusal(text, reason)
@@ -101,14 +110,22 @@ struct AgentRestrictionTests {
         arguments: [
             #"{"default":{"core":{"data_disk":["/a"]}}}"#, #"{"default":{"core":{"pccs_url":"https://x"}}}"#,
             #"{"default":{"core":{"region":"x"}}}"#, #"{"default":{"core":{"simulator":{"mode":"x"}}}}"#,
-            #"{"default":{"tls":{"certs":"a","key":"b","mutual":{"ca_certs":"c","mandatory":true}}}}"#,
-            #"{"default":{"http_versions":[1]}}"#, #"{"internal":{"workers":2}}"#,
-            #"{"guest-api":{"log_level":"off"}}"#,
             #"{"internal-v1":{"address":"unix:/x"}}"#, #"{"debug":{"address":"127.0.0.1","port":1}}"#,
             #"{"release":{"limits":{"json":"1MiB"}}}"#,
         ])
     func others(text: String) throws {
         let warnings = try load(text)
         #expect(warnings.count == 1 && warnings.allSatisfy { $0.contains("is not a known key") }, "\(warnings)")
+    }
+
+    @Test(
+        "keys of upstream's web framework that restrict nothing are passed over in silence, for one listener as for all",
+        arguments: [
+            #"{"default":{"http_versions":[1],"workers":8,"keep_alive":10,"temp_dir":"/tmp"}}"#,
+            #"{"internal":{"workers":2}}"#, #"{"guest-api":{"log_level":"off"}}"#,
+        ])
+    func framework(text: String) throws {
+        let warnings = try load(text)
+        #expect(warnings.isEmpty, "\(warnings)")
     }
 }
