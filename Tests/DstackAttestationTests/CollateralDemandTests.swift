@@ -118,6 +118,62 @@ struct CollateralDemandTests {
         await scene.server.stop()
     }
 
+    @Test("one client's made-up identifiers keep no other client from his", .timeLimit(.minutes(2)))
+    func identifiersOfOneClient() async throws {
+        let scene = try await CollateralScene { $0.certification = .encryptedPPIDRSA3072 }
+        let verifier = try Self.verifier(scene.evidence)
+        let service = try scene.service { $0.maximumWaiting = 48 }
+        let gate = Gate()
+        scene.server.fail(
+            "/pckcert",
+            { response in
+                await gate.pass()
+                return response
+            })
+        let honest = try scene.quote()
+        func begin(_ number: UInt8, _ client: String) -> Task<AttestationError.Code?, Never> {
+            var quote = honest
+            quote.header.userData[0] = number
+            // Another identifier, which makes it another question.
+            quote.header.userData[1] = number
+            return Task { [quote] in
+                await Self.code {
+                    try await service.collateral(for: quote, verifiedBy: verifier, askedBy: client)
+                }
+            }
+        }
+        // Some wait for a service that does not answer; the rest finds no place.
+        var waiting = [begin(1, "greedy"), begin(2, "greedy")]
+        while gate.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
+        for number in 3..<40 as Range<UInt8> { #expect(await begin(number, "greedy").value == .collateralBusy) }
+        for (index, client) in ["a", "b"].enumerated() {
+            waiting.append(begin(UInt8(50 + index), client))
+            while gate.count < 3 + index { try await Task.sleep(for: .milliseconds(5)) }
+        }
+        gate.open()
+        for task in waiting { _ = await task.value }
+        // Those who were answered at once could not use up what others may ask for either.
+        for number in 100..<140 as Range<UInt8> { _ = await begin(number, "greedy").value }
+        #expect(await begin(141, "c").value != .collateralBusy)
+        await scene.server.stop()
+    }
+
+    @Test("one client gets no more than half of the places, whatever the platforms")
+    func onePlaceHolder() async throws {
+        let crowd = try await Crowd(places: 8, known: 1...1, strangers: 2...9)
+        var waiting: [Task<AttestationError.Code?, Never>] = []
+        for index in 1...4 {
+            waiting.append(crowd.begin(index, askedBy: "greedy"))
+            try await crowd.wait(for: index)
+        }
+        #expect(await crowd.begin(5, askedBy: "greedy").value == .collateralBusy)
+        waiting.append(crowd.begin(5, askedBy: "other"))
+        try await crowd.wait(for: 5)
+        crowd.gate.open()
+        for task in waiting { _ = await task.value }
+        await crowd.scene.server.stop()
+    }
+
     @Test("the chain that a service gives for an identifier is checked before anything else is fetched, or kept")
     func identifierOfAnother() async throws {
         let scene = try await CollateralScene { $0.certification = .encryptedPPIDRSA3072 }
@@ -201,10 +257,12 @@ struct CollateralDemandTests {
                 })
         }
 
-        func begin(_ index: Int) -> Task<AttestationError.Code?, Never> {
+        func begin(_ index: Int, askedBy client: String? = nil) -> Task<AttestationError.Code?, Never> {
             let (service, quote, verifier) = (service, quotes[index], verifier)
             return Task {
-                await CollateralDemandTests.code { try await service.collateral(for: quote, verifiedBy: verifier) }
+                await CollateralDemandTests.code {
+                    try await service.collateral(for: quote, verifiedBy: verifier, askedBy: client)
+                }
             }
         }
 

@@ -148,29 +148,39 @@ public final class CollateralService: CollateralProvider {
         try await fetch(for: quote, verifiedBy: verifier).collateral
     }
 
+    /// As ``collateral(for:verifiedBy:)``, where no client gets more than half of the places for waiting.
+    public func collateral(
+        for quote: Quote, verifiedBy verifier: QuoteVerifier, askedBy client: String?
+    ) async throws -> QuoteCollateral {
+        try await fetch(for: quote, verifiedBy: verifier, askedBy: client).collateral
+    }
+
     /// Collateral for the platform and TEE of a quote, which has been parsed and not verified.
     ///
     /// - Parameters:
     ///   - verifier: who will judge the quote. Services are then asked only for a quote that leads to its trust anchor, and
     ///     waiting for them is bounded (``Configuration/maximumWaiting``). Without one they are asked for whatever the quote
     ///     claims to be, as is right for one's own.
+    ///   - client: who brought the quote, such as an address, which the places for waiting are shared out by; nil for nobody in
+    ///     particular.
     ///   - refreshing: whether to ask the services although there is good collateral in the cache.
     /// - Throws: ``AttestationError`` with code `collateral_unavailable`, saying for each service why, `untrusted_quote` or
     ///   `collateral_busy` as in ``CollateralProvider/collateral(for:verifiedBy:)``, or `invalid_quote` if the quote does not
     ///   say which platform it is from.
     public func fetch(
-        for quote: Quote, verifiedBy verifier: QuoteVerifier? = nil, refreshing: Bool = false
+        for quote: Quote, verifiedBy verifier: QuoteVerifier? = nil, askedBy client: String? = nil,
+        refreshing: Bool = false
     ) async throws(AttestationError) -> FetchedCollateral {
         let tee: TEEType = quote.body.enclaveReport != nil ? .sgx : .tdx
         switch quote.signature.certificationData.content {
         case .pckCertificateChain(let chain):
-            let claim = verifier.map { Claim(quote: quote, verifier: $0) }
+            let claim = verifier.map { Claim(quote: quote, verifier: $0, client: client) }
             return try await fetch(request(tee, chain), claim, refreshing: refreshing)
         case .ppidEncryptedRSA2048(let identifier, let selector), .ppidEncryptedRSA3072(let identifier, let selector):
             let wanted = PCKCertificateRequest(quote, encryptedPPID: identifier, selector)
             let (chain, notes) = try await pckChain(
-                wanted, verifier.map { Claim(quote: quote, verifier: $0) }, refreshing: refreshing)
-            let claim = verifier.map { Claim(quote: quote, verifier: $0, chain: chain) }
+                wanted, verifier.map { Claim(quote: quote, verifier: $0, client: client) }, refreshing: refreshing)
+            let claim = verifier.map { Claim(quote: quote, verifier: $0, client: client, chain: chain) }
             let found = try await fetch(request(tee, Array(chain.utf8)), claim, refreshing: refreshing)
             var collateral = found.collateral
             collateral.pckCertificateChain = chain
@@ -193,6 +203,8 @@ public final class CollateralService: CollateralProvider {
     private struct Claim {
         let quote: Quote
         let verifier: QuoteVerifier
+        /// The stranger, if he has a name.
+        let client: String?
         /// PEM; nil for the one in the quote.
         var chain: String?
 
@@ -232,7 +244,7 @@ public final class CollateralService: CollateralProvider {
             } else {
                 let patience = isUrgent ? nil : configuration.refreshPatience
                 result =
-                    await places.wait(for: request, isKnown: known != nil) {
+                    await places.wait(for: request, isKnown: known != nil, askedBy: claim?.client) {
                         await sharedDownload(request, anchor, isUrgent: isUrgent, patience: patience)
                     } ?? .failure(.busy(request.subject))
             }
@@ -417,7 +429,8 @@ public final class CollateralService: CollateralProvider {
             if claim == nil {
                 answer = await ask()
             } else {
-                answer = await places.waitForIdentifier(ask) ?? .failure(.busy("PCK certificate"))
+                answer =
+                    await places.waitForIdentifier(askedBy: claim?.client, ask) ?? .failure(.busy("PCK certificate"))
             }
             let found = try answer.get()
             if var claim {

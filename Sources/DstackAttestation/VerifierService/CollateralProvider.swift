@@ -18,6 +18,17 @@ public protocol CollateralProvider: Sendable {
     ///   `collateral_unavailable` if there is none to be had, `collateral_busy` if too many wait for some already.
     func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral
 
+    /// As ``collateral(for:verifiedBy:)``, for a service that many ask: one who asks on behalf of others says of whom, so that
+    /// whatever there is little of can be shared out.
+    ///
+    /// Where this is left out, all are served alike.
+    ///
+    /// - Parameter client: who brought the quote, such as an address; the same text for all that should count as one. Nil for
+    ///   nobody in particular.
+    func collateral(
+        for quote: Quote, verifiedBy verifier: QuoteVerifier, askedBy client: String?
+    ) async throws -> QuoteCollateral
+
     /// What was verified before, where the provider keeps it; nil where whoever verifies has to.
     var floors: CollateralFloors? { get }
 }
@@ -30,5 +41,12 @@ extension CollateralProvider {
     public func collateral(for quote: Quote, verifiedBy verifier: QuoteVerifier) async throws -> QuoteCollateral {
         try verifier.requireOrigin(of: quote)
         return try await collateral(for: quote)
+    }
+
+    /// Asks ``collateral(for:verifiedBy:)``, whoever the client is.
+    public func collateral(
+        for quote: Quote, verifiedBy verifier: QuoteVerifier, askedBy client: String?
+    ) async throws -> QuoteCollateral {
+        try await collateral(for: quote, verifiedBy: verifier)
     }
 }

@@ -17,9 +17,11 @@ extension VerifierService {
     /// Answers the body of `POST /verify`.
     ///
     /// Its content type does not matter, since upstream's clients send what their tools preset.
-    public func answer(toBody body: [UInt8]) async -> WireAnswer {
+    ///
+    /// - Parameter client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
+    public func answer(toBody body: [UInt8], askedBy client: String? = nil) async -> WireAnswer {
         do throws(VerifierRequest.Malformed) {
-            let response = await verify(try VerifierRequest(parsingJSON: body))
+            let response = await verify(try VerifierRequest(parsingJSON: body), askedBy: client)
             guard response.isBusy else { return WireAnswer(status: 200, json: response.json(), response: response) }
             return WireAnswer(status: 503, json: Self.refusal(503, response.reason ?? ""), response: response)
         } catch {

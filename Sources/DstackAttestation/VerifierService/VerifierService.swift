@@ -49,11 +49,13 @@ public struct VerifierService: Sendable {
     }
 
     /// Verifies what a request brings. There is no request that cannot be answered.
-    public func verify(_ request: VerifierRequest) async -> VerifierResponse {
+    ///
+    /// - Parameter client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
+    public func verify(_ request: VerifierRequest, askedBy client: String? = nil) async -> VerifierResponse {
         var response: VerifierResponse
         do throws(Refusal) {
             let opened = try OpenedEvidence(request.evidence, appCompose: request.appCompose)
-            let report = try await report(on: opened, policy: policy(for: request))
+            let report = try await report(on: opened, policy: policy(for: request), askedBy: client)
             response = judge(report, opened.attestation, request)
         } catch {
             response = .invalid(error.reason)
@@ -76,10 +78,10 @@ public struct VerifierService: Sendable {
     }
 
     private func report(
-        on opened: OpenedEvidence, policy: VerificationPolicy
+        on opened: OpenedEvidence, policy: VerificationPolicy, askedBy client: String?
     ) async throws(Refusal) -> VerificationReport {
         do {
-            return try await prepare(for: opened.attestation).verify(
+            return try await prepare(for: opened.attestation, askedBy: client).verify(
                 opened.evidence, policy: policy, at: clock(), floors: floors)
         } catch {
             var refusal = Refusal(.quote, "\(error)")
@@ -89,14 +91,15 @@ public struct VerifierService: Sendable {
     }
 
     /// Fetches the collateral of a quote's platform.
-    func prepare(for attestation: Attestation) async throws -> PreparedCollateral {
+    func prepare(for attestation: Attestation, askedBy client: String? = nil) async throws -> PreparedCollateral {
         guard case .tdx = attestation.platform else {
             throw AttestationError(
                 .invalidEnvelope, subject: "platform",
                 reason: "evidence of \(attestation.platform.variant) cannot be verified here, only of dstack-tdx")
         }
         return prepared.prepare(
-            try await collateral.collateral(for: attestation.parsedQuote(), verifiedBy: verifier))
+            try await collateral.collateral(
+                for: attestation.parsedQuote(), verifiedBy: verifier, askedBy: client))
     }
 
     /// Makes an answer of a report, step by step; the first step that fails is the reason.
