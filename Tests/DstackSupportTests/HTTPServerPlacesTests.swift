@@ -9,11 +9,11 @@ import Testing
 @Suite("HTTP server: whose place goes")
 struct PlaceEvictionTests {
     private static func candidate(
-        _ slot: Int, _ host: String, _ rank: EvictionCandidate.Rank, late: Int64
+        _ slot: Int, _ host: String, _ rank: EvictionCandidate.Rank, late: Int64, since: UInt64 = 0
     ) -> EvictionCandidate {
         EvictionCandidate(
             slot: slot, number: UInt64(slot), holder: .init(.internet(host: host, port: 1)), rank: rank,
-            lateness: late)
+            lateness: late, since: since)
     }
 
     private static func victims(_ candidates: some Sequence<EvictionCandidate>) -> [Int] {
@@ -42,6 +42,14 @@ struct PlaceEvictionTests {
             Self.candidate(5, "192.0.2.1", .idle, late: 99), Self.candidate(6, "192.0.2.1", .idle, late: 99),
         ]
         #expect(Self.victims(candidates) == [3])
+    }
+
+    @Test(
+        "of those that are not late the oldest goes first, so that new ones without end do not push out everybody at once"
+    )
+    func oldest() {
+        let candidates = (0..<128).map { Self.candidate($0, "192.0.2.9", .young, late: 0, since: UInt64(1000 - $0)) }
+        #expect(Self.victims(candidates) == [127, 126])
     }
 
     @Test("of a crowd of one address several go next, and none of them is anybody else's")
@@ -92,7 +100,7 @@ struct PlaceEvictionTests {
             guard let slot else { return }
             number += 1
             held[slot] = EvictionCandidate(
-                slot: slot, number: number, holder: held[slot].holder, rank: .young, lateness: 0)
+                slot: slot, number: number, holder: held[slot].holder, rank: .young, lateness: 0, since: 0)
         }
         #expect(looks <= 11, "\(looks)")
     }
@@ -161,7 +169,13 @@ struct BodyEvictionTests {
     private static func holding(
         _ slot: Int, _ host: UInt32, _ bytes: Int, _ rank: EvictionCandidate.Rank? = .young, late: Int64 = 0
     ) -> BodyHolding {
-        BodyHolding(slot: slot, holder: .machine(host), bytes: bytes, arrival: rank.map { ($0, late) })
+        let holder = HTTPPeer.Identity.machine(host)
+        return BodyHolding(
+            holder: holder, bytes: bytes,
+            arrival: rank.map {
+                EvictionCandidate(
+                    slot: slot, number: 0, holder: holder, rank: $0, lateness: late, since: UInt64(slot))
+            })
     }
 
     private static func victims(
@@ -191,6 +205,12 @@ struct BodyEvictionTests {
         #expect(Self.victims(holdings, asker: 4, 10, needed: 31) == [2, 3])
         #expect(Self.victims(holdings, asker: 4, 10, needed: 81) == [2, 3, 1])
         #expect(Self.victims(holdings, asker: 4, 10, needed: 1, spare: 40) == [2, 3])
+    }
+
+    @Test("behind one gateway, bodies sent anew without end push out their like, and not a body that has just begun")
+    func churn() {
+        let holdings = [Self.holding(9, 1, 1), Self.holding(3, 1, 30), Self.holding(4, 1, 30), Self.holding(7, 1, 30)]
+        #expect(Self.victims(holdings, asker: 1, 10, needed: 50) == [3, 4])
     }
 
     @Test("nobody gains by asking for more than others hold: whoever would hold most is refused, or loses his own")

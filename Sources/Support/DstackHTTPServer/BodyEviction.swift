@@ -1,10 +1,9 @@
 /// What a connection has in the memory for bodies.
 struct BodyHolding {
-    let slot: Int
     let holder: HTTPPeer.Identity
     let bytes: Int
     /// How its body comes; nil for one that is complete and being handled, which cannot be freed.
-    let arrival: (rank: EvictionCandidate.Rank, lateness: Int64)?
+    let arrival: EvictionCandidate?
 }
 
 /// Decides whose bodies go where the memory for them is full. Pure.
@@ -26,45 +25,54 @@ enum BodyEviction {
         var freed = 0
         var victims: [Int] = []
         let slow = holdings.filter { $0.arrival?.rank == .slow }
-        for (_, holding) in inOrder(slow, of: slow, asker: nil) where freed < needed + spare {
-            victims.append(holding.slot)
-            freed += holding.bytes
+        for victim in inOrder(slow, asker: nil) where freed < needed + spare {
+            victims.append(victim.slot)
+            freed += victim.bytes
         }
         guard freed < needed else { return victims }
         let slowVictims = victims
         let rest = holdings.filter { $0.arrival?.rank != .slow }
         let askerShare = rest.reduce(asker.bytes) { $0 + ($1.holder == asker.holder ? $1.bytes : 0) }
-        for (share, holding) in inOrder(rest.filter { $0.arrival != nil }, of: rest, asker: asker) {
+        for victim in inOrder(rest, asker: asker) {
             // Those who hold less than the asker's address keep what they have.
-            guard freed < needed + spare, share > askerShare || holding.holder == asker.holder else { break }
-            victims.append(holding.slot)
-            freed += holding.bytes
+            guard freed < needed + spare, victim.share > askerShare || victim.isAskers else { break }
+            victims.append(victim.slot)
+            freed += victim.bytes
         }
         return freed < needed ? slowVictims : victims
     }
 
-    /// With what their addresses hold, before each goes: of the largest share first, and of an address the latest.
+    private struct Victim {
+        let slot: Int
+        let bytes: Int
+        /// What its address holds before it goes.
+        let share: Int
+        let isAskers: Bool
+    }
+
+    /// Those that can be freed: of the largest share first, and of an address the latest.
     private static func inOrder(
-        _ some: [BodyHolding], of all: [BodyHolding], asker: (holder: HTTPPeer.Identity, bytes: Int)?
-    ) -> [(share: Int, holding: BodyHolding)] {
+        _ holdings: [BodyHolding], asker: (holder: HTTPPeer.Identity, bytes: Int)?
+    ) -> [Victim] {
         var shares: [HTTPPeer.Identity: Int] = [:]
         if let asker { shares[asker.holder] = asker.bytes }
-        for holding in all { shares[holding.holder, default: 0] += holding.bytes }
-        let latestFirst = some.sorted { ($0.arrival?.lateness ?? 0) > ($1.arrival?.lateness ?? 0) }
-        var weighed: [(share: Int, order: Int)] = []
-        for (order, holding) in latestFirst.enumerated() {
-            let share = shares[holding.holder, default: 0]
-            shares[holding.holder] = share - holding.bytes
-            weighed.append((share, order))
+        for holding in holdings { shares[holding.holder, default: 0] += holding.bytes }
+        var latestFirst = holdings.compactMap { holding in
+            holding.arrival.map { (candidate: $0, bytes: holding.bytes) }
         }
-        weighed.sort { left, right in
-            guard left.share == right.share else { return left.share > right.share }
+        latestFirst.sort { $0.candidate.goesBefore($1.candidate) }
+        let victims = latestFirst.map { candidate, bytes in
+            let share = shares[candidate.holder, default: 0]
+            shares[candidate.holder] = share - bytes
+            return Victim(
+                slot: candidate.slot, bytes: bytes, share: share, isAskers: candidate.holder == asker?.holder)
+        }
+        let order = victims.indices.sorted { left, right in
+            let (one, other) = (victims[left], victims[right])
+            if one.share != other.share { return one.share > other.share }
             // Of two that hold as much, the asker's own goes.
-            let (isOwn, isOther) = (
-                latestFirst[left.order].holder == asker?.holder, latestFirst[right.order].holder == asker?.holder
-            )
-            return isOwn != isOther ? isOwn : left.order < right.order
+            return one.isAskers != other.isAskers ? one.isAskers : left < right
         }
-        return weighed.map { ($0.share, latestFirst[$0.order]) }
+        return order.map { victims[$0] }
     }
 }

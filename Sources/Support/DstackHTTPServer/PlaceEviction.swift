@@ -22,6 +22,13 @@ struct EvictionCandidate {
     let rank: Rank
     /// For how long it has kept its place to little use, in nanoseconds, 0 or more; among its like the latest goes first.
     let lateness: Int64
+    /// When it began with what it is at, on the monotonic clock. Of those that are not late at all the oldest goes first: with
+    /// new ones without end, everybody still has as long as all the places last.
+    let since: UInt64
+
+    func goesBefore(_ other: EvictionCandidate) -> Bool {
+        lateness != other.lateness ? lateness > other.lateness : since < other.since
+    }
 }
 
 /// Decides whose places newcomers get. Pure.
@@ -35,7 +42,7 @@ enum PlaceEviction {
     static func victims(of candidates: [EvictionCandidate]) -> [EvictionCandidate] {
         guard let rank = candidates.lazy.map(\.rank).min() else { return [] }
         var latestFirst = candidates.filter { $0.rank == rank }
-        latestFirst.sort { $0.lateness > $1.lateness }
+        latestFirst.sort { $0.goesBefore($1) }
         var left: [HTTPPeer.Identity: Int] = [:]
         for candidate in latestFirst { left[candidate.holder, default: 0] += 1 }
         // Each candidate weighs what its address would still hold after its later ones are gone.

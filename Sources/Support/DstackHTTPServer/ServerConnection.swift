@@ -177,7 +177,7 @@ final class ServerConnection {
     func evictionCandidate(_ now: UInt64) -> EvictionCandidate? {
         func candidate(_ rank: EvictionCandidate.Rank, _ lateness: Int64) -> EvictionCandidate {
             EvictionCandidate(
-                slot: slot, number: number, holder: holder, rank: rank, lateness: max(0, lateness))
+                slot: slot, number: number, holder: holder, rank: rank, lateness: max(0, lateness), since: since)
         }
         func slowAfterPatience(_ late: Int64, _ usual: EvictionCandidate.Rank = .young) -> EvictionCandidate {
             candidate(late > BodyPace.patience ? .slow : usual, late)
@@ -212,9 +212,8 @@ final class ServerConnection {
     /// What it has in the memory for bodies; nil for nothing.
     func bodyHolding(_ now: UInt64) -> BodyHolding? {
         guard heldBodyBytes > 0 else { return nil }
-        let candidate = phase == .receivingBody ? evictionCandidate(now) : nil
         return BodyHolding(
-            slot: slot, holder: holder, bytes: heldBodyBytes, arrival: candidate.map { ($0.rank, $0.lateness) })
+            holder: holder, bytes: heldBodyBytes, arrival: phase == .receivingBody ? evictionCandidate(now) : nil)
     }
 
     // MARK: Input
