@@ -67,9 +67,14 @@ struct VerifierConfiguration {
             if preset != nil, file != nil { table.reject("file", "excludes policy.preset: keep one of them") }
             return file.map { .file($0) } ?? .preset(preset ?? "standard")
         }
+        // Services that are named are asked alone. A name that got lost would have the default ones asked.
+        let service = attestation.pccs ?? environment.variables["PCCS_URL"]
+        if service?.isEmpty == true {
+            reader.rejectVariable("PCCS_URL", "expected an http or https URL, found nothing: give one, or unset it")
+        }
         collateral = reader.table("collateral") { table in
             Collateral(
-                offline: table.optional("offline", .path), service: attestation.pccs ?? environment["PCCS_URL"],
+                offline: table.optional("offline", .path), service: service,
                 cacheDirectory: table.optional("cache_dir", .path),
                 tlsAuthorities: table.optional("tls_authorities", .path))
         }

@@ -249,14 +249,17 @@ struct CommandLineParser {
         throw wrong("unexpected argument `\(extra)`")
     }
 
-    /// The environment speaks where the command line is silent, also about the alternatives of what it says.
+    /// The environment speaks where the command line is silent, also about the alternatives of what it says. A variable that is
+    /// set and empty is a value that got lost, and not taken for unset.
     private mutating func addEnvironment(_ all: [ArgumentSpecification]) throws(CommandFailure) {
         let given = Set(texts.keys)
         let excluded = command.rules.filter { $0.kind == .exactlyOne || $0.kind == .atMostOne }
             .filter { rule in rule.members.contains { given.contains($0.name) } }
             .flatMap { $0.members.map(\.name) }
         for specification in all where texts[specification.name] == nil && !excluded.contains(specification.name) {
-            guard let variable = specification.environment, let value = environment[variable] else { continue }
+            guard let variable = specification.environment, let value = environment.variables[variable] else {
+                continue
+            }
             guard specification.kind == .flag else {
                 if case .wrong = specification.read([value]) {
                     throw wrong(

@@ -107,7 +107,8 @@ package struct ConfigurationLayer: Sendable {
     ///
     /// Names are lower-cased, `__` goes one table deeper. A value that is TOML (a number, a boolean, a quoted string, an
     /// array, an inline table) is taken as such, and any other as a string; a number is also taken as a string where
-    /// one is expected. Empty variables count as unset.
+    /// one is expected. A variable that is set and empty is an empty string, which most keys refuse: whoever writes
+    /// `DSTACK_X_POLICY__FILE=` had something to state and lost it, and taking it for unset would lift a restriction.
     ///
     /// - Parameter ignoring: variables with that prefix that mean something else.
     package static func environment(
@@ -156,7 +157,7 @@ package struct ConfigurationLayer: Sendable {
         var root = ConfigurationNode(.table([:]), ConfigurationOrigin(source: "the environment"))
         // Sorted, so that of two variables for the same key the same one wins every time.
         for (name, text) in environment.variables.sorted(by: { $0.key < $1.key })
-        where name.hasPrefix(prefix) && !text.isEmpty && !ignored.contains(name) {
+        where name.hasPrefix(prefix) && !ignored.contains(name) {
             let origin = ConfigurationOrigin(source: "the environment variable \(name)")
             let path = splitName(name.dropFirst(prefix.count).lowercased())
             guard path.count <= 16, !path.contains("") else {

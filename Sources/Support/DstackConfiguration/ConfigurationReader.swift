@@ -177,6 +177,11 @@ package struct ConfigurationReader {
         add(members[key]?.origin ?? origin, path(of: key), message)
     }
 
+    /// Notes what is wrong with an environment variable that is no layer of the configuration, but stands in for a key.
+    package func rejectVariable(_ name: String, _ message: String) {
+        add(ConfigurationOrigin(source: "the environment variable \(name)"), "", message)
+    }
+
     // MARK: Ending
 
     /// - Throws: everything that is wrong, unknown keys among it if they are refused.

@@ -21,7 +21,8 @@ package struct Environment: Sendable, Equatable {
         return Environment(variables)
     }
 
-    /// The value of a variable; nil if it is not set or empty, which the shells of this project never tell apart.
+    /// The value of a variable; nil if it is not set or empty. For those whose convention is that both mean the same, and that
+    /// restrict nothing; settings and options tell them apart.
     package subscript(name: String) -> String? {
         guard let value = variables[name], !value.isEmpty else { return nil }
         return value

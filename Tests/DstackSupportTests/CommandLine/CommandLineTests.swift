@@ -163,7 +163,10 @@ struct CommandLineTests {
         let line = "verify --quote q --collateral c"
         #expect(await SampleShell.run(line, environment: variables).output.contains("at=7"))
         #expect(await SampleShell.run(line + " --at 8", environment: variables).output.contains("at=8"))
-        #expect(await SampleShell.run(line, environment: ["DSTACK_AT": ""]).output.contains("at=now"))
+        // A value that got lost is not the same as none.
+        let empty = await SampleShell.run(line, environment: ["DSTACK_AT": ""])
+        #expect(empty.status == .wrongRequest && empty.errors.contains("the environment variable DSTACK_AT needs"))
+        #expect(await SampleShell.run(line + " --at 8", environment: ["DSTACK_AT": ""]).output.contains("at=8"))
         let wrong = await SampleShell.run(line, environment: ["DSTACK_AT": "noon"])
         #expect(wrong.status == .wrongRequest)
         #expect(

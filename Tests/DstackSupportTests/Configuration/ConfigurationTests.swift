@@ -328,7 +328,7 @@ struct ConfigurationLayerTests {
         #expect(try values(defaults, .file(one), .file(two)) == ["1", "2", "2", "1"])
         #expect(try values(.file(two), .file(one)) == ["1", "1", "1,1", "1"])
         let environment = Environment([
-            "T_X__Y__DEEP": "3", "T_A": "three", "T_LIST": "['3', '4']", "T_B": "", "S_A": "no",
+            "T_X__Y__DEEP": "3", "T_A": "three", "T_LIST": "['3', '4']", "S_A": "no",
         ])
         #expect(
             try values(.file(one), .environment(prefix: "T_", from: environment)) == ["three", "1", "3,4", "3"])
@@ -346,6 +346,32 @@ struct ConfigurationLayerTests {
     func variables(text: String, value: String) throws {
         let environment = Environment(["T_A": text])
         #expect(try values(.environment(prefix: "T_", from: environment)) == [value, "-", "", "-"])
+    }
+
+    @Test("a variable that is set and empty does not lift what it should state: it is refused by its name")
+    func emptyVariables() {
+        func problems(_ variables: [String: String]) -> [String] {
+            let error = #expect(throws: ConfigurationError.self) {
+                try Configuration(
+                    .text("[policy]\nfile = 'strict.json'", source: "x.toml"),
+                    .environment(prefix: "T_", from: Environment(variables))
+                ).read { reader in
+                    _ = reader.value("port", .integer(in: 1...9), default: 1)
+                    reader.table("policy") { table in
+                        _ = table.optional("file", .path)
+                        _ = table.optional("preset", .choice(["a", "b"]))
+                    }
+                }
+            }
+            return error?.problems.map(\.description) ?? []
+        }
+        #expect(
+            problems(["T_POLICY__FILE": ""])
+                == [#"the environment variable T_POLICY__FILE: policy.file: expected a path, found the string """#])
+        for name in ["T_PORT", "T_POLICY__PRESET", "T_POLICY", "T_UNKNOWN"] {
+            let found = problems([name: ""])
+            #expect(found.count == 1 && found[0].hasPrefix("the environment variable \(name): "), "\(found)")
+        }
     }
 
     @Test("a wrong variable is named")
