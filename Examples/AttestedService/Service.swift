@@ -13,8 +13,8 @@ struct Service: Sendable {
     init(_ agent: DstackClient) async throws {
         self.agent = agent
         info = try await agent.info()
-        // A simulated TEE's quotes are signed like real ones, but not by Intel.
-        isSimulated = !(try await agent.quote(reportData: [])).leadsToIntel
+        // A simulated TEE's quotes are signed like real ones, but say whose they are.
+        isSimulated = try await agent.quote(reportData: []).isSimulated
         var page = AttestedPage(of: info, isSimulated: isSimulated)
         page.sections = [
             .init(

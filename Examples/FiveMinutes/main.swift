@@ -22,7 +22,7 @@ func run() async throws {
     let quote = try await client.quote(reportData: ReportData(tag: .appData, content: challenge))
     let log = try quote.replayedEventLog()
     print("a quote of", quote.bytes.count, "bytes;", log.runtimeEvents.count, "events lead to its registers")
-    print(quote.leadsToIntel ? "Intel signed for this machine" : "this TEE is simulated")
+    print(quote.isSimulated ? "this TEE is simulated" : "led to Intel: \(quote.leadsToIntel)")
 
     // Measured for good: every later quote shows it.
     try await client.emitEvent("model-loaded", payload: Array("sha256 of the model".utf8))

@@ -58,7 +58,7 @@ public struct AttestedPage: Sendable {
     ///
     /// - Parameters:
     ///   - info: what the agent says of the instance.
-    ///   - isSimulated: whether evidence leads to another root than Intel's (``/DstackAttestation/AgentQuote/leadsToIntel``).
+    ///   - isSimulated: whether the TEE is simulated (``/DstackAttestation/AgentQuote/isSimulated``).
     public init(of info: AgentInfo, isSimulated: Bool) {
         self.init(
             appName: info.appName, appID: info.appID, composeHash: info.composeHash, isSimulated: isSimulated)

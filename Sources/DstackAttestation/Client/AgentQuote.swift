@@ -55,7 +55,10 @@ public struct AgentQuote: Sendable {
             quote: bytes, eventLog: Array(eventLogJSON.utf8), configuration: vmConfig, appCompose: appCompose)
     }
 
-    /// Whether the quote's signatures lead to Intel's root. Where they do not, the TEE is simulated.
+    /// Whether the quote is of a simulated TEE (``Quote/isSimulated``).
+    public var isSimulated: Bool { quote.isSimulated }
+
+    /// Whether the quote's signatures lead to Intel's root. Where they do not, the TEE is simulated or somebody else's.
     ///
     /// It says where the quote comes from and not that it is good: that needs collateral and a ``QuoteVerifier``.
     public var leadsToIntel: Bool { QuoteVerifier.leadsToIntel(bytes) }

@@ -144,9 +144,8 @@ public struct EndpointReport: Sendable {
         return findings?.first { $0.failure != nil } ?? findings?.last
     }
 
-    /// Whether the TEE is simulated, so that nothing about hardware is proven: by the root, or, where that is a real one, by
-    /// what the platform's own certificate says.
-    public var isSimulated: Bool { trustAnchor.isSimulated || evidence?.isSimulated == true }
+    /// Whether the evidence is of a simulated TEE (``VerificationReport/isSimulated``); a service without evidence is of none.
+    public var isSimulated: Bool { evidence?.isSimulated == true }
 
     /// What no verification of this kind can show, or what this one was not asked to show.
     public var notChecked: [String] {

@@ -181,19 +181,4 @@ extension VerificationReport {
         return ChainLink.hanging(
             [links.root, links.platform, links.quote] + (hasApplication ? [links.registers, links.application] : []))
     }
-
-    /// Whether the TEE is simulated, so that nothing about hardware is proven: by the root, or, where that is a real one, by
-    /// what the platform's own certificate says. What could not be read as a quote is of no TEE at all.
-    public var isSimulated: Bool {
-        quote != nil && (trustAnchor.isSimulated || platformName?.hasPrefix("Simulated") == true)
-    }
-
-    /// The name in the platform's certificate, verified or not; nil if there is none that can be read.
-    var platformName: String? {
-        if let leaf = facts.platform?.leaf { return leaf.subjectCommonName }
-        guard case .pckCertificateChain(let pem)? = quote?.signature.certificationData.content,
-            let der = try? PEM.decode(pem, label: "CERTIFICATE").first
-        else { return nil }
-        return (try? Certificate(der: der))?.subjectCommonName
-    }
 }

@@ -20,9 +20,9 @@ public struct TrustAnchor: Sendable {
     /// The common name of the root.
     public var name: String { certificate.subjectCommonName }
 
-    /// Whether evidence under this root comes from a simulated TEE: its name begins with "Simulated". Such a root proves
-    /// nothing about hardware, and everything that shows a verdict under it says so.
-    public var isSimulated: Bool { !isIntel && name.hasPrefix("Simulated") }
+    /// Whether this is the root of a simulated TEE: its name begins with "Simulated". Such a root proves nothing about
+    /// hardware, and evidence that leads to it is called simulated (``VerificationReport/isSimulated``).
+    public var isSimulated: Bool { !isIntel && SimulatedTEE.names(name) }
 
     /// A root of the relying party's choice, DER or PEM.
     ///

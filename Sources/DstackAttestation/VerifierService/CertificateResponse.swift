@@ -44,7 +44,7 @@ public struct CertificateResponse: Sendable {
                 }
                 details.member("tcb_status", report.status?.rawValue)
                 details.member("advisory_ids", report.advisoryIDs)
-                if report.trustAnchor.isSimulated { details.member("simulated", true) }
+                if report.isSimulated { details.member("simulated", true) }
             }
         }
         return writer.bytes

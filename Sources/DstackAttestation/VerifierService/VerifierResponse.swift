@@ -60,7 +60,7 @@ public struct VerifierResponse: Sendable {
         public internal(set) var keyProvider: KeyProviderInfo?
         /// Registers that are not those of the OS image, explained; nil unless asked for.
         var registerMismatches: [RegisterMismatch]?
-        /// Whether the trust anchor is a simulated TEE's.
+        /// Whether the evidence is of a simulated TEE (``VerificationReport/isSimulated``).
         public internal(set) var isSimulated = false
 
         /// The verified OS image; nil unless ``isOSImageVerified``.
@@ -76,8 +76,8 @@ extension VerifierResponse {
     /// The answer as upstream's clients know it.
     ///
     /// Members of ours are there only where a client asked for them, or where it must not miss them: `expected` (name to
-    /// boolean), `policy`, `report`, `details.tcb_shortfalls` of an outdated platform, and `details.simulated` under a simulated TEE's
-    /// root.
+    /// boolean), `policy`, `report`, `details.tcb_shortfalls` of an outdated platform, and `details.simulated` of a
+    /// simulated TEE.
     ///
     /// - Parameter pretty: whether to indent.
     public func json(pretty: Bool = false) -> [UInt8] {
