@@ -102,7 +102,7 @@ struct FetchTests {
             #expect(result.status == 0, "\(result)")
             let object = try result.object()
             #expect(object["output"] as? String == output)
-            #expect(object["expires"] is String)
+            #expect(Set(object.keys) == ["output", "expires", "notes"] && object["expires"] is String)
         }
         let verified = try await Program.run("dstack-verifier", ["verify", "--collateral", output] + quote)
         #expect(verified.status == 0, "\(verified)")
