@@ -60,6 +60,28 @@ struct CollateralFormTests {
         }
     }
 
+    @Test("escapes and white space in hexadecimal are taken in revocation lists and refused in signatures")
+    func escapes() throws {
+        let collateral = try Self.vm.get().collateral()
+        func escaped(_ hex: String) -> String {
+            "\"\\u00\(String(hex.utf8.first ?? 0, radix: 16))" + hex.dropFirst() + "\""
+        }
+        for (name, bytes) in [("root_ca_crl", collateral.rootCACRL), ("pck_crl", collateral.pckCRL)] {
+            let value = escaped(Hex.encode(bytes))
+            #expect(try QuoteCollateral(parsingJSON: Self.json(collateral, name, value)) == collateral)
+        }
+        for (name, bytes) in [
+            ("tcb_info_signature", collateral.tcbInfoSignature),
+            ("qe_identity_signature", collateral.qeIdentitySignature),
+        ] {
+            for value in [escaped(Hex.encode(bytes)), "\" \(Hex.encode(bytes))\"", "\"\(Hex.encode(bytes))\\n\""] {
+                #expect(throws: AttestationError.self, "\(value.prefix(20))") {
+                    try QuoteCollateral(parsingJSON: Self.json(collateral, name, value))
+                }
+            }
+        }
+    }
+
     @Test("the object is taken behind a mark, within another and as a string")
     func objects() throws {
         let collateral = try Self.vm.get().collateral()

@@ -170,8 +170,9 @@ struct VerifierServiceTests {
     @Test("an attestation is never mixed with what is given beside it")
     func attestationAlone() async throws {
         let vm = try Self.vm.get()
-        let beside = #""quote":"00","event_log":"nonsense","vm_config":"{}""#
-        let answer = try await ask(service(vm), attestationRequest(vm.attestation(Self.reportData), beside))
+        let attestation = try vm.attestation(Self.reportData)
+        let beside = #""quote":"\#(Hex.encode(attestation.quote ?? []))","event_log":"nonsense","vm_config":"{}""#
+        let answer = try await ask(service(vm), attestationRequest(attestation, beside))
         #expect(try answer.isValid)
         var bare = try vm.attestation(Self.reportData)
         bare.config = ""
@@ -451,7 +452,8 @@ struct VerifierServiceTests {
         let swapped = Hex.encode(try vm.attestation(Self.reportData).encoded(as: .v1))
         let envelope = try await ask(service, #"{"quote":"\#(swapped)","event_log":"[]"}"#)
         #expect(try envelope.reason?.contains("this is an attestation envelope") == true)
-        let extra = #""report_data":"00","hash_algorithm":"raw","prefix":"","nested":{"quote":"00"},"debug":null"#
+        let extra =
+            #""report_data":"\#(Self.reportData.hex)","hash_algorithm":"raw","prefix":"","nested":{"quote":"00"},"debug":null"#
         #expect(try await ask(service, quoteRequest(vm, extra)).isValid)
     }
 

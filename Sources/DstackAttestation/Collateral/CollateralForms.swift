@@ -14,7 +14,12 @@ enum CollateralForms {
             text = file.kind == .text ? EvidenceRecognition.withoutMark(bytes) : file.bytes
         }
         let root = try JSONDocument(parsing: text, subject: "collateral").root
-        if root["tcb_info"] != nil || root["pck_crl"] != nil { return root }
+        let isCollateral = root["pck_crl"] != nil || root["tcb_info_signature"] != nil
+        if isCollateral, let inner = root["collateral"], !inner.isNull {
+            throw inner.failure(
+                "the object itself is collateral, and has another in this member: leave out one of them")
+        }
+        if isCollateral || root["tcb_info"] != nil && root["collateral"] == nil { return root }
         if let inner = root["collateral"] {
             guard inner.kind == .string else { return inner }
             return try JSONDocument(parsing: try inner.string(), subject: "collateral").root
@@ -64,13 +69,39 @@ enum CollateralForms {
         return text
     }
 
-    /// The exact text that is signed.
-    static func signedText(_ node: JSONNode) throws(DecodingFailure) -> String {
+    /// A signed document: the exact text that is signed, and the signature.
+    ///
+    /// Intel's service answers with both in one object. Where that whole answer stands in the place of the text, the text is
+    /// the very bytes of its document, and its signature must be the one that stands beside it, if one does.
+    ///
+    /// - Parameter name: of the document within Intel's answer.
+    static func signedDocument(
+        _ root: JSONNode, _ member: StaticString, _ signature: StaticString, in name: StaticString
+    ) throws(DecodingFailure) -> (text: String, signature: [UInt8]) {
+        let node = try root.member(member)
+        let isAnswer = node.kind == .object && node[name] != nil
         guard node.kind != .object else {
             throw node.failure(
-                "an object where its signed text is needed: a string with the very bytes that Intel sent, since the "
-                    + "signature is over them")
+                (isAnswer ? "Intel's answer as an object" : "an object")
+                    + " where its signed text is needed: a string with the very bytes that Intel sent, since the signature is "
+                    + "over them")
         }
-        return try node.string()
+        let text = try node.string()
+        guard let answer = wholeAnswer(text, name) else { return (text, try root.member(signature).hexBytes()) }
+        let own = try answer.member("signature").hexBytes()
+        if let beside = try root.optionalMember(signature)?.hexBytes(), !beside.isEmpty, beside != own {
+            throw node.failure("Intel's whole answer, whose signature differs from \(signature): leave out one of them")
+        }
+        return (String(decoding: try answer.member(name).rawBytes, as: UTF8.self), own)
+    }
+
+    /// Intel's answer, where a text is one; nil for the document itself, which has no such members.
+    private static func wholeAnswer(_ text: String, _ name: StaticString) -> JSONNode? {
+        let start = String(text.prefix(256))
+        guard start.contains("\(name)") || start.contains("\"signature\""),
+            let root = try? JSONDocument(parsing: text, subject: "\(name)").root, root.kind == .object,
+            root[name]?.kind == .object, root["signature"] != nil
+        else { return nil }
+        return root
     }
 }

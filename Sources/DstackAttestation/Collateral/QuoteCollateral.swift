@@ -53,7 +53,8 @@ public struct QuoteCollateral: Hashable, Sendable {
     /// Tools differ in how they write what is not signed as text: revocation lists are taken as hexadecimal or base64, of DER
     /// or of PEM, as PEM or as an array of numbers; issuer chains also percent-encoded, as HTTP headers have them; the object
     /// within another one's `collateral`, as a JSON string, or behind a byte-order mark. The signed texts `tcb_info` and
-    /// `qe_identity` are taken as strings alone, because their bytes count.
+    /// `qe_identity` are taken as strings alone, because their bytes count; or a string has Intel's whole answer, of which the
+    /// document's own bytes count.
     ///
     /// - Throws: ``AttestationError`` with code `invalid_collateral` naming the member that is missing or mistyped.
     public init(parsingJSON bytes: [UInt8]) throws(AttestationError) {
@@ -67,11 +68,11 @@ public struct QuoteCollateral: Hashable, Sendable {
             rootCACRL = try CollateralForms.revocationList(root.member("root_ca_crl"))
             pckCRL = try CollateralForms.revocationList(root.member("pck_crl"))
             tcbInfoIssuerChain = try CollateralForms.chain(root.member("tcb_info_issuer_chain"))
-            tcbInfo = try CollateralForms.signedText(root.member("tcb_info"))
-            tcbInfoSignature = try root.member("tcb_info_signature").hexBytes()
+            (tcbInfo, tcbInfoSignature) = try CollateralForms.signedDocument(
+                root, "tcb_info", "tcb_info_signature", in: "tcbInfo")
             qeIdentityIssuerChain = try CollateralForms.chain(root.member("qe_identity_issuer_chain"))
-            qeIdentity = try CollateralForms.signedText(root.member("qe_identity"))
-            qeIdentitySignature = try root.member("qe_identity_signature").hexBytes()
+            (qeIdentity, qeIdentitySignature) = try CollateralForms.signedDocument(
+                root, "qe_identity", "qe_identity_signature", in: "enclaveIdentity")
             pckCertificateChain = try root.optionalMember("pck_certificate_chain").map {
                 node throws(DecodingFailure) in try CollateralForms.chain(node)
             }

@@ -28,8 +28,9 @@ public struct AppCompose: Sendable {
             throw Self.refusal(bytes) ?? AttestationError(.invalidCompose, error)
         }
         guard document.root.kind == .object else {
-            throw AttestationError(
-                .invalidCompose, document.root.failure("an object expected, found \(document.root.kindName)"))
+            throw (document.root.kind == .string ? Self.misnomer(bytes) : nil)
+                ?? AttestationError(
+                    .invalidCompose, document.root.failure("an object expected, found \(document.root.kindName)"))
         }
         self.bytes = bytes
     }
@@ -50,6 +51,44 @@ public struct AppCompose: Sendable {
         let file = EvidenceFile(recognising: bytes)
         switch file.kind {
         case .text, .binary, .object, .composeFile: return nil
+        default: return misnomer(bytes)
+        }
+    }
+
+    /// What a file is that was given as an app-compose.json and is, by its members or its form, something else; nil where it
+    /// can be one, or where nothing more can be said.
+    package static func misnomer(_ bytes: [UInt8]) -> AttestationError? {
+        guard bytes.count <= maximumByteCount else { return nil }
+        let file = EvidenceFile(recognising: bytes)
+        func refusal(_ reason: String, _ hint: String) -> AttestationError {
+            AttestationError(.invalidCompose, subject: subject, reason: reason, hint: hint)
+        }
+        // Whatever else is in it: guests run what has these.
+        if let object = file.object, object["manifest_version"] != nil || object["docker_compose_file"] != nil,
+            bytes.first(where: { !EvidenceRecognition.isSpace($0) }) == UInt8(ascii: "{")
+        {
+            return nil
+        }
+        switch file.kind {
+        case .object, .binary: return nil
+        case .text:
+            return refusal("this is \(file.described); a compose file is a JSON object", "give the app-compose.json")
+        case .composeFile:
+            // Braces begin the object itself; anything else is a form that it was put into.
+            guard let start = bytes.first(where: { !EvidenceRecognition.isSpace($0) }), start != UInt8(ascii: "{"),
+                withoutMark(bytes).count == bytes.count
+            else { return nil }
+            return refusal(
+                start == UInt8(ascii: "\"")
+                    ? "this is a compose file in a JSON string" : "this is a compose file in another form of text",
+                "write what is in it, byte for byte: the member's value, as `jq -j` prints it")
+        case .agentInfo, .agentAnswer:
+            return refusal(
+                "this is \(file.described), not the compose file",
+                "an agent's Info answer has its text in tcb_info.app_compose; what an agent says of itself is no copy of "
+                    + "your own")
+        case .dockerCompose, .utf16:
+            return refusal("this is \(file.described); a compose file is needed", file.kind.hint)
         default: return file.refusal(.invalidCompose, wanted: "a compose file", subject: subject)
         }
     }

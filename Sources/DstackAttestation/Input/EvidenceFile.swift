@@ -23,7 +23,7 @@ public struct EvidenceFile: Sendable {
     /// The JSON object, for the kinds that are one.
     let object: JSONNode?
     /// What an agent's answer brings; only with that kind.
-    let answer: AgentAnswer?
+    private(set) var answer: AgentAnswer?
 
     /// The most bytes that a file of evidence can sensibly have: the largest envelope, ten MiB, in hexadecimal and with what
     /// stands around it.
@@ -74,6 +74,10 @@ public struct EvidenceFile: Sendable {
         case composeFile = "a compose file"
         /// What a verification ended with.
         case report = "a verifier's answer"
+        /// A JSON object with several pieces of evidence that differ.
+        case ambiguous = "an object with several pieces of evidence"
+        /// A docker-compose.yaml.
+        case dockerCompose = "a docker-compose file"
         /// Another JSON object.
         case object = "a JSON object of another kind"
         /// A revocation list; the bytes are DER.
@@ -126,7 +130,12 @@ extension EvidenceFile {
         case .binary: return bytes
         case .envelope: return try Self.quote(inEnvelope: bytes)
         case .agentAnswer:
-            if let quote = answer?.quote { return try quote.quote() }
+            try answer?.requireOneEvidence()
+            if let quote = answer?.quote {
+                // Its log and its configuration would be passed over.
+                guard quote.kind != .envelope else { throw quote.refusal(.invalidQuote, wanted: "a quote") }
+                return try quote.quote()
+            }
             if let attestation = answer?.attestation { return try Self.quote(inEnvelope: attestation.envelope()) }
             throw empty([.quote, .attestation], .invalidQuote) ?? refusal(.invalidQuote, wanted: "a quote")
         default: throw refusal(.invalidQuote, wanted: "a quote")
@@ -141,6 +150,7 @@ extension EvidenceFile {
         switch kind {
         case .envelope, .binary: return bytes
         case .agentAnswer:
+            try answer?.requireOneEvidence()
             if let attestation = answer?.attestation { return try attestation.envelope() }
             if let error = empty([.attestation], .invalidEnvelope) { throw error }
         default: break
@@ -164,6 +174,7 @@ extension EvidenceFile {
             guard let log = try Attestation(decoding: bytes).eventLog else { break }
             return log
         case .agentAnswer, .agentInfo:
+            try answer?.requireOneEvidence()
             switch answer?.eventLog {
             case .file(let file): return try file.eventLog()
             case .array(let node):
@@ -241,7 +252,25 @@ extension EvidenceFile {
             hint: file.kind.hint)
     }
 
-    private var described: String { detail.isEmpty ? kind.rawValue : "\(kind.rawValue), \(detail)" }
+    /// The file, as one in an object that may ask for something.
+    func within(_ wrapper: JSONNode) -> EvidenceFile {
+        var file = self
+        file.answer?.addRestriction(of: wrapper)
+        return file
+    }
+
+    /// Whether two files are the same evidence, whatever stands around it.
+    func saysTheSame(as other: EvidenceFile) -> Bool {
+        guard kind == other.kind else { return false }
+        if bytes == other.bytes { return true }
+        guard let mine = answer, let others = other.answer, !mine.parts.isEmpty else { return false }
+        return mine.parts.mapValues(\.bytes) == others.parts.mapValues(\.bytes)
+            && object?["event_log"]?.rawBytes == other.object?["event_log"]?.rawBytes
+            && mine.vmConfig == others.vmConfig && mine.reportData == others.reportData
+            && mine.restriction?.name == others.restriction?.name
+    }
+
+    var described: String { detail.isEmpty ? kind.rawValue : "\(kind.rawValue), \(detail)" }
 
     /// Why the file is not what was wanted: what it is, and what to do about that.
     func refusal(_ code: AttestationError.Code, wanted: String, subject: String? = nil) -> AttestationError {
@@ -263,6 +292,8 @@ extension EvidenceFile.Kind {
         case .agentAnswer:
             "ask the agent for what is missing: GetQuote has a quote and its event log, Attest an envelope"
         case .agentInfo: "Info has no quote; GetQuote has one"
+        case .ambiguous: "keep the one that is meant, by itself"
+        case .dockerCompose: "it is the docker_compose_file in an app-compose.json, and measured with that"
         case .agentError: "ask again, and look at what the agent says"
         case .eventLog, .binaryEventLog, .eventRecord: "an event log goes beside a quote"
         case .collateral: "collateral goes beside a quote"

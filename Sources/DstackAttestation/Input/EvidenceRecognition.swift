@@ -37,6 +37,7 @@ enum EvidenceRecognition {
         default:
             if let file = pem(text) { return file }
             if isDump(text[start...]) { return EvidenceFile(.hexDump, text) }
+            if isDockerCompose(text) { return EvidenceFile(.dockerCompose, text) }
             if depth < maximumDepth, let file = digits(text, depth: depth) { return file }
         }
         return other(text, from: start)
@@ -54,8 +55,9 @@ enum EvidenceRecognition {
             // TCG PC Client Platform Firmware Profile, table 20: the signature of the first event's data.
             if bytes.count >= 48, bytes[32..<48].elementsEqual("Spec ID Event03\0".utf8) { return .binaryEventLog }
             if bytes[0] == 1 { return .binary }
-            return bytes.allSatisfy { $0 == 0 } ? .zeros : .envelope
-        case (0, _): return .envelope
+            if bytes.allSatisfy({ $0 == 0 }) { return .zeros }
+            return isSCALEEnvelope(bytes) ? .envelope : .binary
+        case (0, _): return isSCALEEnvelope(bytes) ? .envelope : .binary
         // AMD SEV-SNP ABI, table 23: a version in four bytes, signature algorithm 1 at 0x34; its versions are also quotes'.
         case (2...5, 0) where bytes.count == 1184 && bytes[2] == 0 && bytes[3] == 0 && bytes[0x34] == 1:
             return .snpReport
@@ -72,6 +74,22 @@ enum EvidenceRecognition {
         case (0x30, 0x81...0x84): return der(bytes)
         default: return nil
         }
+    }
+
+    /// Many things begin with 00: an envelope of version 0 goes on with its platform and the length of the platform's evidence,
+    /// which on TDX is a quote.
+    private static func isSCALEEnvelope(_ bytes: [UInt8]) -> Bool {
+        guard bytes.count >= 8, bytes[1] <= 4 else { return false }
+        // SCALE's compact integers: the two low bits of the first byte say how long they are.
+        let (start, length): (Int, Int) =
+            switch bytes[2] & 3 {
+            case 0: (3, Int(bytes[2] >> 2))
+            case 1: (4, Int(bytes[3]) << 6 | Int(bytes[2] >> 2))
+            case 2: (6, Int(bytes[5]) << 22 | Int(bytes[4]) << 14 | Int(bytes[3]) << 6 | Int(bytes[2] >> 2))
+            default: (3, 0)
+            }
+        guard length > 0, start + 2 <= bytes.count else { return false }
+        return bytes[1] > 1 || 2...8 ~= bytes[start] && bytes[start + 1] == 0
     }
 
     private static func der(_ bytes: [UInt8]) -> EvidenceFile.Kind {
@@ -117,6 +135,11 @@ enum EvidenceRecognition {
     /// A dump's first line begins with address zero: `00000000:` of xxd, two spaces of hexdump -C, seven digits of hexdump.
     private static func isDump(_ text: ArraySlice<UInt8>) -> Bool {
         ["00000000:", "00000000  ", "0000000 "].contains { text.starts(with: $0.utf8) }
+    }
+
+    /// YAML with `services` at its top level, in a line of its own.
+    private static func isDockerCompose(_ text: [UInt8]) -> Bool {
+        text.prefix(1 << 16).split(separator: 0x0A).contains { $0.starts(with: "services:".utf8) }
     }
 
     /// Hexadecimal, or else base64 that has something known in it: most short words are base64 of nothing.

@@ -1,5 +1,4 @@
 internal import DstackEncoding
-internal import DstackRPC
 
 /// What a JSON text is, among those that evidence comes in.
 enum JSONRecognition {
@@ -17,7 +16,7 @@ enum JSONRecognition {
     }
 
     /// `[4, 0, 2, …]`, read without a value for each number.
-    private static func octets(_ text: [UInt8]) -> [UInt8]? {
+    static func octets(_ text: [UInt8]) -> [UInt8]? {
         var rest = text[...].drop(while: EvidenceRecognition.isSpace)
         guard rest.popFirst() == UInt8(ascii: "[") else { return nil }
         var bytes: [UInt8] = []
@@ -72,6 +71,27 @@ enum JSONRecognition {
     }
 
     private static func recognise(_ root: JSONNode, _ text: [UInt8], depth: Int) -> EvidenceFile {
+        let own = recogniseMembers(root, text, depth: depth)
+        // What a wrapper has in it counts where the object itself is nothing; or is evidence, and must then be the same.
+        guard own.kind == .object || own.kind == .agentAnswer else { return own }
+        var found = own.kind == .object ? [] : [(name: "the object itself", file: own)]
+        // Where a result is wrapped, as JSON-RPC and some gateways do.
+        for name in ["result", "data", "response"] as [StaticString] {
+            guard let inner = root[name], inner.kind == .object, depth < EvidenceRecognition.maximumDepth else {
+                continue
+            }
+            let file = recognise(inner, inner.rawBytes, depth: depth + 1)
+            if file.kind != .object { found.append(("\(name)", file)) }
+        }
+        guard let first = found.first else { return own }
+        // Which of several counts would be a guess, and the next program would guess otherwise.
+        if let other = found.dropFirst().first(where: { !$0.file.saysTheSame(as: first.file) }) {
+            return EvidenceFile(.ambiguous, text, detail: "in \(first.name) and in \(other.name), which differ")
+        }
+        return first.file.within(root)
+    }
+
+    private static func recogniseMembers(_ root: JSONNode, _ text: [UInt8], depth: Int) -> EvidenceFile {
         func has(_ names: StaticString...) -> Bool { names.allSatisfy { root[$0] != nil } }
         func file(_ kind: EvidenceFile.Kind, _ answer: AgentAnswer? = nil) -> EvidenceFile {
             EvidenceFile(kind, text, object: root, answer: answer)
@@ -101,106 +121,7 @@ enum JSONRecognition {
         {
             return EvidenceRecognition.recognise(bytes, depth: depth + 1)
         }
-        // Where a result is wrapped, as JSON-RPC and some gateways do.
-        for name in ["result", "data", "response"] as [StaticString] {
-            guard let inner = root[name], inner.kind == .object, depth < EvidenceRecognition.maximumDepth else {
-                continue
-            }
-            let found = recognise(inner, inner.rawBytes, depth: depth + 1)
-            if found.kind != .object { return found }
-        }
         let names = root.members.prefix(4).map { String($0.name.prefix(24)) }.joined(separator: ", ")
         return EvidenceFile(.object, text, detail: names.isEmpty ? "with no members" : "with \(names)", object: root)
-    }
-}
-
-/// What an agent's answer brings, as far as it is evidence. Each part is recognised by itself, since answers are saved by
-/// programs that write bytes in their own way.
-struct AgentAnswer: Sendable {
-    indirect enum Log: Sendable {
-        case file(EvidenceFile)
-        /// An array in place of a string with one.
-        case array(JSONNode)
-    }
-
-    private(set) var parts: [Part: EvidenceFile] = [:]
-    private(set) var eventLog: Log?
-    private(set) var vmConfig = ""
-
-    enum Part: String, Sendable { case quote, attestation }
-
-    /// The parts that are named, and have nothing in them.
-    private(set) var emptyParts: Set<Part> = []
-
-    var quote: EvidenceFile? { parts[.quote] }
-    var attestation: EvidenceFile? { parts[.attestation] }
-
-    /// GetQuote, Attest, TdxQuote, RawQuote, AttestSession; requests of the verifier service have the same members. Info has
-    /// the log within its `tcb_info`.
-    init(_ root: JSONNode, depth: Int) {
-        func file(_ name: StaticString) -> EvidenceFile? {
-            guard depth <= EvidenceRecognition.maximumDepth, let node = root[name], !Self.isEmpty(node) else {
-                return nil
-            }
-            return EvidenceRecognition.recognise(Self.content(of: node), depth: depth)
-        }
-        parts[.quote] = file("quote")
-        parts[.attestation] = file("attestation")
-        if let node = root["quote"], Self.isEmpty(node) { emptyParts.insert(.quote) }
-        if let node = root["attestation"], Self.isEmpty(node) { emptyParts.insert(.attestation) }
-        if root["event_log"] == nil {
-            eventLog = file("tcb_info")?.answer?.eventLog
-        } else {
-            readLog(root["event_log"], depth)
-        }
-        readConfiguration(root["vm_config"])
-    }
-
-    /// GetQuote's or Attest's answer in protobuf; nil for anything else.
-    init?(protobuf bytes: [UInt8]) {
-        // Field 1 of several hundred bytes, then what evidence begins with.
-        guard bytes.count > 512, bytes[0] == 0x0A, bytes[1] >= 0x80 else { return nil }
-        guard let content = bytes[1...].prefix(5).firstIndex(where: { $0 < 0x80 }).map({ $0 + 1 }) else { return nil }
-        switch (bytes[content], bytes[content + 1]) {
-        case (3...5, 0):
-            guard let answer = try? AgentRPC.GetQuoteResponse(protobuf: bytes) else { return nil }
-            parts[.quote] = EvidenceFile(.quote, answer.quote)
-            if !answer.attestation.isEmpty { parts[.attestation] = EvidenceFile(.envelope, answer.attestation) }
-            if !answer.eventLog.isEmpty { readLog(Array(answer.eventLog.utf8), EvidenceRecognition.maximumDepth) }
-            vmConfig = answer.vmConfig
-        case (0, 0...4), (0x80...0x8F, 0xA0...0xBF):
-            guard let answer = try? AgentRPC.AttestResponse(protobuf: bytes) else { return nil }
-            parts[.attestation] = EvidenceFile(.envelope, answer.attestation)
-        default: return nil
-        }
-    }
-
-    private static func isEmpty(_ node: JSONNode) -> Bool { node.isNull || node.equals("") || node.equals("0x") }
-
-    /// A string's content; of anything else the JSON text, to be recognised as such.
-    private static func content(of node: JSONNode) -> [UInt8] {
-        (try? node.string()).map { Array($0.utf8) } ?? node.rawBytes
-    }
-
-    private mutating func readLog(_ node: JSONNode?, _ depth: Int) {
-        guard let node, !node.isNull else { return }
-        if node.kind == .array {
-            if node.count > 0 { eventLog = .array(node) }
-        } else {
-            readLog(Self.content(of: node), depth)
-        }
-    }
-
-    /// A log without events explains nothing, so that it is none: agents off TDX send an empty text.
-    private mutating func readLog(_ text: [UInt8], _ depth: Int) {
-        guard depth <= EvidenceRecognition.maximumDepth else { return }
-        let file = EvidenceRecognition.recognise(text, depth: depth)
-        let isEmpty = file.kind == .empty || file.bytes.filter { !EvidenceRecognition.isSpace($0) } == Array("[]".utf8)
-        if !isEmpty { eventLog = .file(file) }
-    }
-
-    private mutating func readConfiguration(_ node: JSONNode?) {
-        guard let node, !node.isNull else { return }
-        vmConfig = String(decoding: Self.content(of: node), as: UTF8.self)
     }
 }

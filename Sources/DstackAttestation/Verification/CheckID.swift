@@ -2,7 +2,8 @@
 ///
 /// The order is that of DCAP verification: trust anchor and revocation lists, quote, TCB info, QE identity, PCK
 /// certificate, quoting enclave, quote signature, TCB levels, attributes; then the relying party's policy; then what else
-/// the evidence holds (event log, application, OS image). The first failed check is the reason of a rejection.
+/// the evidence holds (event log, application, OS image). The first failed check is the reason of a rejection;
+/// but where there is no evidence that could be read, that is the reason.
 public enum CheckID: UInt8, Hashable, Sendable, CaseIterable {
     // Trust anchor and revocation lists
     case trustAnchor

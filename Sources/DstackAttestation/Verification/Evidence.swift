@@ -11,6 +11,10 @@ public struct Evidence: Sendable {
     }
 
     let form: Form
+    /// The report data that stands beside the quote, where it does.
+    var statedReportData: StatedReportData?
+    /// Why the VM configuration that was named for it cannot be read.
+    private(set) var configurationError: AttestationError?
     /// The operator's own copy of app-compose.json, to be compared with the measured one.
     public var appCompose: [UInt8]?
 
@@ -51,12 +55,15 @@ public struct Evidence: Sendable {
         appCompose: [UInt8]? = nil
     ) {
         self.appCompose = appCompose
+        statedReportData = file.answer?.reportData
         do throws(AttestationError) {
-            let given = try configuration.map { bytes throws(AttestationError) in
-                try EvidenceFile(recognising: bytes).configuration()
-            }
-            if file.kind == .envelope || file.answer?.quote == nil && file.answer?.attestation != nil {
-                guard eventLog == nil, given == nil else {
+            try Self.requireNoRestriction(in: file)
+            let isGivenMore = eventLog != nil || configuration != nil
+            // Of both the envelope counts, which has all in one piece; but whoever gives more means the quote.
+            if file.kind == .envelope
+                || file.answer?.attestation != nil && (file.answer?.quote == nil || !isGivenMore)
+            {
+                guard !isGivenMore else {
                     throw AttestationError(
                         .invalidEnvelope, subject: "attestation",
                         reason: "an envelope has its own event log and configuration; another was given beside it",
@@ -64,6 +71,16 @@ public struct Evidence: Sendable {
                 }
                 form = .envelope(try file.envelope())
                 return
+            }
+            var given: String?
+            do throws(AttestationError) {
+                given = try configuration.map { bytes throws(AttestationError) in
+                    try EvidenceFile(recognising: bytes).configuration()
+                }
+            } catch {
+                // A check of its own fails for it: it says nothing about the quote. An answer's own does not take its place.
+                configurationError = error
+                given = ""
             }
             let ownLog: [UInt8]? =
                 switch file.answer?.eventLog {
@@ -83,10 +100,23 @@ public struct Evidence: Sendable {
     /// A quote is not taken in its place: it would say less than was asked for.
     public init(attestationFile file: EvidenceFile, appCompose: [UInt8]? = nil) {
         self.appCompose = appCompose
+        statedReportData = file.answer?.reportData
         do throws(AttestationError) {
+            try Self.requireNoRestriction(in: file)
             form = .envelope(try file.envelope())
         } catch {
             form = .unreadable(error)
         }
+    }
+
+    /// A request of the verifier service is taken as evidence only where it asks for nothing: what it asks for would not be
+    /// checked, and its author believe that it was.
+    private static func requireNoRestriction(in file: EvidenceFile) throws(AttestationError) {
+        guard let (name, advice) = file.answer?.restriction else { return }
+        throw AttestationError(
+            .invalidQuote, subject: name,
+            reason: "a request of the verifier service asks for something that would not be checked here; there, "
+                + advice,
+            hint: "`dstack-verifier --verify FILE` answers requests; here a policy file states what is expected")
     }
 }

@@ -15,6 +15,7 @@ struct EvidenceEvaluation {
     init(_ evidence: Evidence, policy: VerificationPolicy) {
         self.evidence = evidence
         self.policy = policy
+        if let error = evidence.configurationError { checks.fail(.osImage, .malformed, error) }
         switch evidence.form {
         case .quote(let bytes, _, _):
             quote = bytes
@@ -52,6 +53,7 @@ struct EvidenceEvaluation {
     /// Evaluates everything beside the quote, against the quote's registers. Whether the quote is genuine is for others to
     /// say; the verdict needs both.
     mutating func evaluate(_ quote: Quote, pck: PCKExtension?) {
+        recordStatedReportData(quote.body.reportData)
         guard let report = quote.body.tdReport else { return recordAbsence("SGX quote") }
         switch evidence.form {
         case .quote(let bytes, let log, let configuration):
@@ -81,6 +83,23 @@ struct EvidenceEvaluation {
                 [attestation.checkRuntimeEvents(with: report), attestation.checkSameRuntimeEvents()],
                 as: .envelopeRuntimeEvents, .mismatch)
             evaluate(attestation, report, quote, pck)
+        }
+    }
+
+    /// What stands beside the quote is read by people and programs as what it is for.
+    private mutating func recordStatedReportData(_ reportData: FixedBytes<64>) {
+        switch evidence.statedReportData {
+        case .bytes(let stated)?:
+            guard stated != reportData else { return }
+            checks.advise(
+                .expectedReportData,
+                "the answer was changed, or put together from two: have a new one made, and keep it whole")
+            checks.fail(
+                .expectedReportData, .mismatch, "the report_data that stands beside the quote is not the quote's",
+                found: .hex(reportData), expected: .hex(stated))
+        case .unreadable(let reason)?:
+            checks.fail(.expectedReportData, .malformed, "the report_data that stands beside the quote: \(reason)")
+        case nil: break
         }
     }
 
@@ -145,6 +164,9 @@ struct EvidenceEvaluation {
                 .composeHash, "no compose file given, so what the application runs is known by hash only")
         }
         let hash = ComposeHash(ofFile: appCompose)
+        if hash != identity.composeHash, let error = AppCompose.misnomer(appCompose) {
+            return checks.fail(.composeHash, .mismatch, error)
+        }
         checks.require(
             .composeHash, hash == identity.composeHash, .mismatch,
             Self.composeMismatch(appCompose, measured: identity.composeHash),

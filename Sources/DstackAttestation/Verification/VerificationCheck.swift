@@ -161,6 +161,9 @@ struct CheckList: Sendable {
 
     func hint(for id: CheckID) -> String? { hints[id] }
 
+    /// Says what to do about a failure, unless somebody did before.
+    mutating func advise(_ id: CheckID, _ hint: String) { hints[id] = hints[id] ?? hint }
+
     mutating func fail(_ id: CheckID, _ issue: CheckIssue) {
         fail(id, issue.code, issue.message, found: issue.found, expected: issue.expected)
     }

@@ -34,10 +34,21 @@ extension VerificationPolicy {
                 if file.kind != .text { throw DecodingFailure(.malformed, "policy", "this is \(file.kind.rawValue)") }
             }
             let root = try JSONDocument(parsing: text, subject: "policy", maximumDepth: 4).root
-            try root.expectOnlyMembers(Self.members)
+            try Self.expectOnlyMembers(of: root)
             try self.init(root)
         } catch {
             throw AttestationError(.invalidPolicy, error)
+        }
+    }
+
+    private static func expectOnlyMembers(of root: JSONNode) throws(DecodingFailure) {
+        guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
+        for (name, value) in root.members where !members.contains(name) {
+            let meant = RestrictionNames.policyMember(meantBy: name)
+            throw value.failure(
+                "unknown member; "
+                    + (meant.map { "did you mean \($0)?" } ?? "known are \(members.joined(separator: ", "))"),
+                .unsupported)
         }
     }
 

@@ -68,10 +68,12 @@ public struct VerificationReport: Sendable {
     /// The answer: accepted if every check passed or does not apply.
     public var verdict: Verdict { list.holds() ? .accepted : .rejected }
 
-    /// The first check that failed, or that was never made; nil if the verdict is accepted.
+    /// The first check that failed, or that was never made; nil if the verdict is accepted. That there is no evidence that
+    /// could be read comes before everything: what is wrong with collateral does not matter then.
     public var failure: Failure? {
         var unchecked: VerificationCheck?
-        for check in checks {
+        let checks = checks
+        for check in checks.filter({ $0.id == .envelopeFormat || $0.id == .quoteFormat }) + checks {
             switch check.outcome {
             case .passed, .notApplicable: continue
             case .failed(let code):
@@ -95,7 +97,7 @@ public struct VerificationReport: Sendable {
         }
         return VerifiedQuote(
             body: quote.body, status: status, advisoryIDs: advisoryIDs, platform: pck,
-            isSimulated: trustAnchor.isSimulated)
+            isSimulated: isSimulated)
     }
 
     /// Whether the verification came as far as the TCB status: everything before it is genuine.
@@ -145,7 +147,7 @@ public struct VerifiedQuote: Sendable {
     public let advisoryIDs: [String]
     /// The platform.
     public let platform: PCKExtension
-    /// Whether the trust anchor is a simulated TEE's: then nothing about hardware is proven.
+    /// Whether it is of a simulated TEE (``VerificationReport/isSimulated``): then nothing about hardware is proven.
     public let isSimulated: Bool
 
     fileprivate init(

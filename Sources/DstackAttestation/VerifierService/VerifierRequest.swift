@@ -5,6 +5,7 @@ internal import DstackEncoding
 /// The members are those of upstream's service, all optional: `quote` (hexadecimal) with `event_log` and `vm_config`
 /// (strings that contain JSON), or `attestation` (hexadecimal), and `debug`. Beside them:
 ///
+/// - `report_data`: what the evidence is for, as the agent's answer has it; it must be the quote's;
 /// - `expected_…` and `min_isv_svn`: what the evidence must say, by the names of a policy file;
 /// - `policy`: the preset to judge by, in place of the service's own;
 /// - `app_compose`: the client's own copy of the compose file, a string with its very text;
@@ -24,6 +25,8 @@ public struct VerifierRequest: Sendable {
     public var evidence: Evidence
     /// The client's own copy of app-compose.json, to be compared with the measured one; nil where it has none.
     public var appCompose: [UInt8]?
+    /// What the client was told that the quote is for, which must be so; nil where it does not say.
+    var reportData: FixedBytes<64>?
     /// Whether mismatched registers are to be explained event by event.
     public var isDebug = false
     /// Whether the answer is to contain the whole report.
@@ -51,7 +54,7 @@ public struct VerifierRequest: Sendable {
     /// Members that are not known are ignored, because clients send what a guest's quote API gave them as it is; the members
     /// of that answer may be null, which is as good as absent. What reads like a restriction must be known here and must not
     /// be null: who mistypes one, has no value for one, or states one that only a policy file has, would believe that it had
-    /// been checked.
+    /// been checked. So must what is spelt like a member in another way (`appCompose`), or names a value without `expected_`.
     ///
     /// - Throws: ``Malformed`` for anything that is not a JSON object with these members.
     public init(parsingJSON bytes: [UInt8]) throws(Malformed) {
@@ -76,12 +79,26 @@ public struct VerifierRequest: Sendable {
         let quote = try Self.bytes(root.optionalMember("quote"), .quote)
         let eventLog = try root.optionalMember("event_log").map { node throws(DecodingFailure) in try Self.json(node) }
         let vmConfig = try root.optionalMember("vm_config").map { node throws(DecodingFailure) in try Self.json(node) }
-        if let attestation = try Self.bytes(root.optionalMember("attestation"), .envelope) {
+        let attestation = try Self.bytes(root.optionalMember("attestation"), .envelope)
+        // An empty part beside one that is there is how answers of some platforms and SDKs leave it out.
+        if let attestation, !attestation.isEmpty || quote?.isEmpty != false {
+            if let quote, !quote.isEmpty {
+                do throws(AttestationError) {
+                    try AgentAnswer.requireOne(quote: quote, envelope: attestation)
+                } catch {
+                    throw DecodingFailure(.malformed, error.subject, error.reason)
+                }
+            }
             evidence = .attestation(attestation)
         } else if let quote {
             evidence = .quote(quote, eventLog: eventLog, vmConfig: vmConfig ?? "")
         } else {
             evidence = .none
+        }
+        switch root["report_data"].flatMap(StatedReportData.init) {
+        case .bytes(let bytes)?: reportData = bytes
+        case .unreadable(let reason)?: throw DecodingFailure(.malformed, "report_data", reason)
+        case nil: break
         }
         // A null here would be a comparison that somebody wants and does not get.
         appCompose = try root["app_compose"].map { node throws(DecodingFailure) in Array(try node.string().utf8) }
@@ -99,11 +116,11 @@ public struct VerifierRequest: Sendable {
             policy = preset
         }
         var values: [(name: String, value: JSONNode)] = []
-        for (name, value) in root.members where Self.isRestriction(name) {
-            guard name.hasPrefix("expected_") || name == "min_isv_svn" else {
-                throw value.failure(
-                    "a request states expected_… values, min_isv_svn and the policy's name; other restrictions belong into "
-                        + "the verifier's policy file", .unsupported)
+        for (name, value) in root.members where !Self.members.contains(name) && !AgentAnswer.otherMembers.contains(name)
+        {
+            guard RestrictionNames.isStatedByRequests(name) else {
+                guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members) else { continue }
+                throw value.failure("is not known here: \(reading.advice)", .unsupported)
             }
             guard !value.isNull else { throw value.lostRestriction }
             values.append((name, value))
@@ -112,18 +129,17 @@ public struct VerifierRequest: Sendable {
         do throws(AttestationError) {
             expected = try ExpectedValues(members: values.map { ($0.name, $0.value.rawBytes) })
         } catch {
-            throw DecodingFailure(.malformed, error.subject, error.reason)
+            // Read as members of a policy, which this is not.
+            let name = error.subject.prefix { $0 != " " }
+            throw DecodingFailure(
+                .malformed, name.hasPrefix("policy.") ? "request\(name.dropFirst(6))" : error.subject, error.reason)
         }
     }
 
-    /// Whether a name reads like something that is asked of the evidence, in any spelling. None of the members of a quote
-    /// API's answer begins so.
-    private static func isRestriction(_ name: String) -> Bool {
-        let plain = name.lowercased()
-        return ["expect", "min_", "max_", "allow", "accept", "reject", "require"].contains { plain.hasPrefix($0) }
-            || VerificationPolicy.members.contains { $0 != "name" && $0.utf8.elementsEqual(plain.utf8) }
-    }
-
+    /// The members that a request has beside what it expects.
+    private static let members = [
+        "quote", "event_log", "vm_config", "attestation", "report_data", "debug", "report", "app_compose", "policy",
+    ]
     /// Evidence in hexadecimal, or in another text form that ``EvidenceFile`` recognises.
     private static func bytes(_ node: JSONNode?, _ kind: EvidenceFile.Kind) throws(DecodingFailure) -> [UInt8]? {
         guard let node else { return nil }
@@ -133,9 +149,15 @@ public struct VerifierRequest: Sendable {
         } catch {
             reason = error.reason
         }
-        let file = try EvidenceFile(
-            recognising: node.kind == .array ? node.rawBytes : Array(node.string().utf8))
+        let file = EvidenceFile(recognising: AgentAnswer.content(of: node))
         if file.kind == kind { return file.bytes }
+        if file.kind == .agentAnswer {
+            do throws(AttestationError) {
+                return kind == .quote ? try file.quote() : try file.envelope()
+            } catch {
+                throw node.failure(error.reason)
+            }
+        }
         let wanted = kind == .quote ? "a quote in hexadecimal" : "an attestation envelope in hexadecimal"
         let isUnknown = file.kind == .text || file.kind == .damagedHexadecimal || file.kind == .binary
         throw node.failure(isUnknown ? reason : file.refusal(.invalidQuote, wanted: wanted).reason)

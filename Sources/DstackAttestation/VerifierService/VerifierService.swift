@@ -54,7 +54,8 @@ public struct VerifierService: Sendable {
     public func verify(_ request: VerifierRequest, askedBy client: String? = nil) async -> VerifierResponse {
         var response: VerifierResponse
         do throws(Refusal) {
-            let opened = try OpenedEvidence(request.evidence, appCompose: request.appCompose)
+            var opened = try OpenedEvidence(request.evidence, appCompose: request.appCompose)
+            opened.evidence.statedReportData = request.reportData.map { .bytes($0) }
             let report = try await report(on: opened, policy: policy(for: request), askedBy: client)
             response = judge(report, opened.attestation, request)
         } catch {
@@ -107,7 +108,7 @@ public struct VerifierService: Sendable {
         _ report: VerificationReport, _ attestation: Attestation, _ request: VerifierRequest
     ) -> VerifierResponse {
         var details = VerifierResponse.Details()
-        details.isSimulated = trustAnchor.isSimulated
+        details.isSimulated = report.isSimulated
         details.tcbShortfalls = report.tcbShortfalls
         let failure = Self.record(report, attestation, in: &details)
         if case .osImage? = failure?.stage, request.isDebug, let report = report.quote?.body.tdReport {
@@ -201,7 +202,7 @@ extension VerifierRequest.Evidence {
 /// What a request brings, decoded as far as its parts.
 private struct OpenedEvidence {
     let attestation: Attestation
-    let evidence: Evidence
+    var evidence: Evidence
 
     init(_ request: VerifierRequest.Evidence, appCompose: [UInt8]?) throws(Refusal) {
         do throws(AttestationError) {

@@ -118,6 +118,8 @@ enum InspectCommands {
         let bytes = try arguments.read(composeFile, limit: AppCompose.maximumByteCount)
         do throws(AttestationError) {
             let compose = try AppCompose(parsing: bytes)
+            // An answer of an agent is a JSON object as well, and its hash nobody's compose hash.
+            if let misnomer = AppCompose.misnomer(bytes) { throw misnomer }
             let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
             let wanted = arguments[measured].flatMap { FixedBytes<32>($0) }.map(ComposeHash.init)
             let form = wanted.flatMap { ComposeForm(of: bytes, reaching: $0) }

@@ -66,9 +66,22 @@ enum ServeCommand {
         let descriptors = Int(clamping: DescriptorLimit.raise())
         http.limits.maximumConnections = min(http.limits.maximumConnections, max(16, descriptors / 2))
         http.bodyLimit = { head, _ in head.path == "/verify" ? .max : 4 << 10 }
+        let limit = http.limits.maximumBodyBytes
+        http.refusal = { refusal in
+            let reason =
+                refusal.status == 413 && refusal.reason.contains(" \(limit) bytes")
+                ? Self.largeBody(limit) : refusal.reason
+            return .text(refusal.status, reason + "\n")
+        }
         // Signals and signs of life do not wait behind requests.
         http.threads = .apart
         return http
+    }
+
+    /// Compose files may have fifty megabytes, of which a service for everybody takes few.
+    private static func largeBody(_ limit: Int) -> String {
+        "the body is over \(limit) bytes; whoever runs the service raises limits.max_body (DSTACK_VERIFIER_LIMITS__MAX_BODY), and "
+            + "in place of a large app_compose its hash will do: expected_compose_hash"
     }
 
     private static func listeners(_ configuration: VerifierConfiguration) -> [HTTPListener] {

@@ -18,7 +18,8 @@ enum UpstreamCommands {
         "dstack-verifier --verify request.json", "dstack-verifier --verify-cert server.pem",
     ]
 
-    private static let limit = EvidenceFile.maximumByteCount
+    /// Evidence, and a compose file of the largest size with its quotation marks and line breaks escaped.
+    private static let limit = EvidenceFile.maximumByteCount + 2 * AppCompose.maximumByteCount
 
     @Sendable
     static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {

@@ -80,7 +80,10 @@ enum VerifyCommand {
             } else {
                 provider = CollateralService(configuration)
             }
-            if let compose { _ = try AppCompose(parsing: AppCompose.withoutMark(compose)) }
+            if let compose {
+                _ = try AppCompose(parsing: AppCompose.withoutMark(compose))
+                if let misnomer = AppCompose.misnomer(compose) { throw misnomer }
+            }
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
             // As of another time, what is given counts.

@@ -1,0 +1,266 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackMockTEE
+import Testing
+
+private struct HeldCollateral: CollateralProvider {
+    let collateral: QuoteCollateral
+
+    func collateral(for quote: Quote) async throws -> QuoteCollateral { collateral }
+}
+
+/// One machine's evidence, and everybody who may be asked about it.
+private struct Askable {
+    let vm: SimulatedVM
+    let service: VerifierService
+    let quote: [UInt8]
+    let envelope: [UInt8]
+    static let reportData = ReportData(FixedBytes(repeating: 0x5A))
+
+    init() throws {
+        vm = try SimulatedVM()
+        service = VerifierService(
+            collateral: HeldCollateral(collateral: try vm.collateral()), verifier: try vm.verifier(),
+            clock: { SimulatedVM.now })
+        let attestation = try vm.attestation(Self.reportData)
+        quote = try #require(attestation.quote)
+        envelope = try attestation.encoded(as: .v1)
+    }
+
+    static func text(_ text: String) -> String {
+        var writer = JSONWriter()
+        writer.value(text)
+        return writer.text
+    }
+
+    /// The agent's answer, with more members.
+    func request(_ more: String = "") -> String {
+        let log = Self.text(vm.log.json)
+        return #"{"quote":"\#(Hex.encode(quote))","event_log":\#(log),"vm_config":\#(Self.text(vm.vmConfig))"#
+            + (more.isEmpty ? "}" : ",\(more)}")
+    }
+
+    func ask(_ body: String) async -> (status: Int, text: String, isValid: Bool, reason: String) {
+        let answer = await service.answer(toBody: Array(body.utf8))
+        return (
+            answer.status, String(decoding: answer.json, as: UTF8.self), answer.response?.isValid ?? false,
+            answer.response?.reason ?? ""
+        )
+    }
+
+    func verify(_ evidence: Evidence) throws -> VerificationReport {
+        try vm.verifier().verify(evidence, collateral: vm.collateral(), at: SimulatedVM.now)
+    }
+
+    func verify(quoteFile: String, log: [UInt8]? = nil) throws -> VerificationReport {
+        try verify(Evidence(quoteFile: EvidenceFile(recognising: Array(quoteFile.utf8)), eventLog: log))
+    }
+}
+
+@Suite("Restrictions in other spellings")
+struct RestrictionSpellingTests {
+    private static let askable = Result { try Askable() }
+
+    @Test(
+        "a request's restriction in another spelling or by half its name is refused, naming the right one",
+        arguments: [
+            ("appCompose", "write app_compose"), ("App-Compose", "write app_compose"), ("compose", "write app_compose"),
+            ("minIsvSvn", "write min_isv_svn"), ("isv_svn", "write min_isv_svn"),
+            ("maxCollateralAgeSecs", "policy file, as max_collateral_age_secs"),
+            ("max_collateral_age", "policy file, as max_collateral_age_secs"), ("Policy", "write policy"),
+            ("preset", "write policy"), ("polcy", "write policy"), ("compose_hash", "write expected_compose_hash"),
+            ("composeHash", "write expected_compose_hash"), ("mr_td", "write expected_mr_td"),
+            ("MRTD", "write expected_mr_td"), ("rtmr3", "write expected_rt_mr3"), ("app_id", "write expected_app_id"),
+            ("os_image_hash", "write expected_os_image_hash"), ("instanceId", "write expected_instance_id"),
+            ("key_provider", "details.key_provider"), ("keyProviderInfo", "details.key_provider"),
+            ("expectedReportData", "write expected_report_data"), ("ExpectedAppId", "write expected_app_id"),
+            ("expeced_app_id", "write expected_app_id"), ("expectations", "a request states expected_… values"),
+            ("expected", "a request states expected_… values"),
+            ("reportData", "write report_data"), ("nonce", "write expected_report_data"),
+            ("requireOsImage", "policy file, as require_os_image"), ("tcb_status", "policy file, as allowed_statuses"),
+            ("Allowed-Statuses", "policy file, as allowed_statuses"), ("minimum_version", "a request states"),
+            ("Report", "write report"), ("eventLog", "write event_log"),
+        ])
+    func requests(name: String, words: String) async throws {
+        let askable = try Self.askable.get()
+        let answer = await askable.ask(askable.request(#""\#(name)":"00""#))
+        #expect(answer.status == 422 && !answer.isValid, "\(answer.text)")
+        #expect(answer.text.contains(words), "\(answer.text)")
+    }
+
+    @Test("what upstream's agents answer and its SDKs make of it is taken as it is")
+    func clients() async throws {
+        let askable = try Self.askable.get()
+        let data = Askable.reportData.hex
+        for more in [
+            "", #""report_data":"\#(data)""#, #""report_data":"0x\#(data)","attestation":"""#,
+            #""report_data":"","attestation":null"#, #""hash_algorithm":"raw","prefix":"""#,
+            #""__name__":"GetQuoteResponse""#, #""debug":true"#, #""boottime_gpu_evidence":[]"#, #""report_data":null"#,
+            #""attestation":"\#(Hex.encode(askable.envelope))","report_data":"\#(data)""#,
+            #""gateway":"x","version":"0.5.8","timestamp":1,"id":7,"url":"","nested":{"compose_hash":"00"}"#,
+        ] {
+            let answer = await askable.ask(askable.request(more))
+            #expect(answer.status == 200 && answer.isValid, "\(more.prefix(60)): \(answer.text.prefix(300))")
+            #expect(!answer.text.contains(#""expected""#))
+        }
+        let envelope = Hex.encode(askable.envelope)
+        let alone = #"{"quote":"","event_log":"","attestation":"\#(envelope)","report_data":"\#(data)"}"#
+        #expect(await askable.ask(alone).isValid)
+    }
+
+    @Test("a policy file's mistyped member is answered with the one that is meant")
+    func policies() {
+        for (name, meant) in [
+            ("minIsvSvn", "min_isv_svn"), ("mr_td", "expected_mr_td"), ("report_data", "expected_report_data"),
+            ("maxCollateralAge", "max_collateral_age_secs"), ("AllowedStatuses", "allowed_statuses"),
+            ("expected_composehash", "expected_compose_hash"), ("require_image", "require_os_image"),
+        ] {
+            let error = #expect(throws: AttestationError.self) {
+                try VerificationPolicy(parsingJSON: Array(#"{"\#(name)":1}"#.utf8))
+            }
+            #expect(error?.reason.contains("did you mean \(meant)?") == true, "\(name): \(error?.reason ?? "")")
+        }
+    }
+
+    @Test("report data beside a quote that is not the quote's makes it a no, for the service and for files")
+    func reportData() async throws {
+        let askable = try Self.askable.get()
+        for other in [String(repeating: "5b", count: 64), "5a", String(repeating: "00", count: 64)] {
+            let answer = await askable.ask(askable.request(#""report_data":"\#(other)""#))
+            #expect(!answer.isValid)
+            #expect(answer.reason.hasPrefix("Policy check failed: expected_report_data"), "\(answer.reason)")
+            let report = try askable.verify(quoteFile: askable.request(#""report_data":"\#(other)""#))
+            #expect(report.failure?.check == .expectedReportData)
+        }
+        for unreadable in [#""zz""#, "1", "{}", "\"" + String(repeating: "5a", count: 65) + "\""] {
+            #expect(await askable.ask(askable.request(#""report_data":\#(unreadable)"#)).status == 422)
+            let report = try askable.verify(quoteFile: askable.request(#""report_data":\#(unreadable)"#))
+            #expect(report.failure?.check == .expectedReportData)
+        }
+        let same = #""report_data":"\#(Askable.reportData.hex)""#
+        #expect(try askable.verify(quoteFile: askable.request(same)).verdict == .accepted)
+        // Agents fill up with zeros, and older ones repeat what they were asked.
+        let padded = ReportData(try #require(FixedBytes<64>([1, 2] + [UInt8](repeating: 0, count: 62))))
+        let quote = Hex.encode(try askable.vm.quote(padded))
+        #expect(try askable.verify(quoteFile: #"{"quote":"\#(quote)","report_data":"0102"}"#).verdict == .accepted)
+        let envelope = #"{"attestation":"\#(Hex.encode(askable.envelope))","report_data":"01"}"#
+        #expect(await askable.ask(envelope).reason.contains("expected_report_data"))
+        let file = EvidenceFile(recognising: Array(envelope.utf8))
+        #expect(try askable.verify(Evidence(attestationFile: file)).failure?.check == .expectedReportData)
+    }
+
+    @Test("a request that asks for something is no file of evidence, because what it asks would not be checked")
+    func requestsAsFiles() throws {
+        let askable = try Self.askable.get()
+        for name in ["expected_compose_hash", "min_isv_svn", "policy", "Policy", "app_compose", "maxCollateralAgeSecs"]
+        {
+            let report = try askable.verify(quoteFile: askable.request(#""\#(name)":"strict""#))
+            #expect(report.verdict == .rejected)
+            #expect(report.failure?.message.hasPrefix(name) == true, "\(report.failure?.message ?? "")")
+            #expect(report.hint?.contains("--verify FILE") == true)
+        }
+        let wrapped = #"{"jsonrpc":"2.0","id":1,"expected_compose_hash":"00","result":\#(askable.request())}"#
+        #expect(try askable.verify(quoteFile: wrapped).failure?.message.hasPrefix("expected_compose_hash") == true)
+        // What an answer says of itself asks for nothing.
+        #expect(try askable.verify(quoteFile: askable.request(#""app_id":"00","name":"x""#)).verdict == .accepted)
+    }
+}
+
+@Suite("Several pieces of evidence in one file")
+struct AmbiguousEvidenceTests {
+    private static let askable = Result { try Askable() }
+
+    /// Every reader of the text; none may take a part of it.
+    private func expectRefusal(_ text: String, _ words: String) async throws {
+        let askable = try Self.askable.get()
+        let answer = await askable.ask(text)
+        #expect(answer.status == 422 && answer.text.contains(words), "service: \(answer.text)")
+        let file = EvidenceFile(recognising: Array(text.utf8))
+        for report in [
+            try askable.verify(Evidence(quoteFile: file)), try askable.verify(Evidence(attestationFile: file)),
+            try askable.verify(Evidence(quoteFile: file, eventLog: Array(askable.vm.log.json.utf8))),
+        ] {
+            #expect(report.verdict == .rejected)
+            #expect(report.failure?.message.contains(words) == true, "\(report.failure?.message ?? "")")
+        }
+        #expect(throws: AttestationError.self) { try file.quote() }
+        #expect(throws: AttestationError.self) { try file.envelope() }
+    }
+
+    @Test("a quote and an attestation of another quote are refused by everybody, naming both")
+    func quoteAndAttestation() async throws {
+        let askable = try Self.askable.get()
+        let envelope = Hex.encode(askable.envelope)
+        let other = Hex.encode(try askable.vm.quote(ReportData(FixedBytes(repeating: 1))))
+        let words = "both are given, and the quote is not the one in the attestation"
+        try await expectRefusal(#"{"quote":"\#(other)","attestation":"\#(envelope)"}"#, words)
+        try await expectRefusal(
+            #"{"quote":"\#(Hex.encode(askable.quote.dropLast(9)))","attestation":"\#(envelope)"}"#, words)
+        let cut = Hex.encode(askable.envelope.prefix(3000))
+        try await expectRefusal(
+            #"{"quote":"\#(Hex.encode(askable.quote))","attestation":"\#(cut)"}"#, "the attestation cannot be read")
+    }
+
+    @Test("a quote and the attestation that has it are one piece: the attestation counts, for everybody")
+    func samePiece() async throws {
+        let askable = try Self.askable.get()
+        // The log beside them is another one; it is ignored with the quote.
+        let both =
+            #"{"quote":"\#(Hex.encode(askable.quote + [0, 0]))","event_log":"[]","#
+            + #""attestation":"\#(Hex.encode(askable.envelope))"}"#
+        #expect(await askable.ask(both).isValid)
+        #expect(try askable.verify(quoteFile: both).evidence?.identity?.appID == askable.vm.appID)
+        let file = EvidenceFile(recognising: Array(both.utf8))
+        #expect(try askable.verify(Evidence(attestationFile: file)).verdict == .accepted)
+        // Whoever gives a log means the quote.
+        let report = try askable.verify(quoteFile: both, log: Array(askable.vm.log.json.utf8))
+        #expect(report.evidence?.identity?.appID == askable.vm.appID)
+    }
+
+    @Test("wrapped answers that differ are refused by the names of both; the same one twice is one")
+    func wrappers() throws {
+        let askable = try Self.askable.get()
+        let (good, other) = (
+            askable.request(), #"{"quote":"\#(Hex.encode(try askable.vm.quote(ReportData(FixedBytes()))))"}"#
+        )
+        for (text, names) in [
+            (#"{"result":\#(good),"data":\#(other)}"#, "in result and in data"),
+            (#"{"data":\#(other),"response":\#(good)}"#, "in data and in response"),
+            (#"{"result":\#(good),"data":{"error":"no"}}"#, "in result and in data"),
+            (String(good.dropLast()) + #","result":\#(other)}"#, "in the object itself and in result"),
+        ] {
+            let file = EvidenceFile(recognising: Array(text.utf8))
+            #expect(file.kind == .ambiguous)
+            let report = try askable.verify(Evidence(quoteFile: file))
+            #expect(report.failure?.check == .quoteFormat)
+            #expect(report.failure?.message.contains(names) == true, "\(report.failure?.message ?? "")")
+        }
+        let twice = #"{"result":\#(good),"data":\#(good),"id":1}"#
+        #expect(try askable.verify(quoteFile: twice).verdict == .accepted)
+        #expect(try askable.verify(quoteFile: #"{"result":\#(good),"data":{"time":1}}"#).verdict == .accepted)
+    }
+
+    @Test("an envelope in the place of a quote is refused by name, by the service and for files")
+    func envelopeAsQuote() async throws {
+        let askable = try Self.askable.get()
+        let text = #"{"quote":"\#(Hex.encode(askable.envelope))","event_log":"[]"}"#
+        #expect(await askable.ask(text).text.contains("this is an attestation envelope"))
+        #expect(try askable.verify(quoteFile: text).failure?.message.contains("an attestation envelope") == true)
+    }
+
+    @Test("an attestation in any form that a file may have is taken in a request, too")
+    func forms() async throws {
+        let askable = try Self.askable.get()
+        let numbers = "[" + askable.envelope.map { "\($0)" }.joined(separator: ",") + "]"
+        for value in [
+            numbers, #"{"type":"Buffer","data":\#(numbers)}"#, "\"\(Base64.encode(askable.envelope))\"",
+            "\"0x\(Hex.encode(askable.envelope))\"",
+        ] {
+            let text = #"{"attestation":\#(value)}"#
+            #expect(await askable.ask(text).isValid, "\(value.prefix(20))")
+            let file = EvidenceFile(recognising: Array(text.utf8))
+            #expect(try askable.verify(Evidence(attestationFile: file)).verdict == .accepted, "\(value.prefix(20))")
+        }
+    }
+}
