@@ -105,7 +105,8 @@ public final class AttestedHTTPServer: Sendable {
         do throws(HTTPServerError) {
             bound = try await server.start()
         } catch {
-            throw AttestationError(.serverUnavailable, subject: error.subject, reason: error.reason)
+            throw AttestationError(
+                .serverUnavailable, subject: error.subject, reason: error.reason, hint: error.hint ?? "")
         }
         let duties = Duties(self)
         background.withLock { $0 = Task { await duties.run() } }

@@ -236,6 +236,12 @@ struct HTTPServerLifeTests {
             ) { _ in .notFound }
             let error = await #expect(throws: HTTPServerError.self) { try await server.start() }
             #expect(error?.subject == "bad", "\(endpoint)")
+            if case .tcp("127.0.0.1", _) = endpoint {
+                #expect(error?.hint?.contains("something listens there already") == true)
+            }
+            if case .tcp("203.0.113.7", _) = endpoint {
+                #expect(error?.hint?.contains("does not have that address") == true)
+            }
             #expect(!FileManager.default.fileExists(atPath: directory.file("good")))
         }
     }

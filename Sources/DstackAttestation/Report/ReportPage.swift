@@ -177,18 +177,30 @@ struct ReportPage {
         style.isColored ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text
     }
 
-    /// Words in lines that leave room for so many columns before them. A word that is too long gets a line of its own.
+    /// Words in lines that leave room for so many columns before them. A word that is longer than a line begins one and goes on
+    /// below itself, so that the terminal never breaks it into the margin.
     private func wrapped(_ text: String, first: Int, rest: Int) -> [String] {
         var lines = [""]
         for word in text.split(separator: " ") {
-            let room = max(20, style.width - (lines.count == 1 ? first : rest))
-            let last = lines[lines.count - 1]
-            if last.isEmpty {
-                lines[lines.count - 1] = String(word)
-            } else if last.count + 1 + word.count <= room {
-                lines[lines.count - 1] = last + " " + word
-            } else {
-                lines.append(String(word))
+            var word = word
+            while true {
+                let room = max(20, style.width - (lines.count == 1 ? first : rest))
+                let last = lines[lines.count - 1]
+                if last.isEmpty, word.count > room {
+                    lines[lines.count - 1] = String(word.prefix(room))
+                    lines.append("")
+                    word = word.dropFirst(room)
+                    continue
+                }
+                if last.isEmpty {
+                    lines[lines.count - 1] = String(word)
+                } else if last.count + 1 + word.count <= room {
+                    lines[lines.count - 1] = last + " " + word
+                } else {
+                    lines.append("")
+                    continue
+                }
+                break
             }
         }
         return lines

@@ -4,12 +4,13 @@ import DstackEncoding
 package import DstackSystem
 
 extension ReportStyle {
-    /// Drawn for a person at a terminal, plain lines for a pipe, and the verdict alone where quiet is asked for.
+    /// Drawn for a person at a terminal that can show it, plain lines for a pipe, and the verdict alone where quiet is asked for.
     package init(_ console: Console, listsChecks: Bool = false) {
         let terminal = console.outputTerminal
         // Beyond a hundred columns lines are no easier to read.
         self.init(
-            isColored: terminal.usesColor, isDrawn: terminal.isInteractive, width: min(terminal.width, 100),
+            isColored: terminal.usesColor, isDrawn: terminal.isInteractive && terminal.isUnicode,
+            width: min(terminal.width, 100),
             listsChecks: listsChecks, isBrief: console.isQuiet)
     }
 }

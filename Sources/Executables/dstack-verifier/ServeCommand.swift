@@ -32,8 +32,6 @@ enum ServeCommand {
     static func serve(_ path: String?, _ console: Console) async throws -> ExitStatus {
         let configuration = try VerifierConfiguration.load(path)
         let service = CurrentService(try VerifierService(configuration))
-        report(configuration, service.value)
-
         let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
         let server = HTTPServer(
             http(configuration),
@@ -41,6 +39,7 @@ enum ServeCommand {
             immediate: { $0.method == .get && $0.path == "/health" ? .json(VerifierService.health) : nil },
             handler: routes(service).respond)
         let addresses = try await server.start().map(\.description).joined(separator: ", ")
+        report(configuration, service.value)
         console.note("listening on \(addresses)")
         let notifier = ServiceNotifier()
         notifier.ready(status: "listening on \(addresses)")

@@ -4,12 +4,14 @@ import DstackSystem
 struct Help {
     private let path: [Command]
     private let width: Int
+    private let ellipsis: String
     private let style: TextStyle
 
     /// - Parameter path: the command, last, with those above it.
     init(path: [Command], terminal: Terminal) {
         self.path = path
         width = min(terminal.width, 100)
+        ellipsis = terminal.isUnicode ? "…" : "..."
         style = TextStyle(usesColor: terminal.usesColor)
     }
 
@@ -44,16 +46,16 @@ struct Help {
 
     // MARK: Usage
 
-    var usage: [String] {
-        var lines = [String]()
-        if command.action != nil || command.subcommands.isEmpty {
-            lines += wrap(words: [title] + usageWords, first: "  ", rest: "      ")
-        }
+    var usage: [String] { calls.flatMap { wrap(words: $0, first: "  ", rest: "      ") } }
+
+    /// How it is called, each way as the words that no line is broken within.
+    var calls: [[String]] {
+        var calls = [[String]]()
+        if command.action != nil || command.subcommands.isEmpty { calls.append([title] + usageWords) }
         if !command.subcommands.isEmpty {
-            let shared = path.flatMap(\.shared).map { "[\($0.usage)]" }
-            lines += wrap(words: [title] + shared + ["COMMAND", "[options]"], first: "  ", rest: "      ")
+            calls.append([title] + path.flatMap(\.shared).map { "[\($0.usage)]" } + ["COMMAND", "[options]"])
         }
-        return lines
+        return calls
     }
 
     /// Options first, alternatives together where the first of them stands, then positional arguments.
@@ -73,14 +75,18 @@ struct Help {
                 continue
             }
             shown.formUnion(rule.members.map(\.name))
-            let choice = rule.members.map(\.usage).joined(separator: " | ")
-            words.append(rule.kind == .exactlyOne ? "(\(choice))" : "[\(choice)]")
+            // Alternatives may stand on several lines.
+            let (open, close) = rule.kind == .exactlyOne ? ("(", ")") : ("[", "]")
+            for (index, member) in rule.members.enumerated() {
+                let isLast = index == rule.members.count - 1
+                words.append((index == 0 ? open : "") + member.usage + (isLast ? close : " |"))
+            }
         }
         return words
     }
 
     private func usageWord(_ specification: ArgumentSpecification) -> String {
-        let word = specification.usage + (specification.isRepeated ? " …" : "")
+        let word = specification.usage + (specification.isRepeated ? " \(ellipsis)" : "")
         return specification.isRequired ? word : "[\(word)]"
     }
 

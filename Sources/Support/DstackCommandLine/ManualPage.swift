@@ -16,7 +16,7 @@ struct ManualPage {
         page.section("NAME")
         page.text("\(root.name) - \(root.summary)")
         page.section("SYNOPSIS")
-        page.lines(usage([root]))
+        page.calls(usage([root]))
         let notes = root.allNotes
         if !notes.isEmpty { page.section("DESCRIPTION") }
         for (index, note) in notes.enumerated() {
@@ -41,7 +41,7 @@ struct ManualPage {
         page.section("EXIT STATUS")
         for (status, meaning) in root.exitStatuses { page.item(status, meaning) }
         page.section("EXAMPLES")
-        page.lines(root.examples)
+        page.calls(root.examples.map { $0.split(separator: " ").map(String.init) })
         return page.text
     }
 
@@ -49,7 +49,7 @@ struct ManualPage {
         let path = above + [command]
         page.macro("SS", path.dropFirst().map(\.name).joined(separator: " "))
         page.text(command.summary)
-        page.lines(usage(path))
+        page.calls(usage(path))
         write(command.arguments + command.shared, path, to: &page)
         for note in command.allNotes {
             page.macro("PP")
@@ -60,7 +60,7 @@ struct ManualPage {
             page.macro("PP")
             page.text("Exit status: " + special.map { "\($0) \($1)" }.joined(separator: "; ") + ".")
         }
-        page.lines(command.examples)
+        page.calls(command.examples.map { $0.split(separator: " ").map(String.init) })
         for subcommand in command.subcommands { write(subcommand, path, to: &page) }
     }
 
@@ -72,11 +72,7 @@ struct ManualPage {
         }
     }
 
-    /// Not indented, and narrow enough to be.
-    private func usage(_ path: [Command]) -> [String] {
-        Help(path: path, terminal: Terminal(isInteractive: false, width: 70, usesColor: false)).usage
-            .map { String($0.dropFirst(2)) }
-    }
+    private func usage(_ path: [Command]) -> [[String]] { Help(path: path, terminal: .plain).calls }
 
     private func write(environment page: inout Roff) {
         var variables: [(name: String, users: [String])] = []
@@ -103,29 +99,31 @@ struct ManualPage {
 /// Text in roff, in which nothing that is written can be taken for a request.
 private struct Roff {
     private(set) var text = ""
-    private var followsHeading = false
 
     mutating func macro(_ name: String, _ arguments: String...) {
         text += "." + name + arguments.map { " \"" + Self.escape($0) + "\"" }.joined() + "\n"
-        followsHeading = name == "SH"
     }
 
     mutating func section(_ title: String) { macro("SH", title) }
 
     mutating func text(_ line: String) {
         text += Self.escape(line) + "\n"
-        followsHeading = false
     }
 
-    /// Lines as they are, as one paragraph without filling.
-    mutating func lines(_ lines: [String]) {
-        guard !lines.isEmpty else { return }
-        if !followsHeading { macro("PP") }
-        macro("nf")
-        macro("RS", "4")
-        for line in lines { text(line) }
-        macro("RE")
-        macro("fi")
+    /// Command lines, each a paragraph that the reader's terminal breaks where it must, and only between words and alternatives;
+    /// what goes on is indented.
+    mutating func calls(_ calls: [[String]]) {
+        guard !calls.isEmpty else { return }
+        // Requests of roff, whose arguments are not quoted: no hyphens, nothing stretched to the margin.
+        text += ".nh\n.ad l\n"
+        for call in calls {
+            macro("HP", "6")
+            let words = call.map {
+                Self.escape($0).replacing(" ", with: "\\ ").replacing("|", with: "|\\:")
+            }
+            text += words.joined(separator: " ") + "\n"
+        }
+        text += ".ad\n.hy\n"
     }
 
     mutating func item(_ name: String, _ meaning: String) {

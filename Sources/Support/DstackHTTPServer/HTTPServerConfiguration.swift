@@ -1,4 +1,5 @@
 package import DstackHTTP
+package import DstackSystem
 
 /// Where and within what bounds an ``HTTPServer`` serves.
 package struct HTTPServerConfiguration: Sendable {
@@ -166,7 +167,7 @@ package enum HTTPServerEvent: Sendable {
 }
 
 /// Why a server does not start.
-package struct HTTPServerError: Error, Sendable, CustomStringConvertible {
+package struct HTTPServerError: ExplainedFailure, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Hashable {
         /// The address is malformed, taken, or not of this machine.
         case listen
@@ -182,12 +183,17 @@ package struct HTTPServerError: Error, Sendable, CustomStringConvertible {
     /// The listener's name.
     package let subject: String
     package let reason: String
+    /// What to do about it; nil if there is nothing to say.
+    package let hint: String?
 
-    package init(_ code: Code, _ subject: String, _ reason: String) {
+    package init(_ code: Code, _ subject: String, _ reason: String, hint: String? = nil) {
         self.code = code
         self.subject = subject
         self.reason = reason
+        self.hint = hint
     }
 
     package var description: String { "\(subject): \(reason)" }
+
+    package var exitStatus: ExitStatus { .worldFailed }
 }

@@ -40,6 +40,22 @@ struct ListeningSocket: ~Copyable {
 
     private static func errorText() -> String { String(cString: strerror(errno)) }
 
+    /// An address that cannot be had, with the usual reason for it.
+    private static func unbound(_ name: String, _ address: String, _ code: Int32) -> HTTPServerError {
+        let hint: String? =
+            switch code {
+            case EADDRINUSE:
+                "something listens there already (`ss -ltnp` shows what): end it, or choose another address"
+            case EADDRNOTAVAIL: "this machine does not have that address: `ip address` shows which it has"
+            case EACCES, EPERM:
+                "it takes a privilege (for ports below 1024 CAP_NET_BIND_SERVICE): choose another address, or grant it"
+            case ENOENT, ENOTDIR: "make the directory first"
+            default: nil
+            }
+        let reason = code == ESTALE ? "another file took its place" : String(cString: strerror(code))
+        return HTTPServerError(.listen, name, "\(address) cannot be bound: \(reason)", hint: hint)
+    }
+
     private static func listening(_ name: String, _ descriptor: Int32) throws(HTTPServerError) -> Int32 {
         // The kernel cuts this to its own limit (net.core.somaxconn).
         guard listen(descriptor, 4096) == 0 else {
@@ -71,9 +87,9 @@ struct ListeningSocket: ~Copyable {
         // Without it, connections of a previous run that are still dying would keep the port taken.
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, socklen_t(MemoryLayout<Int32>.size))
         guard bind(descriptor, address.ai_addr, address.ai_addrlen) == 0 else {
-            let reason = errorText()
+            let code = errno
             close(descriptor)
-            throw HTTPServerError(.listen, name, "\(host) port \(port) cannot be bound: \(reason)")
+            throw unbound(name, "\(host) port \(port)", code)
         }
         return descriptor
     }
@@ -94,9 +110,9 @@ struct ListeningSocket: ~Copyable {
             dstack_server_bind_unix(descriptor, $0, $1, path, mode, &file.device, &file.inode)
         }
         guard status == 0 else {
-            let reason = errno == ESTALE ? "another file took its place" : errorText()
+            let code = errno
             close(descriptor)
-            throw HTTPServerError(.listen, name, "\(path) cannot be bound: \(reason)")
+            throw unbound(name, path, code)
         }
         return (descriptor, file)
     }
@@ -115,7 +131,8 @@ struct ListeningSocket: ~Copyable {
         defer { close(probe) }
         // A full backlog (EAGAIN) is somebody listening, too.
         guard withAddress(&address, { connect(probe, $0, $1) }) != 0, errno == ECONNREFUSED else {
-            throw HTTPServerError(.listen, name, "another process listens at \(path)")
+            throw HTTPServerError(
+                .listen, name, "another process listens at \(path)", hint: "end it, or choose another address")
         }
         unlink(path)
     }

@@ -28,7 +28,9 @@ struct ManualPageTests {
 
     @Test(
         "the page is rendered without complaint",
-        arguments: [["groff", "-man", "-ww", "-Tutf8"], ["mandoc", "-T", "lint", "-W", "warning"]])
+        arguments: [
+            ["groff", "-man", "-ww", "-Tutf8", "-rLL=60n", "-P-cbou"], ["mandoc", "-T", "lint", "-W", "warning"],
+        ])
     func rendering(_ program: [String]) async throws {
         let directory = try TemporaryDirectory()
         let path = try directory.file("page.1", await SampleShell.run("man").output)
@@ -52,6 +54,7 @@ struct ManualPageTests {
             #expect(text.split(separator: "\n").allSatisfy { $0.contains("missing date") }, "\(text)")
         } else {
             #expect(text.contains("fetch-collateral"))
+            for line in text.split(separator: "\n") { #expect(line.count <= 60, "\(line)") }
         }
     }
 }

@@ -100,6 +100,17 @@ struct SurroundingsTests {
         #expect(terminal == Terminal(isInteractive: true, width: 132, usesColor: expected))
     }
 
+    @Test(
+        "a locale of another encoding than UTF-8 gets ASCII, and no locale what terminals of today can show",
+        arguments: [
+            (["LC_ALL": "C"], false), (["LANG": "POSIX"], false), (["LANG": "de_DE.ISO-8859-1"], false),
+            (["LC_ALL": "C", "LANG": "C.UTF-8"], false), (["LC_CTYPE": "C", "LANG": "C.UTF-8"], false), ([:], true),
+            (["LANG": "C.UTF-8"], true), (["LC_ALL": "en_US.utf8", "LANG": "C"], true), (["LC_ALL": ""], true),
+        ])
+    func encoding(variables: [String: String], expected: Bool) {
+        #expect(Terminal(descriptor: -1, environment: Environment(variables)).isUnicode == expected)
+    }
+
     @Test("a file is no terminal, and its width is what COLUMNS says, within reason")
     func file() throws {
         let null = try FileDescriptor(opening: "/dev/null", flags: O_RDWR)
