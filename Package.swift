@@ -128,7 +128,7 @@ let package = Package(
             "dstack-guest-agent",
             [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackDevelopment", "DstackGuest",
-                "DstackHTTPServer", "DstackSystem",
+                "DstackHTTPServer", "DstackShells", "DstackSystem",
             ]),
 
         // Examples, which use only public API

@@ -21,7 +21,10 @@ struct Service: Sendable {
                 "Evidence for a challenge",
                 [
                     .text("Bytes that you chose, 8 to 64 of them in hexadecimal, come back in a new quote (JSON):"),
-                    .facts([("Address", "/quote?nonce=HEX")]),
+                    .facts([
+                        ("Address", "/quote?nonce=HEX"), ("Hashed under the tag", Self.challengeTag.text),
+                        ("Expect", "dstack-verifier report-data HEX --tag \(Self.challengeTag.text)"),
+                    ]),
                 ])
         ]
         self.page = page
@@ -54,6 +57,7 @@ struct Service: Sendable {
 
         Do not take my word for it:  dstack verify https://ADDRESS --app-compose YOUR-COPY
         Evidence for a challenge:    /quote?nonce=HEX  (8 to 64 bytes)
+        What must be in it:          dstack-verifier report-data HEX --tag \(Self.challengeTag.text)
 
         """
     }

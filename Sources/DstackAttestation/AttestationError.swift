@@ -34,6 +34,8 @@ public struct AttestationError: Error, Sendable {
         public static let collateralUnavailable = Code(rawValue: "collateral_unavailable")
         /// So many wait for collateral already that nobody more is let in; a moment later there may be room.
         public static let collateralBusy = Code(rawValue: "collateral_busy")
+        /// The platform is a simulated TEE's, which no service knows: its collateral lies beside its evidence.
+        public static let simulatedPlatform = Code(rawValue: "simulated_platform")
         /// What was kept about earlier collateral is damaged or missing, so that nothing can be told to be newer.
         public static let damagedFloors = Code(rawValue: "damaged_floors")
         /// A quote's signatures do not lead to the trust anchor, so that nothing is fetched for it.
@@ -59,10 +61,15 @@ public struct AttestationError: Error, Sendable {
         self.hint = hint
     }
 
+    /// An error about what could not be read; where it ends too early and nothing better is known, with that as its hint.
     package init(_ code: Code, _ failure: DecodingFailure, hint: String = "") {
         let place = failure.offset.map { " at byte \($0)" } ?? ""
-        self.init(code, subject: failure.subject + place, reason: failure.reason, hint: hint)
+        let isCut = hint.isEmpty && failure.code == .truncated
+        self.init(
+            code, subject: failure.subject + place, reason: failure.reason, hint: isCut ? Self.cutHint : hint)
     }
+
+    private static let cutHint = "it was cut: get it again, whole"
 }
 
 extension AttestationError: Equatable {
@@ -76,4 +83,22 @@ extension AttestationError: CustomStringConvertible {
 
     /// `subject: reason`, where the hint is shown by itself.
     package var message: String { "\(subject): \(reason)" }
+
+    /// The same about a file with a name of its own, which stands in place of that of its kind: `policy.expected_mr_td at byte 7`
+    /// becomes `my.json: expected_mr_td at byte 7`.
+    package func message(about file: String) -> String { "\(subject(about: file)): \(reason)" }
+
+    /// What ``message(about:)`` begins with.
+    package func subject(about file: String) -> String {
+        let names = [
+            "app-compose.json", "policy", "collateral", "trust root", "quote", "attestation envelope", "event_log",
+        ]
+        guard let name = names.first(where: { subject.hasPrefix($0) }) else { return "\(file): \(subject)" }
+        let place = subject.dropFirst(name.count)
+        switch place.first {
+        case nil, " ": return "\(file)\(place)"
+        case ".": return "\(file): \(place.dropFirst())"
+        default: return "\(file): \(subject)"
+        }
+    }
 }

@@ -12,11 +12,13 @@ public struct GuestError: Error, Sendable {
         public static let invalidFile = Code(rawValue: "invalid_file")
         /// A setting makes no sense.
         public static let invalidConfiguration = Code(rawValue: "invalid_configuration")
+        /// Another process has what is needed, and may let go of it.
+        public static let inUse = Code(rawValue: "in_use")
         /// The caller asked for something that there is not.
         public static let invalidRequest = Code(rawValue: "invalid_request")
         /// The container engine could not be reached or gave an unusable answer.
         public static let engineUnavailable = Code(rawValue: "engine_unavailable")
-        /// The operating system did not tell what was asked.
+        /// The operating system did not tell or give what was asked.
         public static let systemUnavailable = Code(rawValue: "system_unavailable")
     }
 

@@ -102,6 +102,6 @@ struct QuoteParsingTests {
     @Test("a failure says which field at which byte")
     func message() {
         let failure = #expect(throws: AttestationError.self) { try Quote(parsing: [4, 0, 2, 0, 0x81, 0, 0, 0, 0]) }
-        #expect(failure?.description == "header.qe_svn at byte 8: 2 bytes needed, 1 left")
+        #expect(failure?.message == "header.qe_svn at byte 8: 2 bytes needed, 1 left")
     }
 }

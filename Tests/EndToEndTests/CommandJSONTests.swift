@@ -78,6 +78,7 @@ struct CommandJSONTests {
                 "dstack-verifier", ["compose-hash", "\(e)/app-compose.json", "--json"] + measured)
             try expect("`dstack-verifier compose-hash`", of: result)
         }
+        try expect("`dstack-verifier report-data`", of: try await verifier("report-data", "00", "--json"))
         for program in ["dstack", "dstack-verifier", "dstack-guest-agent"] {
             try expect("any program's `version`", of: try await Program.run(program, ["version", "--json"]))
         }

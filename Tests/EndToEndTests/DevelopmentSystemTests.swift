@@ -1,4 +1,5 @@
 import DstackDevelopment
+import DstackSystem
 import Foundation
 import Synchronization
 import Testing
@@ -95,6 +96,13 @@ struct DevelopmentSystemTests {
         }
         #expect(try await !isRunning(number(in: "pid")))
         #expect(system.status.running.isEmpty)
+    }
+
+    @Test("one that refuses what it was asked for is no failure of the world")
+    func refusal() async throws {
+        let error = await #expect(throws: DevelopmentError.self) { _ = try await system.up([script("a", "exit 2")]) }
+        #expect(error?.code == .configuration && error?.exitStatus == .wrongRequest)
+        #expect(DevelopmentError(.component, "").exitStatus == .worldFailed)
     }
 
     @Test("one that is never ready is given up, and ended")

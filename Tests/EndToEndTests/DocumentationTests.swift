@@ -28,7 +28,7 @@ struct DocumentationTests {
         "docs/app-author.md": ["build", "own package", "own package", "container engine and the network"],
         "docs/dashboard.md": ["virtual machine"],
         "docs/guest-agent.md": ["virtual machine"],
-        "docs/verification.md": ["network"],
+        "docs/verification.md": ["network", "network"],
     ]
 
     @Test("every block that is not pasted is listed here, and every block of commands says that it is one")

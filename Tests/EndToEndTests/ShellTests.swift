@@ -51,17 +51,26 @@ struct ShellTests {
         arguments: [
             ("dstack-verifier verify --trust-root root.pem --quote quote.bin --collateral collateral.json", 0),
             ("dstack-verifier verify --quote quote.bin --collateral collateral.json", 1),
-            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --collateral root.pem", 1),
+            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --collateral root.pem", 2),
             ("dstack-verifier verify --quote quote.bin --fetch --url http://127.0.0.1:1", 1),
             ("dstack-verifier verify --trust-root root.pem --quote quote.bin --fetch --url http://127.0.0.1:1", 3),
             ("dstack-verifier verify --quote nothing --collateral collateral.json", 2),
             ("dstack-verifier verify --quote . --collateral collateral.json", 2),
             ("dstack-verifier verify --quote quote.bin", 2), ("dstack-verifier parse quote.bin", 0),
-            ("dstack-verifier parse root.pem", 1), ("dstack-verifier replay event-log.json", 0),
-            ("dstack-verifier replay event-log.json --quote quote.bin", 0), ("dstack-verifier replay root.pem", 1),
-            ("dstack-verifier compose-hash app-compose.json", 0), ("dstack-verifier compose-hash root.pem", 1),
+            ("dstack-verifier parse root.pem", 2), ("dstack-verifier replay event-log.json", 0),
+            ("dstack-verifier replay event-log.json --quote quote.bin", 0), ("dstack-verifier replay root.pem", 2),
+            ("dstack-verifier compose-hash app-compose.json", 0), ("dstack-verifier compose-hash root.pem", 2),
             ("dstack-verifier fetch-collateral --quote quote.bin --url http://127.0.0.1:1", 3),
             ("dstack-verifier fetch-collateral --quote quote.bin --update never", 2),
+            ("dstack-verifier fetch-collateral --quote root.pem", 2),
+            ("dstack-verifier fetch-collateral --quote quote.bin", 2),
+            ("dstack-verifier verify --trust-root root.pem --quote quote.bin --fetch", 2),
+            ("dstack-verifier verify --quote root.pem --collateral collateral.json", 1),
+            ("dstack-verifier verify --quote quote.bin --collateral collateral.json --app-compose root.pem", 2),
+            ("dstack-verifier verify --quote quote.bin --collateral collateral.json --report-data 0x", 2),
+            ("dstack-verifier report-data 00112233 --tag x", 0), ("dstack-verifier report-data 0x --tag x", 2),
+            ("dstack mock-tee nowhere --app-compose root.pem", 2),
+            ("dstack dev up --dir nowhere --app-compose root.pem", 2),
             ("dstack-verifier version", 0), ("dstack version", 0), ("dstack-guest-agent version", 0),
             ("dstack-guest-agent", 2), ("dstack dev status --dir nowhere", 1), ("dstack dev down --dir nowhere", 0),
             ("dstack dev up --dir nowhere --listen foo", 2), ("dstack verify https://127.0.0.1:1", 3),
@@ -108,6 +117,98 @@ struct ShellTests {
         // In JSON the words hold for every program.
         let reason = try await shell("dstack-verifier " + line + " --json").object()["reason"] as? [String: Any]
         #expect((reason?["hint"] as? String)?.contains("--") == false, "\(result)")
+    }
+
+    @Test("whoever obeys the hint keeps his challenge, and a yes to another one is not to be had")
+    func challenge() async throws {
+        let call = Self.verify + " --quote quote.bin --collateral collateral.json"
+        let other = String(repeating: "ab", count: 64)
+        try Data(#"{"expected_report_data":"\#(other)","require_os_image":false}"#.utf8)
+            .write(to: URL(fileURLWithPath: path("my policy.json")))
+        let file = try await shell(call + " --policy 'my policy.json'")
+        #expect(file.status == 1 && !file.errors.contains("standard"), "\(file)")
+        #expect(file.errors.contains("(in my policy.json)"), "\(file)")
+        for policy in ["authentic", "standard", "strict"] {
+            let result = try await shell(call + " --policy \(policy) --report-data \(other)")
+            #expect(result.status == 1, "\(result)")
+        }
+        #expect(try await shell(call + " --report-data \(other)").output.contains("[expected_report_data: mismatch]"))
+        #expect(try await shell(call + " --report-data 00").status == 0)
+        // Neither of two that differ overrules the other.
+        let both = try await shell(call + " --policy 'my policy.json' --report-data 00")
+        #expect(both.status == 2 && both.errors.contains("my policy.json expects another value, abab"), "\(both)")
+    }
+
+    @Test("application and image are expected by options on top of any policy")
+    func expectations() async throws {
+        let call =
+            Self.verify + " --quote quote.bin --collateral collateral.json --event-log event-log.json "
+            + "--vm-config vm-config.json"
+        let hash = try await shell("dstack-verifier compose-hash app-compose.json --json").object()
+        let info = try #require(try await shell(call + " --json").object()["app_info"] as? [String: Any])
+        let own = try #require(hash["compose_hash"] as? String)
+        let application = try #require(hash["app_id"] as? String)
+        let image = try #require(info["os_image_hash"] as? String)
+        let right = " --compose-hash \(own) --app-id \(application) --os-image-hash \(image)"
+        #expect(try await shell(call + right).status == 0)
+        #expect(try await shell(call + right + " --policy authentic").status == 0)
+        for (option, count) in [("--compose-hash", 32), ("--app-id", 20), ("--os-image-hash", 32)] {
+            let wrong = try await shell(call + " --policy authentic \(option) " + String(repeating: "07", count: count))
+            #expect(wrong.status == 1 && wrong.output.contains("is not the expected one"), "\(wrong)")
+        }
+    }
+
+    @Test(
+        "what is wrong with a file is said with its option and its own name, and with what to do",
+        arguments: [
+            (Self.verify + " --quote quote.bin --collateral root.pem", "--collateral: root.pem: this is a certificate"),
+            (
+                "dstack-verifier verify --quote quote.bin --collateral collateral.json --trust-root collateral.json",
+                "--trust-root: collateral.json: this is collateral; a root certificate is needed"
+            ),
+            (
+                "dstack-verifier verify --quote quote.bin --collateral collateral.json --trust-root /etc/passwd",
+                "--trust-root: /etc/passwd: this is a text of another kind"
+            ),
+            (
+                "dstack verify https://127.0.0.1:1 --app-compose root.pem",
+                "--app-compose: root.pem: this is a certificate; a compose file is needed"
+            ),
+            (
+                "dstack verify https://127.0.0.1:1 --app-compose cut.json",
+                "--app-compose: cut.json at byte 6: the JSON text ends too early"
+            ),
+            ("dstack mock-tee x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
+            ("dstack dev up --dir x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
+            ("dstack-guest-agent --simulate x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
+            (
+                "dstack-guest-agent --simulate x --app-compose cut.json --background",
+                "--app-compose: cut.json at byte 6: "
+            ),
+            ("dstack-verifier compose-hash quote.bin", "error: quote.bin: this is a quote; a compose file is needed"),
+            ("dstack-verifier parse event-log.json", "error: event-log.json: this is an event log (JSON)"),
+            ("dstack-verifier replay event-log.json --quote root.pem", "--quote: root.pem: this is a certificate"),
+        ])
+    func wrongFiles(_ line: String, message: String) async throws {
+        try Data(#"{"a": "#.utf8).write(to: URL(fileURLWithPath: path("cut.json")))
+        let result = try await shell(line)
+        #expect(result.status == 2 && result.errors.contains(message), "\(result)")
+        #expect(result.errors.split(separator: "\n").last?.hasPrefix("hint: ") == true, "\(result)")
+        #expect(!FileManager.default.fileExists(atPath: path("x")))
+    }
+
+    @Test("a policy file with a mistake is named, and a component that refuses its request ends the command with 2")
+    func wrongRequests() async throws {
+        try Data(#"{"allow_smx":true}"#.utf8).write(to: URL(fileURLWithPath: path("my.json")))
+        let policy = try await shell(Self.verify + " --quote quote.bin --collateral collateral.json --policy my.json")
+        #expect(policy.status == 2 && policy.errors.contains("--policy: my.json: allow_smx"), "\(policy)")
+        #expect(policy.errors.contains("did you mean allow_smt?"), "\(policy)")
+        // What only the agent finds.
+        try Data(#"{"manifest_version":2}"#.utf8).write(to: URL(fileURLWithPath: path("nameless.json")))
+        for background in ["", " --background"] {
+            let agent = try await shell("dstack-guest-agent --simulate y --app-compose nameless.json" + background)
+            #expect(agent.status == 2 && agent.errors.contains("--app-compose: nameless.json"), "\(agent)")
+        }
     }
 
     @Test("a service whose disk fails does not forget in silence what it verified")
@@ -162,9 +263,13 @@ struct ShellTests {
         let call = Self.verify + " --quote quote.bin --collateral collateral.json"
         let plain = try await shell("env -u NO_COLOR TERM=xterm \(call)")
         #expect(!plain.output.contains("\u{1B}") && !plain.output.contains("✓"))
-        let drawn = try await shell("env -u NO_COLOR TERM=xterm script -qec 'stty cols 60; \(call)' /dev/null")
+        let drawn = try await shell(
+            "env -u NO_COLOR LC_ALL=C.UTF-8 TERM=xterm script -qec 'stty cols 60; \(call)' /dev/null")
         #expect(drawn.output.contains("\u{1B}[1;32mACCEPTED\u{1B}[0m") && drawn.output.contains("✓"), "\(drawn)")
-        let uncolored = try await shell("env TERM=xterm NO_COLOR=1 script -qec 'stty cols 60; \(call)' /dev/null")
+        let ascii = try await shell("env LC_ALL=C TERM=xterm script -qec 'stty cols 60; \(call)' /dev/null")
+        #expect(ascii.output.utf8.allSatisfy { $0 < 0x80 } && ascii.output.contains("ok   hardware root"), "\(ascii)")
+        let uncolored = try await shell(
+            "env LC_ALL=C.UTF-8 TERM=xterm NO_COLOR=1 script -qec 'stty cols 60; \(call)' /dev/null")
         #expect(!uncolored.output.contains("\u{1B}") && uncolored.output.contains("✓"))
         for line in uncolored.output.split(whereSeparator: \.isNewline) where line.split(separator: " ").count > 3 {
             #expect(line.count <= 60, "\(line)")

@@ -165,7 +165,8 @@ public final class CollateralService: CollateralProvider {
     ///     particular.
     ///   - refreshing: whether to ask the services although there is good collateral in the cache.
     /// - Throws: ``AttestationError`` with code `collateral_unavailable`, saying for each service why, `untrusted_quote` or
-    ///   `collateral_busy` as in ``CollateralProvider/collateral(for:verifiedBy:)``, or `invalid_quote` if the quote does not
+    ///   `collateral_busy` as in ``CollateralProvider/collateral(for:verifiedBy:)``, `simulated_platform` where only public
+    ///   services would be asked about a simulated TEE, or `invalid_quote` if the quote does not
     ///   say which platform it is from.
     public func fetch(
         for quote: Quote, verifiedBy verifier: QuoteVerifier? = nil, askedBy client: String? = nil,
@@ -175,7 +176,9 @@ public final class CollateralService: CollateralProvider {
         switch quote.signature.certificationData.content {
         case .pckCertificateChain(let chain):
             let claim = verifier.map { Claim(quote: quote, verifier: $0, client: client) }
-            return try await fetch(request(tee, chain), claim, refreshing: refreshing)
+            let wanted = try request(tee, chain)
+            try refuseSimulated(quote, wanted)
+            return try await fetch(wanted, claim, refreshing: refreshing)
         case .ppidEncryptedRSA2048(let identifier, let selector), .ppidEncryptedRSA3072(let identifier, let selector):
             let wanted = PCKCertificateRequest(quote, encryptedPPID: identifier, selector)
             let (chain, notes) = try await pckChain(
@@ -192,6 +195,22 @@ public final class CollateralService: CollateralProvider {
                 reason: "type \(quote.signature.certificationData.type) does not lead to a PCK certificate",
                 hint: "types 2, 3 and 5 do")
         }
+    }
+
+    /// Refuses what the public services cannot know, before they are asked: it would be in vain, and tell them what is being
+    /// developed here. A service that somebody named may be one for simulated TEEs, and what came from it is kept.
+    private func refuseSimulated(_ quote: Quote, _ wanted: CollateralRequest) throws(AttestationError) {
+        guard quote.isSimulated, store.entry(for: wanted) == nil,
+            configuration.endpoints.allSatisfy({
+                [CollateralEndpoint.phala, .intel].map(\.baseURL).contains($0.baseURL)
+            })
+        else { return }
+        var error = AttestationError(
+            .simulatedPlatform, subject: wanted.subject,
+            reason: "the platform is a simulated TEE's, which no public service has collateral for",
+            hint: "give the collateral.json that lies beside its evidence")
+        error.actions = [.giveCollateral]
+        throw error
     }
 
     /// Collateral for a platform family, without a quote: to fill a cache beforehand, for example.

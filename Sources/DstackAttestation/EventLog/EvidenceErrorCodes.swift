@@ -24,7 +24,7 @@ extension AttestationError.Code {
 
 extension AttestationError {
     /// Runs a decoder; its failure becomes an error with the given code.
-    static func decoding<Value>(
+    package static func decoding<Value>(
         _ code: Code, _ body: () throws(DecodingFailure) -> Value
     ) throws(AttestationError) -> Value {
         do {

@@ -89,8 +89,20 @@ public struct AppCompose: Sendable {
                     + "your own")
         case .dockerCompose, .utf16:
             return refusal("this is \(file.described); a compose file is needed", file.kind.hint)
-        default: return file.refusal(.invalidCompose, wanted: "a compose file", subject: subject)
+        // About the way it came, which is what has to be mended.
+        case .markup, .empty, .null, .zeros, .compressed, .hexDump, .damagedHexadecimal, .agentError:
+            return file.refusal(.invalidCompose, wanted: "a compose file", subject: subject)
+        default:
+            return refusal(
+                "this is \(file.described); a compose file is needed", "name the app-compose.json that was deployed")
         }
+    }
+
+    /// Reads somebody's own copy of a file, whatever byte-order mark an editor put before it, and refuses what is something
+    /// else by the name of what it is.
+    package init(ownCopy bytes: [UInt8]) throws(AttestationError) {
+        try self.init(parsing: Self.withoutMark(bytes))
+        if let misnomer = Self.misnomer(bytes) { throw misnomer }
     }
 
     /// The hash of the file, as it is measured.

@@ -287,8 +287,8 @@ extension EvidenceFile.Kind {
     /// What to do with a file of this kind where it was not wanted; empty if there is nothing to say.
     var hint: String {
         switch self {
-        case .quote: "a quote is given as the quote, its event log and its configuration beside it"
-        case .envelope: "an envelope is given as the attestation, with nothing beside it"
+        case .quote: "it goes where a quote is asked for, with its event log and its VM configuration beside it"
+        case .envelope: "it goes where an attestation is asked for, with nothing beside it"
         case .agentAnswer:
             "ask the agent for what is missing: GetQuote has a quote and its event log, Attest an envelope"
         case .agentInfo: "Info has no quote; GetQuote has one"

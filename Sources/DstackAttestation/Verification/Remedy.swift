@@ -9,10 +9,14 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
         case chooseTime
         /// Fetch collateral, or give newer collateral.
         case renewCollateral
+        /// Give the collateral that belongs to the evidence.
+        case giveCollateral
         /// Judge by ``VerificationPolicy/standard``.
         case useStandardPolicy
         /// Judge by ``VerificationPolicy/authentic``.
         case useAuthenticPolicy
+        /// Say it in the policy that was given. A preset in its place would drop all else that it asks for.
+        case amendPolicy
         /// Give the event log.
         case giveEventLog
         /// Give the attestation envelope in place of a quote.
@@ -33,15 +37,18 @@ public struct Remedy: Sendable, Hashable, CustomStringConvertible {
     public let text: String
     /// What of it is for whoever asked to do, in the order of the words; empty where it is for others.
     public let actions: [Action]
+    /// The member of a policy file that accepts it, such as `"allow_smt": true`; nil where no policy does.
+    public let policyMember: String?
 
     /// The words.
     public var description: String { text }
 
     init(_ text: String, _ actions: Action...) { self.init(text, actions) }
 
-    init(_ text: String, _ actions: [Action]) {
+    init(_ text: String, _ actions: [Action], policyMember: String? = nil) {
         self.text = text
         self.actions = actions
+        self.policyMember = policyMember
     }
 }
 

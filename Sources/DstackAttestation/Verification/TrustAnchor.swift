@@ -44,7 +44,7 @@ public struct TrustAnchor: Sendable {
             }
             certificate = try Certificate(der: der)
         } catch {
-            throw AttestationError(.invalidTrustRoot, error)
+            throw Self.misnomer(bytes, error)
         }
         guard let point = certificate.p256Point, let key = P256VerifyingKey(point: point),
             certificate.isSignedWithP256SHA256Algorithm
@@ -57,6 +57,22 @@ public struct TrustAnchor: Sendable {
         isIntel = point == Self.intelPoint
     }
 
+    /// What was given as a root and is something else, where that can be told; else what its reader says.
+    private static func misnomer(_ bytes: [UInt8], _ failure: DecodingFailure) -> AttestationError {
+        let file = EvidenceFile(recognising: bytes)
+        let hint = "name one certificate, PEM or DER; a simulated TEE's is the root.pem beside its evidence"
+        switch file.kind {
+        case .certificate, .binary:
+            let place = failure.offset.map { " at byte \($0)" } ?? ""
+            return AttestationError(
+                .invalidTrustRoot, subject: "trust root\(place)", reason: failure.reason, hint: hint)
+        default:
+            return AttestationError(
+                .invalidTrustRoot, subject: "trust root",
+                reason: "this is \(file.described); a root certificate is needed", hint: hint)
+        }
+    }
+
     /// A root of the relying party's choice from a file, DER or PEM.
     ///
     /// - Throws: ``AttestationError`` with code `invalid_trust_root`, also for a file that cannot be read.
@@ -67,7 +83,11 @@ public struct TrustAnchor: Sendable {
         } catch {
             throw AttestationError(.invalidTrustRoot, subject: "trust root", reason: error.description)
         }
-        try self.init(certificate: bytes)
+        do throws(AttestationError) {
+            try self.init(certificate: bytes)
+        } catch {
+            throw AttestationError(.invalidTrustRoot, subject: path, reason: error.reason, hint: error.hint)
+        }
     }
 
     /// X‖Y of Intel's SGX Root CA (attestation.trustedservices.intel.com; SHA-256 of its SubjectPublicKeyInfo is

@@ -10,7 +10,7 @@ final class SocketLock: Sendable {
 
     /// Takes `PATH.lock`.
     ///
-    /// - Throws: ``GuestError/Code/invalidConfiguration`` where another process has it.
+    /// - Throws: ``GuestError/Code/inUse`` where another process has it.
     static func take(for path: String) throws(GuestError) -> SocketLock {
         let lock = path + ".lock"
         do {
@@ -20,7 +20,7 @@ final class SocketLock: Sendable {
                 .systemUnavailable, subject: lock, reason: "\(error)", hint: "the directory must be there and writable")
         }
         throw GuestError(
-            .invalidConfiguration, subject: path, reason: "another process serves it",
+            .inUse, subject: path, reason: "another process serves it",
             hint: "end that agent, or give this one another address")
     }
 }

@@ -84,7 +84,8 @@ public final class SimulationDirectory: Sendable {
     ///   - appCompose: the application of a new set; a small example if nil. A set that is there must be of the same.
     ///   - now: Unix seconds.
     /// - Throws: ``GuestError/Code/invalidFile`` naming the file, for a set of which only a part is there, for files that
-    ///   cannot be read or written, and for a set of another application.
+    ///   cannot be read or written, and for a set of another application; ``GuestError/Code/inUse`` while another process
+    ///   opens it.
     public static func loadOrCreate(
         in path: String, appCompose: [UInt8]? = nil, at now: Int64
     ) async throws(GuestError) -> SimulationDirectory {
@@ -101,7 +102,7 @@ public final class SimulationDirectory: Sendable {
         // has a lock of its own.
         guard flock(directory.number, LOCK_EX | LOCK_NB) == 0 else {
             throw GuestError(
-                .invalidFile, subject: path, reason: "another process is opening it", hint: "try again in a moment")
+                .inUse, subject: path, reason: "another process is opening it", hint: "try again in a moment")
         }
         if try SimulationSet.isComplete(path) {
             if let appCompose { try check(appCompose, in: path) }
@@ -132,8 +133,10 @@ public final class SimulationDirectory: Sendable {
         } catch let error as GuestError {
             throw error
         } catch let error as AttestationError {
+            // A record that another simulator has, or a disk that fails, is nothing that is wrong with the files.
             throw GuestError(
-                .invalidFile, subject: path, reason: "\(error.subject): \(error.reason)", hint: error.hint)
+                error.code == .measurementFailed ? .systemUnavailable : .invalidFile, subject: path,
+                reason: "\(error.subject): \(error.reason)", hint: error.hint)
         } catch {
             throw GuestError(.invalidFile, subject: path, reason: "\(error)")
         }

@@ -81,14 +81,20 @@ enum SimulationSet {
 
     /// Checks that a guest can run a compose file.
     ///
+    /// - Parameter path: where it is.
     /// - Throws: ``GuestError/Code/invalidFile`` saying what is wrong with it.
-    static func check(_ appCompose: [UInt8], at path: String = "app-compose.json") throws(GuestError) {
-        do {
-            _ = try ComposeFile(parsing: appCompose)
+    static func check(
+        _ appCompose: [UInt8], at path: String = SimulationDirectory.appComposeName
+    ) throws(GuestError) {
+        do throws(AttestationError) {
+            _ = try AttestationError.decoding(.invalidCompose) { () throws(DecodingFailure) in
+                try ComposeFile(parsing: appCompose)
+            }
+            _ = try Choices(of: appCompose)
         } catch {
-            throw GuestError(.invalidFile, subject: path, reason: "\(error)")
+            throw GuestError(
+                .invalidFile, subject: error.subject(about: path), reason: error.reason, hint: error.hint)
         }
-        _ = try Choices(of: appCompose)
     }
 
     static func create(in directory: String, appCompose: [UInt8], at now: Int64) async throws(GuestError) {
@@ -134,20 +140,21 @@ enum SimulationSet {
         /// As many as a guest runs.
         private static let maximumInitScripts = 5
 
-        init(of appCompose: [UInt8]) throws(GuestError) {
-            do {
-                _ = try AppCompose(parsing: appCompose)
-                let root = try JSONDocument(parsing: appCompose, subject: "app-compose.json").root
-                hasInstanceID = try root.optionalMember("no_instance_id")?.bool() != true
-                let version = try root.optionalMember("event_log_version")
-                guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
-                    throw (version ?? root).failure("runtime events have version 1 or 2", .unsupported)
-                }
-                eventVersion = known
-                initScripts = try Self.initScripts(root)
-            } catch {
-                throw GuestError(.invalidFile, subject: "app-compose.json", reason: "\(error)")
+        init(of appCompose: [UInt8]) throws(AttestationError) {
+            _ = try AppCompose(parsing: appCompose)
+            self = try AttestationError.decoding(.invalidCompose) { () throws(DecodingFailure) in
+                try Choices(JSONDocument(parsing: appCompose, subject: SimulationDirectory.appComposeName).root)
             }
+        }
+
+        private init(_ root: JSONNode) throws(DecodingFailure) {
+            hasInstanceID = try root.optionalMember("no_instance_id")?.bool() != true
+            let version = try root.optionalMember("event_log_version")
+            guard let known = RuntimeEvent.Version(rawValue: try version?.integer() ?? 1) else {
+                throw (version ?? root).failure("runtime events have version 1 or 2", .unsupported)
+            }
+            eventVersion = known
+            initScripts = try Self.initScripts(root)
         }
 
         /// One text or a list of texts.

@@ -1,4 +1,4 @@
-package import DstackAttestation
+import DstackAttestation
 package import DstackCommandLine
 
 extension Arguments {

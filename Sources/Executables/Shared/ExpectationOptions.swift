@@ -32,7 +32,8 @@ package enum ExpectationOptions {
     package static func addAll(to policy: inout VerificationPolicy, _ arguments: Arguments) throws(CommandFailure) {
         try add(to: &policy, arguments)
         let data = try arguments[reportData].map { bytes throws(CommandFailure) in
-            try CommandFailure.wrongRequest { () throws(AttestationError) in try ReportData(padding: bytes).bytes.bytes }
+            try CommandFailure.wrongRequest { () throws(AttestationError) in try ReportData(padding: bytes).bytes.bytes
+            }
         }
         try expect(data, \.reportData, reportData, &policy, arguments)
     }

@@ -19,7 +19,7 @@ package enum JudgementOptions {
 
     package static func verifier(_ arguments: Arguments) throws(CommandFailure) -> QuoteVerifier {
         guard let bytes = try arguments.read(trustRoot, limit: limit) else { return QuoteVerifier() }
-        return try CommandFailure.wrongRequest { () throws(AttestationError) in
+        return try CommandFailure.wrongFile(trustRoot, arguments) { () throws(AttestationError) in
             QuoteVerifier(trustAnchor: try TrustAnchor(certificate: bytes))
         }
     }
@@ -27,9 +27,17 @@ package enum JudgementOptions {
     package static func policy(_ arguments: Arguments) throws(CommandFailure) -> VerificationPolicy {
         if let preset = VerificationPolicy.preset(named: arguments[policy]) { return preset }
         let bytes = try arguments.read(policy, limit: limit)
-        return try CommandFailure.wrongRequest { () throws(AttestationError) in
+        return try CommandFailure.wrongFile(policy, arguments) { () throws(AttestationError) in
             try VerificationPolicy(parsingJSON: bytes)
         }
+    }
+
+    /// The policy file that was given; nil for a preset, and for a command that takes no policy.
+    static func policyFile(_ arguments: Arguments) -> String? {
+        guard arguments.label(of: "policy") != nil, VerificationPolicy.preset(named: arguments[policy]) == nil else {
+            return nil
+        }
+        return arguments.fileName(policy)
     }
 
     package static func time(_ arguments: Arguments) -> Int64 { arguments[at] ?? SystemWallClock().unixSeconds }

@@ -4,6 +4,7 @@ import DstackConfiguration
 import DstackDevelopment
 import DstackGuest
 import DstackHTTPServer
+import DstackShells
 import DstackSystem
 
 /// `dstack-guest-agent`: gives the containers of a confidential VM their keys, certificates and evidence.
@@ -43,10 +44,13 @@ enum Main {
         do {
             if arguments[background] { return try await leaveRunning(arguments, console) }
             return try await serve(arguments, console)
-        } catch let error as DevelopmentError {
-            throw CommandFailure(
-                error.code == .configuration ? .wrongRequest : .worldFailed, error.reason, hint: error.hint)
         } catch let error as GuestError {
+            if arguments.has(compose), error.subject.hasPrefix(SimulationDirectory.appComposeName) {
+                // What only a guest demands of it.
+                let about = AttestationError(
+                    .invalidCompose, subject: error.subject, reason: error.reason, hint: error.hint)
+                throw CommandFailure(about, about: compose, named: arguments.fileName(compose), for: arguments)
+            }
             let isWrong = [.invalidFile, .invalidConfiguration].contains(error.code)
             // Nothing was said, and this is no virtual machine: somebody wants to see what it does.
             let isAlone = !arguments.has(simulate) && !arguments.has(config)
@@ -76,7 +80,7 @@ enum Main {
         let service: GuestService
         if let directory = arguments[simulate] {
             service = try await .simulated(
-                in: directory, settings, appCompose: try arguments.read(compose, limit: AppCompose.maximumByteCount),
+                in: directory, settings, appCompose: try arguments.composeFile(compose, isToRun: true),
                 externalPort: UInt16(clamping: arguments[port]), version: version)
             console.note(
                 "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in \(directory)")
@@ -107,6 +111,8 @@ enum Main {
         guard !arguments[watchdog] else {
             throw CommandFailure(.wrongRequest, "--watchdog is for a service manager, and --background for people")
         }
+        // Here, where whoever asks reads it at once.
+        _ = try arguments.composeFile(compose, isToRun: true)
         let directory = try DevelopmentDirectory(path)
         var options = arguments[compose].map { ["--app-compose", $0] } ?? []
         if let file = arguments[config] { options += ["--config", file] }

@@ -18,7 +18,7 @@ enum EvidenceFiles {
 
     /// Everything that was given.
     static func evidence(_ arguments: Arguments) throws(CommandFailure) -> (Evidence, quote: QuoteReader) {
-        let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
+        let compose = try arguments.composeFile(appCompose)
         if let content = try arguments.read(attestation, limit: limit) {
             let file = EvidenceFile(recognising: content)
             return (Evidence(attestationFile: file, appCompose: compose), QuoteReader(file, isEnvelope: true))
@@ -37,10 +37,9 @@ enum EvidenceFiles {
         let envelope = try arguments.read(attestation, limit: limit)
         let content = try arguments.read(quote, limit: limit)
         let file = EvidenceFile(recognising: envelope ?? content ?? [])
-        do throws(AttestationError) {
-            return try QuoteReader(file, isEnvelope: envelope != nil).quote()
-        } catch {
-            throw CommandFailure(.no, error)
+        return try CommandFailure.wrongFile(envelope == nil ? quote : attestation, arguments) {
+            () throws(AttestationError) in
+            try QuoteReader(file, isEnvelope: envelope != nil).quote()
         }
     }
 

@@ -23,8 +23,7 @@ enum FetchCommand {
         ],
         rules: [.exactlyOne(of: EvidenceFiles.quote, EvidenceFiles.attestation)],
         statuses: [
-            .no: "what was given is no quote",
-            .worldFailed: "the collateral cannot be fetched, or the result not be written",
+            .worldFailed: "the collateral cannot be fetched, or the result not be written"
         ]
     ) { arguments, console in
         let configuration = try CollateralOptions.configuration(
@@ -37,7 +36,7 @@ enum FetchCommand {
             fetched = try await CollateralService(configuration).fetch(
                 for: quote, verifiedBy: failure == nil ? QuoteVerifier() : nil)
         } catch {
-            throw CommandFailure(.worldFailed, error, for: arguments)
+            throw CommandFailure(fetching: error, for: arguments)
         }
         for note in fetched.notes { console.note(note) }
         if let failure, failure.check != .pckCertificateSource {

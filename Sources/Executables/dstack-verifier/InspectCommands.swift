@@ -16,15 +16,14 @@ enum InspectCommands {
     static let parse = Command(
         "parse", "shows the fields of a quote, unverified",
         examples: ["dstack-verifier parse q.bin"], notes: ["The fields are one JSON object, with or without --json."],
-        arguments: [quoteFile, Flag.json], statuses: [.no: "what was given is no quote"]
+        arguments: [quoteFile, Flag.json]
     ) { arguments, console in
         let file = EvidenceFile(recognising: try arguments.read(quoteFile, limit: limit))
-        do throws(AttestationError) {
-            console.print(String(decoding: try Quote(parsing: file.quote()).json, as: UTF8.self))
-            return .done
-        } catch {
-            throw CommandFailure(.no, error)
+        let quote = try CommandFailure.wrongFile(quoteFile, arguments) { () throws(AttestationError) in
+            try Quote(parsing: file.quote())
         }
+        console.print(String(decoding: quote.json, as: UTF8.self))
+        return .done
     }
 
     // MARK: replay
@@ -37,34 +36,35 @@ enum InspectCommands {
         "replay", "shows the registers that an event log leads to",
         examples: ["dstack-verifier replay event-log.json", "dstack-verifier replay event-log.json --quote q.bin"],
         arguments: [logFile, replayQuote, Flag.json],
-        statuses: [.no: "the log cannot be replayed, or does not lead to the quote's registers"]
+        statuses: [.no: "the log does not lead to the quote's registers"]
     ) { arguments, console in
         let log = try arguments.read(logFile, limit: limit)
         let quote = try arguments.read(replayQuote, limit: limit)
-        do throws(AttestationError) {
-            let survey = EventLogSurvey(try EvidenceFile(recognising: log).eventLog())
-            for remark in survey.remarks { console.note("note: \(SafeText.line(remark))") }
-            guard let bytes = quote else {
-                show(survey, nil, isJSON: arguments[Flag.json], console)
-                return .done
-            }
-            guard let report = try Quote(parsing: EvidenceFile(recognising: bytes).quote()).body.tdReport else {
-                throw AttestationError(
-                    .invalidQuote, subject: "--quote", reason: "an SGX quote has no runtime registers")
-            }
-            show(survey, report.rtmrs, isJSON: arguments[Flag.json], console)
-            for register in survey.registers where register.value != report.rtmrs[register.register] {
-                console.fail(
-                    register.value == nil
-                        ? "\(register.register) is not explained: \(register.absence ?? "")"
-                        : "\(register.register) differs: the quote has \(report.rtmrs[register.register].hex)")
-            }
-            guard survey.matches(report.rtmrs) else { return .no }
-            console.note("all four registers are the quote's")
-            return .yes
-        } catch {
-            throw CommandFailure(.no, error)
+        let survey = try CommandFailure.wrongFile(logFile, arguments) { () throws(AttestationError) in
+            EventLogSurvey(try EvidenceFile(recognising: log).eventLog())
         }
+        let report = try quote.map { bytes throws(CommandFailure) in
+            try CommandFailure.wrongFile(replayQuote, arguments) { () throws(AttestationError) in
+                guard let report = try Quote(parsing: EvidenceFile(recognising: bytes).quote()).body.tdReport else {
+                    throw AttestationError(
+                        .invalidQuote, subject: "quote", reason: "an SGX quote has no runtime registers",
+                        hint: "give the quote of the trust domain whose log it is")
+                }
+                return report
+            }
+        }
+        for remark in survey.remarks { console.note("note: \(SafeText.line(remark))") }
+        show(survey, report?.rtmrs, isJSON: arguments[Flag.json], console)
+        guard let report else { return .done }
+        for register in survey.registers where register.value != report.rtmrs[register.register] {
+            console.fail(
+                register.value == nil
+                    ? "\(register.register) is not explained: \(register.absence ?? "")"
+                    : "\(register.register) differs: the quote has \(report.rtmrs[register.register].hex)")
+        }
+        guard survey.matches(report.rtmrs) else { return .no }
+        console.note("all four registers are the quote's")
+        return .yes
     }
 
     private static func show(_ survey: EventLogSurvey, _ quoted: RTMRValues?, isJSON: Bool, _ console: Console) {
@@ -113,40 +113,39 @@ enum InspectCommands {
                 + "d76ad112bd0dbb84c8dbb32bbfe2a2a3fb22be3ac1ba8a3bc7fbbd8e7a9a3a9f",
         ],
         arguments: [composeFile, normalized, measured, Flag.json], rules: [.atMostOne(of: normalized, measured)],
-        statuses: [.no: "what was given is no app-compose.json, or not what was measured"]
+        statuses: [.no: "it is not what was measured"]
     ) { arguments, console in
         let bytes = try arguments.read(composeFile, limit: AppCompose.maximumByteCount)
-        do throws(AttestationError) {
+        let compose = try CommandFailure.wrongFile(composeFile, arguments) { () throws(AttestationError) in
             let compose = try AppCompose(parsing: bytes)
             // An answer of an agent is a JSON object as well, and its hash nobody's compose hash.
             if let misnomer = AppCompose.misnomer(bytes) { throw misnomer }
-            let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
-            let wanted = arguments[measured].flatMap { FixedBytes<32>($0) }.map(ComposeHash.init)
-            let form = wanted.flatMap { ComposeForm(of: bytes, reaching: $0) }
-            if arguments[Flag.json] {
-                var writer = JSONWriter()
-                writer.object { object in
-                    object.member("compose_hash", "\(hash)")
-                    object.member("app_id", "\(AppID(defaultFor: hash))")
-                    object.member("matches", wanted.map { $0 == hash })
-                    object.member("form", form?.description)
-                }
-                console.print(writer.text)
-            } else {
-                console.print("compose_hash \(hash)")
-                console.print("app_id \(AppID(defaultFor: hash))")
-            }
-            guard let wanted, wanted != hash else { return .done }
-            if let form {
-                console.fail(
-                    "the measured file differs in form alone: it is this file \(form)",
-                    hint: "deploy and keep the same bytes: no other form of a file is accepted in its place")
-            } else {
-                console.fail("the measured file says something else, or is written in a way that is not known here")
-            }
-            return .no
-        } catch {
-            throw CommandFailure(.no, error)
+            return compose
         }
+        let hash = arguments[normalized] ? compose.canonicalHash(isNormalized: true) : compose.composeHash
+        let wanted = arguments[measured].flatMap { FixedBytes<32>($0) }.map(ComposeHash.init)
+        let form = wanted.flatMap { ComposeForm(of: bytes, reaching: $0) }
+        if arguments[Flag.json] {
+            var writer = JSONWriter()
+            writer.object { object in
+                object.member("compose_hash", "\(hash)")
+                object.member("app_id", "\(AppID(defaultFor: hash))")
+                object.member("matches", wanted.map { $0 == hash })
+                object.member("form", form?.description)
+            }
+            console.print(writer.text)
+        } else {
+            console.print("compose_hash \(hash)")
+            console.print("app_id \(AppID(defaultFor: hash))")
+        }
+        guard let wanted, wanted != hash else { return .done }
+        if let form {
+            console.fail(
+                "the measured file differs in form alone: it is this file \(form)",
+                hint: "deploy and keep the same bytes: no other form of a file is accepted in its place")
+        } else {
+            console.fail("the measured file says something else, or is written in a way that is not known here")
+        }
+        return .no
     }
 }

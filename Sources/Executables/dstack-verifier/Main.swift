@@ -14,7 +14,7 @@ enum Main {
         statuses: [.yes: "accepted, or done", .no: "rejected, with the reason"],
         subcommands: [
             VerifyCommand.command, FetchCommand.command, InspectCommands.parse, InspectCommands.replay,
-            InspectCommands.composeHash, ServeCommand.command,
+            InspectCommands.composeHash, ReportDataCommand.command, ServeCommand.command,
         ], run: UpstreamCommands.run)
 
     static func main() async {

@@ -10,8 +10,8 @@ enum ReportDataCommand {
     private static let tag = Option(
         "tag", .text("TAG"), default: "app-data", "what the application hashes it under, as its author says")
     private static let hash = Option(
-        "hash", ArgumentType<ReportData.HashAlgorithm>.choice, default: .sha512, shown: "sha512",
-        "the algorithm that it is hashed with")
+        "hash", ArgumentType<ReportData.HashAlgorithm>.choice.named("ALGORITHM"), default: .sha512, shown: "sha512",
+        "what it is hashed with: " + ReportData.HashAlgorithm.allCases.map(\.rawValue).joined(separator: ", "))
 
     static let command = Command(
         "report-data", "prints the report data that a quote for your challenge must have",

@@ -17,22 +17,43 @@ extension VerifierService {
             ?? CollateralFloors(directory: directory)
         if let problem = floors.problem { throw CommandFailure(.worldFailed, problem) }
         do {
-            let root = try configuration.trustRoot.map { try TrustAnchor(certificate: File.read($0, limit: 1 << 20)) }
+            let root = try configuration.trustRoot.map { path in
+                try Self.file("attestation.root_ca.tdx", path) { bytes throws(AttestationError) in
+                    try TrustAnchor(certificate: bytes)
+                }
+            }
             self.init(
                 collateral: try Self.provider(
                     configuration.collateral, floors, configuration.limits.maximumRequestsInFlight),
                 verifier: QuoteVerifier(trustAnchor: root ?? .intel), policy: try Self.policy(configuration.policy),
                 floors: floors, clock: { SystemWallClock().unixSeconds })
+        } catch let failure as CommandFailure {
+            throw failure
         } catch {
             let hint = (error as? AttestationError)?.hint ?? ""
             throw CommandFailure(.wrongRequest, "\(error)", hint: hint.isEmpty ? nil : hint)
         }
     }
 
+    /// Reads a file that a setting names; an error is about that file.
+    private static func file<Value>(
+        _ setting: String, _ path: String, _ read: ([UInt8]) throws(AttestationError) -> Value
+    ) throws -> Value {
+        let bytes = try File.read(path, limit: 1 << 20)
+        do throws(AttestationError) { return try read(bytes) } catch {
+            throw CommandFailure(
+                .wrongRequest, "\(setting): \(error.message(about: path))", hint: error.remedy?.text,
+                code: error.code.rawValue)
+        }
+    }
+
     private static func policy(_ policy: VerifierConfiguration.Policy) throws -> VerificationPolicy {
         switch policy {
         case .preset(let name): VerificationPolicy.preset(named: name) ?? .standard
-        case .file(let path): try VerificationPolicy(parsingJSON: File.read(path, limit: 1 << 20))
+        case .file(let path):
+            try file("policy.file", path) { bytes throws(AttestationError) in
+                try VerificationPolicy(parsingJSON: bytes)
+            }
         }
     }
 

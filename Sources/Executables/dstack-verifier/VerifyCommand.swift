@@ -15,18 +15,21 @@ enum VerifyCommand {
             "dstack-verifier verify --quote q.bin --collateral c.json",
             "dstack-verifier verify --attestation a.bin --collateral c.json --at 2026-10-20T00:00:00Z --json",
             "dstack-verifier verify --quote q.bin --fetch --cache ~/.cache/dstack",
+            "dstack-verifier verify --quote q.bin --collateral c.json --report-data 6d79206368616c6c656e6765",
         ],
         notes: [
             "Presets: authentic (genuine, not revoked, not debug; any other TCB status passes and is reported), standard "
                 + "(UpToDate or SWHardeningNeeded; an OS image that is named must be verified), strict (UpToDate only; no "
                 + "dynamic platform, cached keys or multithreading; an OS image must be there). A policy file is a JSON "
                 + "object; docs/verification.md lists its members.",
+            "--report-data, --compose-hash, --app-id and --os-image-hash hold on top of any policy. `dstack-verifier "
+                + "report-data` computes report data from a challenge.",
             "Without --fetch nothing is asked of a network. What is fetched is trusted no more than a file.",
         ],
         arguments: [
             EvidenceFiles.quote, EvidenceFiles.attestation, collateral, fetch, EvidenceFiles.eventLog,
-            EvidenceFiles.appCompose, EvidenceFiles.vmConfig,
-        ] + JudgementOptions.declarations + [
+            EvidenceFiles.appCompose, EvidenceFiles.vmConfig, ExpectationOptions.reportData,
+        ] + ExpectationOptions.ofApplication + JudgementOptions.declarations + [
             services, CollateralOptions.cache, CollateralOptions.authorities, CollateralOptions.update,
             CollateralOptions.timeout,
         ],
@@ -34,6 +37,7 @@ enum VerifyCommand {
             .exactlyOne(of: EvidenceFiles.quote, EvidenceFiles.attestation), .exactlyOne(of: collateral, fetch),
             .atMostOne(of: EvidenceFiles.attestation, EvidenceFiles.eventLog),
             .atMostOne(of: EvidenceFiles.attestation, EvidenceFiles.vmConfig),
+            .atMostOne(of: EvidenceFiles.appCompose, ExpectationOptions.composeHash),
             .argument(services, requires: fetch), .argument(CollateralOptions.cache, requires: fetch),
             .argument(CollateralOptions.authorities, requires: fetch),
             .argument(CollateralOptions.update, requires: fetch), .argument(CollateralOptions.timeout, requires: fetch),
@@ -46,7 +50,8 @@ enum VerifyCommand {
 
     private static func run(_ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
         let verifier = try JudgementOptions.verifier(arguments)
-        let policy = try JudgementOptions.policy(arguments)
+        var policy = try JudgementOptions.policy(arguments)
+        try ExpectationOptions.addAll(to: &policy, arguments)
         let configuration = try CollateralOptions.configuration(
             arguments, console, services: services, update: CollateralOptions.update)
         let file = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
@@ -54,13 +59,8 @@ enum VerifyCommand {
         let time = JudgementOptions.time(arguments)
 
         if let file {
-            let given: QuoteCollateral
-            do throws(AttestationError) {
-                given = try QuoteCollateral(parsingJSON: file)
-            } catch {
-                return console.refuse(
-                    "collateral that cannot be read", check: "collateral_format", code: "malformed", error.message,
-                    remedy: error.remedy, arguments)
+            let given = try CommandFailure.wrongFile(collateral, arguments) { () throws(AttestationError) in
+                try QuoteCollateral(parsingJSON: file)
             }
             return console.show(
                 verifier.verify(evidence, collateral: given, policy: policy, at: time), arguments)
@@ -85,7 +85,7 @@ enum VerifyCommand {
                 evidence, collateral: fetched.collateral, policy: policy, at: time, floors: floors)
             return console.show(report, arguments)
         } catch {
-            throw CommandFailure(.worldFailed, error, for: arguments)
+            throw CommandFailure(fetching: error, for: arguments)
         }
     }
 }

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCommandLine
 import DstackDevelopment
 import DstackEncoding
+import DstackShells
 import DstackSystem
 import Glibc
 
@@ -39,25 +40,17 @@ enum DevCommand {
         rules: [.atMostOne(of: foreground, Flag.json)]
     ) { arguments, console in
         let compose =
-            try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
-            ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
-        do throws(AttestationError) {
-            _ = try AppCompose(parsing: compose)
-        } catch {
-            throw CommandFailure(.wrongRequest, "\(error)")
-        }
-        return try await explained {
-            let directory = try place(arguments)
-            let plan = DevelopmentPlan(
-                directory, programs: try ThisProgram.directory(), listenAddress: arguments[listen])
-            let session = DevSession(
-                plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments),
-                isJSON: arguments[Flag.json])
-            return try await Interruption.watch {
-                try await session.up()
-                if arguments[Flag.json] { print(DevelopmentSystem(directory).status, of: directory, console) }
-                return arguments[foreground] ? try await session.stay() : .done
-            }
+            try arguments.composeFile(appCompose, isToRun: true) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
+        let directory = try place(arguments)
+        let plan = DevelopmentPlan(
+            directory, programs: try ThisProgram.directory(), listenAddress: arguments[listen])
+        let session = DevSession(
+            plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments),
+            isJSON: arguments[Flag.json])
+        return try await Interruption.watch {
+            try await session.up()
+            if arguments[Flag.json] { print(DevelopmentSystem(directory).status, of: directory, console) }
+            return arguments[foreground] ? try await session.stay() : .done
         }
     }
 
@@ -67,29 +60,27 @@ enum DevCommand {
         "down", "ends everything that `dstack dev up` started", examples: ["dstack dev down"],
         arguments: [directory, Flag.json]
     ) { arguments, console in
-        try await explained {
-            let directory = try place(arguments)
-            let ended = try await DevelopmentSystem(directory, note: { console.note($0) }).down()
-            if arguments[Flag.json] {
-                var writer = JSONWriter()
-                writer.object { object in
-                    object.member("directory", directory.path)
-                    object.array("ended") { array in
-                        for component in ended {
-                            array.object { item in
-                                item.member("name", component.name)
-                                item.member("pid", component.processID)
-                            }
+        let directory = try place(arguments)
+        let ended = try await DevelopmentSystem(directory, note: { console.note($0) }).down()
+        if arguments[Flag.json] {
+            var writer = JSONWriter()
+            writer.object { object in
+                object.member("directory", directory.path)
+                object.array("ended") { array in
+                    for component in ended {
+                        array.object { item in
+                            item.member("name", component.name)
+                            item.member("pid", component.processID)
                         }
                     }
                 }
-                console.print(writer.text)
-                return .done
             }
-            for component in ended { console.print("ended \(component.name) (process \(component.processID))") }
-            if ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
+            console.print(writer.text)
             return .done
         }
+        for component in ended { console.print("ended \(component.name) (process \(component.processID))") }
+        if ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
+        return .done
     }
 
     // MARK: status
@@ -98,24 +89,22 @@ enum DevCommand {
         "status", "shows what runs; exit status 1 if not everything does", examples: ["dstack dev status"],
         arguments: [directory, Flag.json]
     ) { arguments, console in
-        try await explained {
-            let directory = try place(arguments)
-            let (running, ended) = DevelopmentSystem(directory).status
-            if arguments[Flag.json] {
-                print((running, ended), of: directory, console)
-            } else {
-                for component in running {
-                    let address = component.address.map { " at \(SafeText.line($0))" } ?? ""
-                    console.print("\(component.name): running\(address) (process \(component.processID))")
-                }
-                if let dashboard = running.compactMap(\.pages).first {
-                    console.print("dashboard: \(SafeText.line(dashboard))")
-                }
-                for name in ended { console.print("\(SafeText.line(name)): ended") }
-                if running.isEmpty, ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
+        let directory = try place(arguments)
+        let (running, ended) = DevelopmentSystem(directory).status
+        if arguments[Flag.json] {
+            print((running, ended), of: directory, console)
+        } else {
+            for component in running {
+                let address = component.address.map { " at \(SafeText.line($0))" } ?? ""
+                console.print("\(component.name): running\(address) (process \(component.processID))")
             }
-            return !running.isEmpty && ended.isEmpty ? .yes : .no
+            if let dashboard = running.compactMap(\.pages).first {
+                console.print("dashboard: \(SafeText.line(dashboard))")
+            }
+            for name in ended { console.print("\(SafeText.line(name)): ended") }
+            if running.isEmpty, ended.isEmpty { console.print("nothing runs in \(SafeText.line(directory.path))") }
         }
+        return !running.isEmpty && ended.isEmpty ? .yes : .no
     }
 
     // MARK: What they share
@@ -160,15 +149,5 @@ enum DevCommand {
         let isFromOption = arguments.has(directory) && Environment.process["DSTACK_DEV_DIR"] != arguments[directory]
         let option = isFromOption ? arguments[directory].map { " --dir " + ShellWord.quoted($0) } ?? "" : ""
         return ShellWord.quoted(CommandLine.arguments.first ?? "dstack") + " dev down" + option
-    }
-
-    /// Failures of the system as failures of a command.
-    private static func explained(_ body: () async throws -> ExitStatus) async throws -> ExitStatus {
-        do {
-            return try await body()
-        } catch let error as DevelopmentError {
-            throw CommandFailure(
-                error.code == .configuration ? .wrongRequest : .worldFailed, error.reason, hint: error.hint)
-        }
     }
 }

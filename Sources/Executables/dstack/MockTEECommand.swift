@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCommandLine
 import DstackEncoding
 import DstackMockTEE
+import DstackShells
 import DstackSystem
 import Glibc
 
@@ -11,7 +12,7 @@ enum MockTEECommand {
     private static let appCompose = Option(
         "app-compose", .file, "the app-compose.json to measure; a small example if left out")
     private static let reportData = Option(
-        "report-data", .hex("HEX"), "up to 64 bytes to have signed; zeros if left out")
+        "report-data", .hex("HEX", bytes: 1...64), "up to 64 bytes to have signed; zeros if left out")
 
     static let command = Command(
         "mock-tee",
@@ -32,7 +33,7 @@ enum MockTEECommand {
     ) { arguments, console in
         let path = arguments[directory]
         do {
-            let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount) ?? Array(example.utf8)
+            let compose = try arguments.composeFile(appCompose) ?? Array(example.utf8)
             let platform = try MockPlatform.loadOrCreate(in: path)
             let boot = try MockBoot(platform, appCompose: compose)
             let attestation = try boot.attestation(
@@ -60,8 +61,8 @@ enum MockTEECommand {
                 for name in names { console.print(SafeText.line(path + "/" + name)) }
             }
             return .done
-        } catch let error as AttestationError where error.code == .invalidReportData {
-            throw CommandFailure(.wrongRequest, error.description)
+        } catch let error as AttestationError {
+            throw CommandFailure(.wrongRequest, error, for: arguments)
         } catch let error as SystemError {
             throw CommandFailure(.worldFailed, error.description)
         }

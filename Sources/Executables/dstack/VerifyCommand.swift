@@ -9,11 +9,6 @@ enum VerifyCommand {
     private static let url = Positional(required: .text("URL"), "the service, https://HOST[:PORT]")
     private static let appCompose = Option(
         "app-compose", .file, "your own copy of app-compose.json, to compare with the measured one")
-    private static let composeHash = Option(
-        "compose-hash", .hex("HEX", bytes: 32), "the compose hash that is expected, where you have no copy of the file")
-    private static let appID = Option("app-id", .hex("HEX", bytes: 20), "the application id that is expected")
-    private static let osImageHash = Option(
-        "os-image-hash", .hex("HEX", bytes: 32), "the OS image that is expected; its measurements must be in the quote")
     private static let collateral = Option(
         "collateral", .file, "Intel's collateral, JSON; fetched if left out")
     private static let services = CollateralOptions.services("pccs")
@@ -37,12 +32,12 @@ enum VerifyCommand {
                 + "key in the certificate, and the report says so.",
         ],
         arguments: [
-            url, appCompose, composeHash, appID, osImageHash, sessionBound, keyBound,
-        ] + JudgementOptions.declarations + [
+            url, appCompose, sessionBound, keyBound,
+        ] + ExpectationOptions.ofApplication + JudgementOptions.declarations + [
             collateral, services, CollateralOptions.cache, CollateralOptions.authorities, CollateralOptions.timeout,
         ],
         rules: [
-            .atMostOne(of: appCompose, composeHash), .atMostOne(of: collateral, services),
+            .atMostOne(of: appCompose, ExpectationOptions.composeHash), .atMostOne(of: collateral, services),
             .atMostOne(of: collateral, CollateralOptions.cache),
             .atMostOne(of: collateral, CollateralOptions.authorities),
             .atMostOne(of: collateral, CollateralOptions.timeout), .atMostOne(of: sessionBound, keyBound),
@@ -58,8 +53,8 @@ enum VerifyCommand {
             let report = try await verifier.verify(address, at: JudgementOptions.time(arguments))
             return console.show(report, arguments)
         } catch {
-            throw CommandFailure(
-                error.code == .invalidPolicy ? .wrongRequest : .worldFailed, error, for: arguments)
+            throw error.code == .invalidPolicy
+                ? CommandFailure(.wrongRequest, error, for: arguments) : CommandFailure(fetching: error, for: arguments)
         }
     }
 
@@ -68,22 +63,21 @@ enum VerifyCommand {
         _ arguments: Arguments, _ console: Console
     ) throws(CommandFailure) -> (EndpointAddress, EndpointVerifier) {
         let quoteVerifier = try JudgementOptions.verifier(arguments)
-        let policy = try JudgementOptions.policy(arguments)
-        let compose = try arguments.read(appCompose, limit: AppCompose.maximumByteCount)
+        var policy = try JudgementOptions.policy(arguments)
+        try ExpectationOptions.add(to: &policy, arguments)
+        let compose = try arguments.composeFile(appCompose)
         let given = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
         let configuration = try CollateralOptions.configuration(arguments, console, services: services)
+        let provider: any CollateralProvider =
+            if let given {
+                try CommandFailure.wrongFile(collateral, arguments) { () throws(AttestationError) in
+                    try OfflineCollateral([try QuoteCollateral(parsingJSON: given)])
+                }
+            } else {
+                CollateralService(configuration)
+            }
         return try CommandFailure.wrongRequest { () throws(AttestationError) in
             let address = try EndpointAddress(arguments[url])
-            let provider: any CollateralProvider
-            if let given {
-                provider = try OfflineCollateral([try QuoteCollateral(parsingJSON: given)])
-            } else {
-                provider = CollateralService(configuration)
-            }
-            if let compose {
-                _ = try AppCompose(parsing: AppCompose.withoutMark(compose))
-                if let misnomer = AppCompose.misnomer(compose) { throw misnomer }
-            }
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
             // As of another time, what is given counts.
@@ -91,9 +85,6 @@ enum VerifyCommand {
             if arguments[sessionBound] { verifier.binding = .sessionBound }
             if arguments[keyBound] { verifier.binding = .keyBound }
             verifier.policy = policy
-            if let hash = arguments[composeHash] { verifier.policy.expected.composeHash = FixedBytes(hash) }
-            if let id = arguments[appID] { verifier.policy.expected.appID = FixedBytes(id) }
-            if let hash = arguments[osImageHash] { verifier.policy.expected.osImageHash = FixedBytes(hash) }
             return (address, verifier)
         }
     }

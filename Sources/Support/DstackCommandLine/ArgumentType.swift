@@ -212,4 +212,14 @@ extension ArgumentType<[UInt8]> {
             return count.map { $0 == bytes.count } ?? true ? bytes : nil
         }
     }
+
+    /// As many bytes in hexadecimal as the range says.
+    package static func hex(_ placeholder: String, bytes range: ClosedRange<Int>) -> ArgumentType {
+        ArgumentType(
+            placeholder, expecting: "\(range.lowerBound) to \(range.upperBound) bytes in hexadecimal"
+        ) { text in
+            guard let bytes = try? Hex.decode(text, prefix: .optional, subject: placeholder) else { return nil }
+            return range ~= bytes.count ? bytes : nil
+        }
+    }
 }

@@ -77,6 +77,17 @@ extension Arguments {
         self[option].map { $0 == StandardInput.name ? "/dev/stdin" : $0 }
     }
 
+    /// What messages call a file: its path, or standard input.
+    package func fileName(_ option: Option<String>) -> String { Self.fileName(self[option]) }
+
+    /// The same for an option that may be left out.
+    package func fileName(_ option: Option<String?>) -> String { Self.fileName(self[option] ?? "") }
+
+    /// The same for an argument without a name.
+    package func fileName(_ positional: Positional<String>) -> String { Self.fileName(self[positional]) }
+
+    private static func fileName(_ path: String) -> String { path == StandardInput.name ? "standard input" : path }
+
     private static func hint(_ error: SystemError, _ path: String, _ specification: ArgumentSpecification) -> String? {
         switch error.code {
         // A preset with a typing error is looked for as a file.
@@ -103,7 +114,7 @@ extension Arguments {
         guard !bytes.isEmpty else {
             throw CommandFailure(
                 .wrongRequest,
-                "\(specification.label): \(path == StandardInput.name ? "standard input" : path) is empty",
+                "\(specification.label): \(Self.fileName(path)) is empty",
                 hint: "name a file with content, or leave the argument out")
         }
         return bytes

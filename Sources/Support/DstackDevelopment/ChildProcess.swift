@@ -38,11 +38,28 @@ enum ChildProcess {
     }
 
     /// How a child ended: "with status 2", "by signal 9"; nil if it still runs, or is not this process's child.
-    static func ending(of processID: Int32) -> String? {
+    static func ending(of processID: Int32) -> Ending? {
         var status: Int32 = 0
         guard retryingInterrupts({ waitpid(processID, &status, WNOHANG) }) == processID else { return nil }
         // The macros of sys/wait.h: the low seven bits are the signal, the byte above them the status.
         let signal = status & 0x7F
-        return signal == 0 ? "with status \((status >> 8) & 0xFF)" : "by signal \(signal)"
+        return signal == 0 ? .exited((status >> 8) & 0xFF) : .killed(signal)
+    }
+
+    /// How a process ended.
+    enum Ending: CustomStringConvertible {
+        case exited(Int32)
+        case killed(Int32)
+
+        /// As it follows "ended".
+        var description: String {
+            switch self {
+            case .exited(let status): "with status \(status)"
+            case .killed(let signal): "by signal \(signal)"
+            }
+        }
+
+        /// Whether a program said that what it was asked for makes no sense.
+        var isRefusal: Bool { if case .exited(ExitStatus.wrongRequest.rawValue) = self { true } else { false } }
     }
 }

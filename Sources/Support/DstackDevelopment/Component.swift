@@ -1,3 +1,5 @@
+package import DstackSystem
+
 /// One program of a system that runs on a developer's machine: what is started, what it waits for, when it is ready.
 ///
 /// ```swift
@@ -54,10 +56,10 @@ package struct RunningComponent: Sendable, Hashable {
     package let pages: String?
 }
 
-/// Why a development system does not come up or go down.
-package struct DevelopmentError: Error, Sendable, CustomStringConvertible, Equatable {
+/// Why a development system does not come up or go down. It ends a command as a wrong request or a failure of the world.
+package struct DevelopmentError: ExplainedFailure, Sendable, CustomStringConvertible, Equatable {
     package enum Code: Sendable, Hashable {
-        /// The directory, or the list of components, cannot work.
+        /// The directory or the list of components cannot work, or a component refused what it was asked for.
         case configuration
         /// A file, a process or a lock could not be had from the system.
         case system
@@ -79,6 +81,8 @@ package struct DevelopmentError: Error, Sendable, CustomStringConvertible, Equat
     }
 
     package var description: String { reason }
+
+    package var exitStatus: ExitStatus { code == .configuration ? .wrongRequest : .worldFailed }
 
     package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
 }

@@ -104,7 +104,7 @@ package struct DevelopmentSystem: Sendable {
             throw DevelopmentError(.system, "\(component.name): \(error)")
         }
         guard let process = ProcessIdentity(of: processID) else {
-            throw ended(component, ChildProcess.ending(of: processID) ?? "at once")
+            throw ended(component, ChildProcess.ending(of: processID))
         }
         var record = DevelopmentDirectory.Record(name: component.name, process: process, fingerprint: fingerprint)
         do {
@@ -136,9 +136,11 @@ package struct DevelopmentSystem: Sendable {
         return Self.running(record)
     }
 
-    private func ended(_ component: Component, _ ending: String) -> DevelopmentError {
+    /// - Parameter ending: nil where nothing is known of it.
+    private func ended(_ component: Component, _ ending: ChildProcess.Ending?) -> DevelopmentError {
         DevelopmentError(
-            .component, "\(component.name) ended \(ending)" + tail(component),
+            ending?.isRefusal == true ? .configuration : .component,
+            "\(component.name) ended \(ending?.description ?? "at once")" + tail(component),
             hint: "look at \(directory.log(of: component.name))")
     }
 

@@ -104,7 +104,7 @@ struct AgentListenerTests {
         let files = try GuestFiles(settings.files)
         let second = GuestAgent(settings, files: files, attester: bench.attester)
         let error = #expect(throws: GuestError.self) { _ = try GuestServer(second, inherited: []) }
-        #expect(error?.code == .invalidConfiguration && error?.reason == "another process serves it")
+        #expect(error?.code == .inUse && error?.reason == "another process serves it")
 
         let stale = bench.fixture.path + "/stale.sock"
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
