@@ -6,7 +6,8 @@
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations, the full differential run, and coverage-guided fuzzing of every parser
 # make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
-# make build   release builds of all programs, into .build/release
+# make build   release builds of all programs, into .build/release; the Swift libraries are inside them
+# make install the programs, manual pages, completions and systemd units to PREFIX (/usr/local), below DESTDIR if that is set
 # make man     manual pages of all programs, into .build/man
 
 SWIFT ?= swift
@@ -17,8 +18,14 @@ SEED ?= 1
 COUNT ?= 100000
 # For each parser.
 FUZZ_SECONDS ?= 30
+PREFIX ?= /usr/local
+DESTDIR ?=
+# One and the same for all release builds: another one compiles everything anew. Programs start without the toolchain then.
+RELEASE := -c release --static-swift-stdlib
+# By name: what tests share is no part of a release, and needs the toolchain's own testing library.
+PROGRAMS := dstack dstack-verifier dstack-guest-agent attested-service attested-client five-minutes verify-quote
 
-.PHONY: demo test soak lint check-api fuzz bench build man setup setup-test commit clean
+.PHONY: demo test soak lint check-api fuzz bench build install man setup setup-test commit clean
 
 setup:
 	@Scripts/setup build
@@ -34,7 +41,14 @@ commit:
 	[ "$$(cat $$file 2>/dev/null)" = "$$new" ] || echo "$$new" > $$file
 
 build: setup commit
-	$(SWIFT) build -c release $(FLAGS)
+	@for product in $(PROGRAMS); do \
+		echo "$(SWIFT) build $(RELEASE) --product $$product"; \
+		$(SWIFT) build $(RELEASE) --product $$product $(FLAGS) || exit; \
+	done
+
+# Does not build: that is not for root.
+install:
+	@Scripts/install "$(PREFIX)" "$(DESTDIR)"
 
 test: setup-test commit
 	$(SWIFT) build --build-tests $(FLAGS)
@@ -55,13 +69,13 @@ check-api: setup commit
 
 demo: setup commit
 	@for product in dstack dstack-verifier dstack-guest-agent attested-service; do \
-		echo "$(SWIFT) build -c release --product $$product"; \
-		$(SWIFT) build -c release --product $$product $(FLAGS) || exit; \
+		echo "$(SWIFT) build $(RELEASE) --product $$product"; \
+		$(SWIFT) build $(RELEASE) --product $$product $(FLAGS) || exit; \
 	done
 	@Scripts/demo
 
 fuzz: setup-test commit
-	$(SWIFT) build -c release --product dstack-fuzz $(FLAGS)
+	$(SWIFT) build $(RELEASE) --product dstack-fuzz $(FLAGS)
 	.build/release/dstack-fuzz --seed $(SEED) --count $(COUNT)
 	Scripts/differential --seed $(SEED)
 	Scripts/fuzz-parsers --seed $(SEED) --seconds $(FUZZ_SECONDS)

@@ -82,7 +82,12 @@ struct VerifierServiceHTTPTests {
         #expect(try Self.json(notJSON.body).member("error").member("code").integer(Int.self) == 400)
         #expect(try await server.curl("/verify", "-d", #"{"quote":1}"#).status == 422)
         #expect(try await server.curl("/verify").status == 405)
-        #expect(try await server.curl("/").status == 404)
+        // Whoever looks at it is told what there is, at the beginning as elsewhere.
+        for (path, status) in [("/", 200), ("/nowhere", 404), ("/verify/", 404)] {
+            let answer = try await server.curl(path)
+            #expect(answer.status == status, "\(path)")
+            #expect(answer.body.contains("POST /verify") && answer.body.contains("GET /health"), "\(answer.body)")
+        }
         let large = try files.directory.write(
             Array(#"{"event_log":"\#(String(repeating: "x", count: 1 << 20))"}"#.utf8), "large.json")
         #expect(try await server.curl("/verify", "--data-binary", "@\(large)").status == 413)

@@ -91,6 +91,10 @@ enum ServeCommand {
 
     private static func routes(_ service: CurrentService) -> HTTPRoutes {
         var routes = HTTPRoutes()
+        // For people who look at it, with a browser or without.
+        let answers = "dstack-verifier: POST /verify judges evidence, GET /health says whether the service is there\n"
+        routes.on(.get, "/") { _ in .text(200, answers) }
+        routes.notFound = .text(404, "not found; " + answers)
         routes.on(.get, "/health") { _ in .json(VerifierService.health) }
         routes.on(.post, "/verify") { request in
             let answer = await service.value.answer(

@@ -8,13 +8,16 @@ package import DstackHTTP
 ///     let server = HTTPServer(configuration, handler: routes.respond)
 ///
 /// HEAD is answered by GET's handler (the server keeps the body back), a known path with another method by 405, anything
-/// else by 404. Paths are compared as sent, that is, percent-encoded.
+/// else by ``notFound``. Paths are compared as sent, that is, percent-encoded.
 package struct HTTPRoutes: Sendable {
     package typealias Handler = @Sendable (HTTPServerRequest) async -> HTTPServerResponse
 
     private var exact: [String: [HTTPMethod: Handler]] = [:]
     /// Longest first.
     private var prefixes: [(prefix: String, methods: [HTTPMethod: Handler])] = []
+
+    /// For paths that are not in the table.
+    package var notFound = HTTPServerResponse.notFound
 
     package init() {}
 
@@ -35,7 +38,7 @@ package struct HTTPRoutes: Sendable {
 
     package func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
         guard let methods = exact[request.path] ?? prefixes.first(where: { request.path.hasPrefix($0.prefix) })?.methods
-        else { return .notFound }
+        else { return notFound }
         if let handler = methods[request.method] { return await handler(request) }
         if request.method == .head, let handler = methods[.get] { return await handler(request) }
         var allowed = Array(methods.keys)
