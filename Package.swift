@@ -127,8 +127,8 @@ let package = Package(
         shell(
             "dstack-guest-agent",
             [
-                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackDevelopment", "DstackGuest",
-                "DstackHTTPServer", "DstackShells", "DstackSystem",
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackDevelopment",
+                "DstackEncoding", "DstackGuest", "DstackHTTPServer", "DstackShells", "DstackSystem",
             ]),
 
         // Examples, which use only public API

@@ -8,8 +8,9 @@ import Glibc
 // which is public and is what verifiers are given.
 extension MockPlatform {
     /// The file with the seed, in the directory given to ``save(to:)``.
-    private static let fileName = "simulated-platform.json"
-    private static let rootFileName = "root.pem"
+    package static let fileName = "simulated-platform.json"
+    /// The certificate beside it.
+    package static let rootFileName = "root.pem"
 
     /// Keeps the platform in a directory, which is made if it is not there: `simulated-platform.json` (mode 0600, has the
     /// seed of all keys) and `root.pem` (mode 0644). Each is replaced in one step.
@@ -51,9 +52,14 @@ extension MockPlatform {
     /// once: all get the same platform.
     ///
     /// - Parameter configuration: of a new platform; one that is there keeps its own.
+    /// - Throws: ``MockTEEError`` with code `foreignFile` where `root.pem` is there and not of the platform, and is left as it
+    ///   is; with code `storage` as ``load(from:)``.
     public static func loadOrCreate(
         in directory: String, _ configuration: Configuration = Configuration()
     ) throws(MockTEEError) -> MockPlatform {
+        let rootPath = directory + "/" + rootFileName
+        // In this order: whoever makes a platform writes its file first, so that a certificate without one is not its.
+        if access(rootPath, F_OK) == 0, access(directory + "/" + fileName, F_OK) != 0 { throw foreign(rootPath) }
         if access(directory + "/" + fileName, F_OK) != 0 {
             let made = try MockPlatform(configuration)
             do {
@@ -64,16 +70,25 @@ extension MockPlatform {
             }
         }
         let platform = try load(from: directory)
-        let rootPath = directory + "/" + rootFileName
         // Whoever made the platform may have stopped before this file was written.
-        if (try? File.readRegular(rootPath, limit: 1 << 20)) != Array(platform.rootCertificatePEM.utf8) {
+        if access(rootPath, F_OK) != 0 {
             do {
                 try AtomicFile.write(platform.rootCertificatePEM, to: rootPath, mode: .readable)
             } catch {
                 throw MockTEEError(error)
             }
         }
+        guard (try? File.readRegular(rootPath, limit: 1 << 20)) == Array(platform.rootCertificatePEM.utf8) else {
+            throw foreign(rootPath)
+        }
         return platform
+    }
+
+    private static func foreign(_ path: String) -> MockTEEError {
+        MockTEEError(
+            .foreignFile, path,
+            "it is not the certificate of a simulated platform in this directory; move it away, or use "
+                + "an empty directory")
     }
 
     private var stored: [UInt8] {

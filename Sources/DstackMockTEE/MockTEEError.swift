@@ -16,6 +16,8 @@ public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible 
         public static let cryptography = Code(rawValue: "cryptography")
         /// A platform could not be written or read.
         public static let storage = Code(rawValue: "storage")
+        /// A file of somebody else's is where one of a platform's would be.
+        public static let foreignFile = Code(rawValue: "foreign_file")
         /// A register that does not exist or cannot be extended.
         public static let register = Code(rawValue: "register")
         /// More report data than fits.

@@ -272,6 +272,20 @@ struct MockTEEStorageTests {
         #expect(try root == MockPlatform.load(from: directory).rootCertificatePEM)
     }
 
+    @Test("a root certificate of somebody else's is never replaced, nor believed", arguments: [false, true])
+    func foreignRoot(besidePlatform: Bool) throws {
+        try withDirectory { directory in
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            if besidePlatform { try MockPlatform().save(to: directory) }
+            try "mine".write(toFile: directory + "/root.pem", atomically: true, encoding: .utf8)
+            let names = try FileManager.default.contentsOfDirectory(atPath: directory)
+            let failure = #expect(throws: MockTEEError.self) { try MockPlatform.loadOrCreate(in: directory) }
+            #expect(failure?.code == .foreignFile && failure?.subject == directory + "/root.pem")
+            #expect(try String(contentsOfFile: directory + "/root.pem", encoding: .utf8) == "mine")
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == names)
+        }
+    }
+
     @Test("a file that was changed so that keys and certificates no longer fit is refused")
     func tampered() throws {
         try withDirectory { directory in

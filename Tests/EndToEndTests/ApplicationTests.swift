@@ -67,7 +67,7 @@ struct ApplicationTests {
         let first = try await Program.run("dstack-guest-agent", arguments)
         #expect(first.status == 0 && first.errors.contains("the agent runs and answers"), "\(first)")
         let client = DstackClient(.unix(scratch.path("sim/dstack.sock")), startupTime: .zero)
-        #expect(try await client.info().appName == "simulated")
+        #expect(try await client.info().appName == "example")
         let second = try await Program.run("dstack-guest-agent", arguments)
         #expect(second.status == 0 && second.errors.contains("the agent runs already"), "\(second)")
         let dashboard = try #require(
@@ -147,7 +147,7 @@ struct ApplicationTests {
         let result = try await Program.run("five-minutes", [try #require(kms)], environment: agent.environment)
         #expect(result.status == 0, "\(result)")
         for line in [
-            "I am simulated", "my address is 0x", "which the KMS vouches for", "this TEE is simulated",
+            "I am example", "my address is 0x", "which the KMS vouches for", "this TEE is simulated",
             "signed with ed25519 true", "TLS identity of \"localhost\"",
         ] { #expect(result.output.contains(line), "\(result)") }
         await agent.end()

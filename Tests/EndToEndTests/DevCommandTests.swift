@@ -108,7 +108,7 @@ struct DevCommandTests {
         #expect(try await system.dev("up").status == 0)
         let first = system.processes.sorted()
         let second = try await system.dev("up")
-        #expect(second.status == 0 && second.errors.contains("runs already"), "\(second)")
+        #expect(second.status == 0 && second.errors.contains("guest-agent and app run already"), "\(second)")
         #expect(system.processes.sorted() == first)
 
         let status = try await system.dev("status", "--json").object()

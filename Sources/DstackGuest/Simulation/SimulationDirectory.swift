@@ -114,6 +114,16 @@ public final class SimulationDirectory: Sendable {
         return simulation
     }
 
+    /// Looks whether ``loadOrCreate(in:appCompose:at:)`` would take a directory; nothing is made or changed. What goes wrong
+    /// only while it is done goes wrong then.
+    ///
+    /// - Throws: as that.
+    package static func check(_ path: String, appCompose: [UInt8]?) throws(GuestError) {
+        if let appCompose { try SimulationSet.check(appCompose) }
+        guard access(path, F_OK) == 0, !SimulationSet.isIncomplete(path) else { return }
+        if try SimulationSet.isWhole(path), let appCompose { try check(appCompose, in: path) }
+    }
+
     private static func load(_ path: String) throws(GuestError) -> SimulationDirectory {
         let compose = try SimulationSet.read(path, appComposeName, limit: AppCompose.maximumByteCount)
         let recorded = try SimulationSet.read(path, attestationName, limit: Attestation.maximumByteCount)

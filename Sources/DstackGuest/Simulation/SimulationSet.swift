@@ -40,11 +40,33 @@ enum SimulationSet {
         _ = unlink(directory + "/" + markerName)
     }
 
-    /// Whether the directory has a set.
+    /// Whether the directory has a set. What a creation left behind is removed first.
     ///
-    /// - Throws: for a part of a set.
+    /// - Throws: for a part of a set, and for files that a new set would replace.
     static func isComplete(_ directory: String) throws(GuestError) -> Bool {
         try cleanUp(directory)
+        return try isWhole(directory)
+    }
+
+    /// Whether a creation is under way in the directory, or did not come to its end.
+    static func isIncomplete(_ directory: String) -> Bool { exists(directory, markerName) }
+
+    /// As ``isComplete(_:)``, of a directory that is only looked at.
+    static func isWhole(_ directory: String) throws(GuestError) -> Bool {
+        // Whatever is made in the directory comes after the platform's own file.
+        if !exists(directory, MockPlatform.fileName) {
+            let foreign = [
+                SimulationDirectory.trustRootName, SimulationDirectory.collateralName, summaryName,
+            ].filter { exists(directory, $0) }
+            guard foreign.isEmpty else {
+                throw GuestError(
+                    .invalidFile, subject: directory,
+                    reason:
+                        "it has \(foreign.joined(separator: ", ")), which no simulation made here and which one would "
+                        + "replace",
+                    hint: "use an empty directory")
+            }
+        }
         let names = SimulationDirectory.inputNames
         let missing = names.filter { !exists(directory, $0) }
         if missing.isEmpty { return true }
@@ -75,7 +97,7 @@ enum SimulationSet {
     /// An application that does nothing much.
     static let exampleCompose = Array(
         """
-        {"manifest_version":2,"name":"simulated","runner":"docker-compose","docker_compose_file":"services:\\n  web:\\n    image: nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000\\n","kms_enabled":false,"gateway_enabled":false,"local_key_provider_enabled":false,"key_provider":"none","public_logs":true,"public_sysinfo":true,"public_tcbinfo":true,"no_instance_id":false,"secure_time":false,"allowed_envs":[]}
+        {"manifest_version":2,"name":"example","runner":"docker-compose","docker_compose_file":"services:\\n  web:\\n    image: nginx@sha256:0000000000000000000000000000000000000000000000000000000000000000\\n","kms_enabled":false,"gateway_enabled":false,"local_key_provider_enabled":false,"key_provider":"none","public_logs":true,"public_sysinfo":true,"public_tcbinfo":true,"no_instance_id":false,"secure_time":false,"allowed_envs":[]}
 
         """.utf8)
 

@@ -1,7 +1,9 @@
 import DstackAttestation
 import DstackCommandLine
 import DstackConfiguration
+import DstackCrypto
 import DstackDevelopment
+import DstackEncoding
 import DstackGuest
 import DstackHTTPServer
 import DstackShells
@@ -36,8 +38,9 @@ enum Main {
             "Without --config, /etc/dstack/dstack.toml and .json and ./dstack.toml and .json are read if they are there.",
             "A simulation's sockets are dstack.sock, tappd.sock, external.sock and guest.sock in its directory. Point "
                 + "clients at them with DSTACK_SIMULATOR_ENDPOINT and TAPPD_SIMULATOR_ENDPOINT.",
-            "With --background nothing is left running unless the agent answers; one that runs already is left alone. Its "
-                + "output is in DIRECTORY/log, and `dstack dev down --dir DIRECTORY` ends it.",
+            "With --background nothing is left running unless the agent answers. One that runs already is left alone, whatever "
+                + "options it was started with; an option that says something else is refused. Its output is in "
+                + "DIRECTORY/log, and `dstack dev down --dir DIRECTORY` ends it.",
         ],
         arguments: [config, simulate, compose, port, background, watchdog]
     ) { arguments, console in
@@ -111,23 +114,46 @@ enum Main {
         guard !arguments[watchdog] else {
             throw CommandFailure(.wrongRequest, "--watchdog is for a service manager, and --background for people")
         }
-        // Here, where whoever asks reads it at once.
-        _ = try arguments.composeFile(compose, isToRun: true)
+        guard ![arguments[compose], arguments[config]].contains("-") else {
+            throw CommandFailure(
+                .wrongRequest, "--background: the agent that lives on has no standard input", hint: "name a file")
+        }
         let directory = try DevelopmentDirectory(path)
-        var options = arguments[compose].map { ["--app-compose", $0] } ?? []
-        if let file = arguments[config] { options += ["--config", file] }
-        if arguments[port] != 0 { options += ["--external-port", "\(arguments[port])"] }
-        let agent = DevelopmentPlan.guestAgent(try ThisProgram.path(), options, in: directory.path)
+        // Here, where whoever asks reads it at once, and before anything comes into being for it.
+        try SimulationDirectory.check(
+            directory.path, appCompose: try arguments.composeFile(compose, isToRun: true))
+        let agent = DevelopmentPlan.guestAgent(
+            try ThisProgram.path(), choices: try choices(arguments), in: directory.path)
         let (running, isReused) = try await Interruption.watch {
-            try await DevelopmentSystem(directory, note: { console.note($0) }).up([agent])
+            try await DevelopmentSystem(directory, note: { console.note($0) }).up([agent], others: .left)
         }
         console.note(isReused ? "the agent runs already" : "the agent runs and answers")
         console.note(
-            "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in \(path)")
+            "simulated: no TEE here; evidence from this agent proves nothing, and its keys are in "
+                + SafeText.line(directory.path))
         console.note("listening on unix:\(directory.path)/dstack.sock")
         if let pages = running.first?.pages { console.note(DevelopmentPlan.dashboardWords + pages) }
-        console.note("to end it: dstack dev down --dir \(ShellWord.quoted(path))")
+        let program = ShellWord.quoted(ThisProgram.sibling("dstack"))
+        console.note("to end it: \(program) dev down --dir \(ShellWord.quoted(directory.path))")
         return .done
+    }
+
+    /// What an agent that runs may have been started with. Its application is compared in the directory.
+    private static func choices(_ arguments: Arguments) throws -> [Component.Choice] {
+        var choices: [Component.Choice] = []
+        if let file = arguments[compose] {
+            choices.append(.init("--app-compose", file, arguments: ["--app-compose", file], isGiven: false))
+        }
+        if let file = arguments.path(config) {
+            let content = try arguments.read(config, limit: 1 << 20) ?? []
+            choices.append(
+                .init("--config", SHA256.hash(content).hex, shown: file, arguments: ["--config", file]))
+        }
+        if arguments[port] != 0 {
+            choices.append(
+                .init("--external-port", "\(arguments[port])", arguments: ["--external-port", "\(arguments[port])"]))
+        }
+        return choices
     }
 
     private static var version: GuestVersion {

@@ -23,7 +23,8 @@ enum DevCommand {
     // MARK: up
 
     private static let appCompose = Option(
-        "app-compose", .file, "the application's app-compose.json; a small example if left out")
+        "app-compose", .file,
+        "the application's app-compose.json; if left out, that of the directory, at first a small example")
     private static let listen = Option(
         "listen", .listenAddress, default: "127.0.0.1:0",
         "where the application listens; port 0 for any free one")
@@ -34,23 +35,39 @@ enum DevCommand {
         examples: ["dstack dev up", "dstack dev up --app-compose app-compose.json --foreground"],
         notes: [
             "It returns when the application has proved what it runs, and leaves it running. Started again, it finds and "
-                + "verifies what runs. If anything fails, or at Ctrl-C, nothing is left running."
+                + "verifies what runs, whatever options it was started with; an option that says something else ends it first. "
+                + "If anything fails, or at Ctrl-C, nothing is left running."
         ],
         arguments: [directory, appCompose, listen, foreground, Flag.json],
         rules: [.atMostOne(of: foreground, Flag.json)]
     ) { arguments, console in
-        let compose =
-            try arguments.composeFile(appCompose, isToRun: true) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
+        let given = try arguments.composeFile(appCompose, isToRun: true)
         let directory = try place(arguments)
+        try directory.checkIsOwn()
         let plan = DevelopmentPlan(
-            directory, programs: try ThisProgram.directory(), listenAddress: arguments[listen])
+            directory, programs: try ThisProgram.directory(),
+            listenAddress: arguments.has(listen) ? arguments[listen] : nil)
+        let compose = try given ?? lastCompose(plan) ?? Array(DevelopmentPlan.exampleAppCompose.utf8)
         let session = DevSession(
-            plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments),
+            plan, appCompose: compose, console: console, stopCommand: stopCommand(arguments, directory),
             isJSON: arguments[Flag.json])
         return try await Interruption.watch {
             try await session.up()
             if arguments[Flag.json] { print(DevelopmentSystem(directory).status, of: directory, console) }
             return arguments[foreground] ? try await session.stay() : .done
+        }
+    }
+
+    /// The application of the last `up` in the directory, whose keys and evidence are there; nil if there was none.
+    private static func lastCompose(_ plan: DevelopmentPlan) throws(CommandFailure) -> [UInt8]? {
+        guard access(plan.appComposePath, F_OK) == 0 else { return nil }
+        do {
+            let bytes = try File.readRegular(plan.appComposePath, limit: AppCompose.maximumByteCount)
+            _ = try AppCompose(parsing: bytes)
+            return bytes
+        } catch {
+            throw CommandFailure(
+                .wrongRequest, "\(plan.appComposePath): \(error)", hint: "name the application with --app-compose")
         }
     }
 
@@ -144,10 +161,11 @@ enum DevCommand {
         return try DevelopmentDirectory(home + "/.local/state/dstack/dev")
     }
 
-    /// How `down` is called for the same system, as it can be typed where this was typed.
-    private static func stopCommand(_ arguments: Arguments) -> String {
-        let isFromOption = arguments.has(directory) && Environment.process["DSTACK_DEV_DIR"] != arguments[directory]
-        let option = isFromOption ? arguments[directory].map { " --dir " + ShellWord.quoted($0) } ?? "" : ""
-        return ShellWord.quoted(CommandLine.arguments.first ?? "dstack") + " dev down" + option
+    /// How `down` is called for the same system, as it can be typed anywhere in this shell.
+    private static func stopCommand(_ arguments: Arguments, _ directory: DevelopmentDirectory) -> String {
+        let isFromOption =
+            arguments.has(Self.directory) && Environment.process["DSTACK_DEV_DIR"] != arguments[Self.directory]
+        let option = isFromOption ? " --dir " + ShellWord.quoted(directory.path) : ""
+        return ShellWord.quoted(ThisProgram.word) + " dev down" + option
     }
 }

@@ -69,7 +69,7 @@ struct DevSession: Sendable {
             throw DevelopmentError(.component, "the application did not say where it listens")
         }
         if isReused {
-            console.note("what is wanted runs already in \(plan.directory.path)")
+            console.note("\(running.map(\.name).joined(separator: " and ")) run already")
         } else {
             let milliseconds = (clock.now - began) / .milliseconds(1)
             console.note("started \(running.map(\.name).joined(separator: " and ")) in \(Int(milliseconds)) ms")
@@ -108,7 +108,7 @@ struct DevSession: Sendable {
     private func explain(_ url: String, _ dashboard: String?, _ report: EndpointReport) {
         let style = console.style
         let key = report.certificate.map { Base64.encode(SHA256.hash($0.publicKey).bytes) } ?? ""
-        let program = ShellWord.quoted(CommandLine.arguments.first ?? "dstack")
+        let program = ShellWord.quoted(ThisProgram.word)
         console.print()
         console.print(
             style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority does;")

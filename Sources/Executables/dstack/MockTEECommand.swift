@@ -27,42 +27,50 @@ enum MockTEECommand {
         ],
         notes: [
             "The quote chains to a root that is made in the directory, never to Intel's, and every report under that root "
-                + "says so. A directory that has a platform keeps it."
+                + "says so. A directory that has a platform keeps it.",
+            "Files of somebody else's are never replaced: a directory in which one has the name of a file to be written is "
+                + "refused. What was written is listed in \(EvidenceDirectory.listName), for sha256sum -c.",
         ],
         arguments: [directory, appCompose, reportData, Flag.json]
     ) { arguments, console in
         let path = arguments[directory]
         do {
             let compose = try arguments.composeFile(appCompose) ?? Array(example.utf8)
+            let names = [
+                "app-compose.json", "quote.bin", "event-log.json", "vm-config.json", "attestation.bin",
+                "collateral.json",
+            ]
+            let directory = try EvidenceDirectory(path, toWrite: names, except: ("app-compose.json", compose))
             let platform = try MockPlatform.loadOrCreate(in: path)
             let boot = try MockBoot(platform, appCompose: compose)
             let attestation = try boot.attestation(
                 reportData: ReportData(padding: arguments[reportData] ?? []))
             let collateral = try platform.collateral(for: .tdx, at: SystemWallClock().unixSeconds)
-            var names: [String] = []
-            for (name, bytes) in [
-                ("app-compose.json", compose), ("quote.bin", attestation.quote ?? []),
-                ("event-log.json", Array(boot.eventLog.json.utf8)), ("vm-config.json", Array(boot.vmConfig.utf8)),
-                ("attestation.bin", attestation.encoded.bytes), ("collateral.json", collateral.json),
-            ] {
-                try AtomicFile.write(bytes, to: path + "/" + name, mode: .readable)
-                names.append(name)
-            }
-            names.append("root.pem")
+            try directory.write(
+                zip(
+                    names,
+                    [
+                        compose, attestation.quote ?? [], Array(boot.eventLog.json.utf8), Array(boot.vmConfig.utf8),
+                        attestation.encoded.bytes, collateral.json,
+                    ]
+                ).map { ($0, $1) })
+            let files = names + [MockPlatform.rootFileName]
             if arguments[Flag.json] {
                 var writer = JSONWriter()
                 writer.object { object in
                     object.member("directory", path)
-                    object.member("files", names)
+                    object.member("files", files)
                     object.member("simulated", true)
                 }
                 console.print(writer.text)
             } else {
-                for name in names { console.print(SafeText.line(path + "/" + name)) }
+                for name in files { console.print(SafeText.line(path + "/" + name)) }
             }
             return .done
         } catch let error as AttestationError {
             throw CommandFailure(.wrongRequest, error, for: arguments)
+        } catch let error as MockTEEError {
+            throw CommandFailure(error.code == .foreignFile ? .wrongRequest : .worldFailed, "\(error)")
         } catch let error as SystemError {
             throw CommandFailure(.worldFailed, error.description)
         }

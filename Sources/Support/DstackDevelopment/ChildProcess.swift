@@ -10,7 +10,8 @@ enum ChildProcess {
     /// that this process holds is not held on by it.
     static func start(_ component: Component, log: String) throws(SystemError) -> Int32 {
         var processID: pid_t = 0
-        let code = withCStrings([component.executable] + component.arguments) { arguments in
+        let code = withCStrings([component.executable] + component.arguments + component.choices.flatMap(\.arguments)) {
+            arguments in
             withCStrings(environment(component)) { environment in
                 dstack_spawn_logging(&processID, component.executable, arguments, environment, log)
             }

@@ -8,6 +8,31 @@ package import DstackSystem
 ///     environment: ["AGENT": "/tmp/x/agent.sock"], dependencies: ["agent"], readiness: .announces("listening on "))
 /// ```
 package struct Component: Sendable, Hashable {
+    /// A setting that whoever asks for a component may leave to it: a running one that has another value is another one only
+    /// for those who name one.
+    package struct Choice: Sendable, Hashable {
+        /// The option on the command line of whoever asks: `--listen`.
+        package let option: String
+        /// What is compared.
+        package let value: String
+        /// How people know the value; in some it is a part of it.
+        package let shown: String
+        /// What says it to the program.
+        package let arguments: [String]
+        /// Whether somebody asked for it; else it is what is taken where nothing runs.
+        package let isGiven: Bool
+
+        package init(
+            _ option: String, _ value: String, shown: String? = nil, arguments: [String], isGiven: Bool = true
+        ) {
+            self.option = option
+            self.value = value
+            self.shown = shown ?? value
+            self.arguments = arguments
+            self.isGiven = isGiven
+        }
+    }
+
     /// When a component may be used.
     package enum Readiness: Sendable, Hashable {
         /// A GET of a path over a Unix socket is answered with 2xx.
@@ -21,6 +46,8 @@ package struct Component: Sendable, Hashable {
     /// Absolute path.
     package let executable: String
     package let arguments: [String]
+    /// What comes behind them.
+    package let choices: [Choice]
     /// Beside what this process has itself.
     package let environment: [String: String]
     /// Components that must be ready before this one starts; they come earlier in a system's list.
@@ -32,12 +59,14 @@ package struct Component: Sendable, Hashable {
     package let revision: String
 
     package init(
-        name: String, executable: String, arguments: [String] = [], environment: [String: String] = [:],
-        dependencies: [String] = [], readiness: Readiness, pages: String? = nil, revision: String = ""
+        name: String, executable: String, arguments: [String] = [], choices: [Choice] = [],
+        environment: [String: String] = [:], dependencies: [String] = [], readiness: Readiness,
+        pages: String? = nil, revision: String = ""
     ) {
         self.name = name
         self.executable = executable
         self.arguments = arguments
+        self.choices = choices
         self.environment = environment
         self.dependencies = dependencies
         self.readiness = readiness

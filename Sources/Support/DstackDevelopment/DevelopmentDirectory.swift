@@ -4,11 +4,12 @@ import Glibc
 
 /// The directory in which a development system keeps its records, logs and the files of its components.
 package struct DevelopmentDirectory: Sendable {
-    /// Absolute, without slash at the end.
+    /// Absolute, without links and slash at the end: the same directory has the same path by whatever name it is called.
     package let path: String
 
     private var runs: String { path + "/run" }
     private var logs: String { path + "/log" }
+    private var lockPath: String { path + "/lock" }
 
     /// Sockets are made below the directory (`/guest/external.sock`), and the path of a socket has at most 107 bytes.
     private static let maximumByteCount = 107 - 20
@@ -26,38 +27,113 @@ package struct DevelopmentDirectory: Sendable {
             defer { free(current) }
             absolute = String(cString: current) + "/" + (path.hasPrefix("./") ? path.dropFirst(2) : path[...])
         }
-        while absolute.count > 1, absolute.hasSuffix("/") { absolute.removeLast() }
+        absolute = Self.resolved(absolute)
         guard absolute.utf8.count <= Self.maximumByteCount else {
             throw DevelopmentError(
                 .configuration,
                 "the path \(absolute) has \(absolute.utf8.count) bytes; sockets are made below it, so that it may have "
                     + "\(Self.maximumByteCount)",
-                hint: "name a shorter one with --dir")
+                hint: "name a shorter one")
         }
         self.path = absolute
     }
 
-    package var exists: Bool { access(path, F_OK) == 0 }
+    /// An absolute path with its links and `..` followed as far as it exists. Behind that there are no links.
+    private static func resolved(_ path: String) -> String {
+        var parts = path.split(separator: "/")
+        var missing: [Substring] = []
+        var resolved: [Substring] = []
+        while !parts.isEmpty {
+            if let real = realpath("/" + parts.joined(separator: "/"), nil) {
+                defer { free(real) }
+                resolved = String(cString: real).split(separator: "/")
+                break
+            }
+            missing.insert(parts.removeLast(), at: 0)
+        }
+        for part in missing where part != "." {
+            if part == ".." { _ = resolved.popLast() } else { resolved.append(part) }
+        }
+        return "/" + resolved.joined(separator: "/")
+    }
+
+    // MARK: Whose it is
+
+    /// Whether anything was ever started in it: then the lock is there, which stays.
+    package var isUsed: Bool { Self.kind(of: lockPath) == S_IFREG }
+
+    /// Throws where files of something else are in the directory: a system writes files of its own names there, and removes
+    /// some.
+    package func checkIsOwn() throws(DevelopmentError) {
+        if isUsed, Self.kind(of: runs) == S_IFDIR { return }
+        // What an `up` made that was killed at its very beginning.
+        let own: [String: mode_t] = ["lock": S_IFREG, "log": S_IFDIR, "run": S_IFDIR]
+        let foreign = Self.names(in: path).filter { own[$0] == nil || own[$0] != Self.kind(of: "\(path)/\($0)") }
+            .sorted()
+        guard foreign.isEmpty else {
+            throw DevelopmentError(
+                .configuration,
+                "\(path) has files of something else (\(foreign.prefix(3).joined(separator: ", "))"
+                    + (foreign.count > 3 ? " and \(foreign.count - 3) more)" : ")"), hint: "name a new directory")
+        }
+    }
+
+    private static func kind(of path: String) -> mode_t? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
+    }
+
+    private static func names(in directory: String) -> [String] {
+        guard let entries = opendir(directory) else { return [] }
+        defer { closedir(entries) }
+        var names: [String] = []
+        while let entry = readdir(entries) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    // MARK: Making and unmaking
 
     /// Makes the directory and those in it, for their owner alone: keys are kept there.
-    package func create() throws(DevelopmentError) {
+    ///
+    /// - Returns: what was not there before, the lock included, outermost first.
+    func create() throws(DevelopmentError) -> [String] {
+        var made: [String] = []
         var current = ""
         for part in path.split(separator: "/") {
             current += "/" + part
-            try Self.make(current)
+            try Self.make(current, &made)
         }
-        for directory in [runs, logs] { try Self.make(directory) }
+        for directory in [runs, logs] { try Self.make(directory, &made) }
         guard access(path, W_OK | X_OK) == 0 else { throw Self.failure(SystemError.last("write to", path)) }
+        if Self.kind(of: lockPath) == nil { made.append(lockPath) }
+        return made
     }
 
-    private static func make(_ path: String) throws(DevelopmentError) {
-        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure(SystemError.last("make", path)) }
+    private static func make(_ path: String, _ made: inout [String]) throws(DevelopmentError) {
+        if mkdir(path, 0o700) == 0 { return made.append(path) }
+        guard errno == EEXIST else { throw failure(SystemError.last("make", path)) }
+    }
+
+    /// Takes back what ``create()`` made, with the logs in it, as far as nothing else has come into it. To be called while the
+    /// lock is held, which goes with the rest: who waits for it makes everything anew.
+    func remove(_ made: [String]) {
+        if made.contains(logs) {
+            for name in Self.names(in: logs) where name.hasSuffix(".log") { unlink("\(logs)/\(name)") }
+        }
+        for path in [logs, runs] where made.contains(path) { rmdir(path) }
+        if made.contains(lockPath) { unlink(lockPath) }
+        for directory in made.reversed() where directory == path || path.hasPrefix(directory + "/") { rmdir(directory) }
     }
 
     static func failure(_ error: SystemError) -> DevelopmentError {
         let isAboutRights = [EACCES, EPERM, EROFS, ENOTDIR].contains(error.code)
         return DevelopmentError(
-            .system, error.description, hint: isAboutRights ? "name a directory of your own with --dir" : nil)
+            .system, error.description, hint: isAboutRights ? "name a directory of your own" : nil)
     }
 
     /// The log of a component: what it printed since its last start.
@@ -81,13 +157,23 @@ package struct DevelopmentDirectory: Sendable {
     struct Record: Sendable, Hashable {
         let name: String
         let process: ProcessIdentity
-        /// Tells whether it is the component that is wanted.
+        /// Tells whether it is the component that is wanted, but for its choices.
         let fingerprint: String
+        /// Tells whether it runs the same program file.
+        let program: String
+        /// With what it was started.
+        let choices: [Choice]
         /// What it announced once it was ready.
         var address: String?
         /// Where its pages are.
         var pages: String?
         var isReady = false
+
+        struct Choice: Sendable, Hashable {
+            let option: String
+            let value: String
+            let shown: String
+        }
     }
 
     func write(_ record: Record) throws(DevelopmentError) {
@@ -97,6 +183,16 @@ package struct DevelopmentDirectory: Sendable {
             object.member("start_time", record.process.startTime)
             object.member("boot_id", record.process.bootID)
             object.member("fingerprint", record.fingerprint)
+            object.member("program", record.program)
+            object.array("choices") { array in
+                for choice in record.choices {
+                    array.object { item in
+                        item.member("option", choice.option)
+                        item.member("value", choice.value)
+                        item.member("shown", choice.shown)
+                    }
+                }
+            }
             object.member("ready", record.isReady)
             object.member("address", record.address)
             object.member("pages", record.pages)
@@ -114,14 +210,8 @@ package struct DevelopmentDirectory: Sendable {
 
     /// All records, by name. A file that is no record is none: it cannot say what to stop.
     var records: [String: Record] {
-        guard let directory = opendir(runs) else { return [:] }
-        defer { closedir(directory) }
         var records: [String: Record] = [:]
-        while let entry = readdir(directory) {
-            let file = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-            }
-            guard file.hasSuffix(".json"), !file.hasPrefix(".") else { continue }
+        for file in Self.names(in: runs) where file.hasSuffix(".json") && !file.hasPrefix(".") {
             let name = String(file.dropLast(5))
             records[name] = try? read(name)
         }
@@ -138,6 +228,13 @@ package struct DevelopmentDirectory: Sendable {
                 processID: try root.member("pid").integer(), startTime: try root.member("start_time").integer(),
                 bootID: try root.member("boot_id").string()),
             fingerprint: try root.member("fingerprint").string(),
+            // Those of older builds have neither, and are ended like any.
+            program: try root.optionalMember("program")?.string() ?? "",
+            choices: try root.optionalMember("choices")?.array().map { item in
+                Record.Choice(
+                    option: try item.member("option").string(), value: try item.member("value").string(),
+                    shown: try item.member("shown").string())
+            } ?? [],
             address: try root.optionalMember("address").map { try $0.string() },
             pages: try root.optionalMember("pages").map { try $0.string() },
             isReady: try root.member("ready").bool())
@@ -152,7 +249,7 @@ package struct DevelopmentDirectory: Sendable {
         /// - Returns: nil where somebody else has it.
         init?(_ directory: DevelopmentDirectory) throws(DevelopmentError) {
             do throws(SystemError) {
-                guard let taken = try LockFile.taken(directory.path + "/lock") else { return nil }
+                guard let taken = try LockFile.taken(directory.lockPath) else { return nil }
                 file = taken
             } catch {
                 throw DevelopmentDirectory.failure(error)
@@ -164,14 +261,8 @@ package struct DevelopmentDirectory: Sendable {
 extension DevelopmentDirectory {
     /// Removes a directory of this one with the files, sockets and links in it. Directories inside are not expected, and stay.
     package func removeAll(_ directory: String) throws(DevelopmentError) {
-        guard directory.hasPrefix(path + "/"), let entries = opendir(directory) else { return }
-        defer { closedir(entries) }
-        while let entry = readdir(entries) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-            }
-            if name != ".", name != ".." { _ = unlink(directory + "/" + name) }
-        }
+        guard directory.hasPrefix(path + "/"), Self.kind(of: directory) == S_IFDIR else { return }
+        for name in Self.names(in: directory) { _ = unlink(directory + "/" + name) }
         guard rmdir(directory) == 0 else { throw Self.failure(SystemError.last("remove", directory)) }
     }
 }

@@ -6,10 +6,10 @@ package struct DevelopmentPlan: Sendable {
     package let directory: DevelopmentDirectory
     /// Where the programs are.
     private let programs: String
-    /// Where the application listens: address and port, port 0 for any free one.
-    private let listenAddress: String
+    /// Where the application listens: address and port, port 0 for any free one; nil for any that it has already.
+    private let listenAddress: String?
 
-    package init(_ directory: DevelopmentDirectory, programs: String, listenAddress: String) {
+    package init(_ directory: DevelopmentDirectory, programs: String, listenAddress: String?) {
         self.directory = directory
         self.programs = programs
         self.listenAddress = listenAddress
@@ -39,9 +39,15 @@ package struct DevelopmentPlan: Sendable {
                 revision: composeHash),
             Component(
                 name: Self.applicationName, executable: programs + "/attested-service",
-                arguments: ["--listen", listenAddress], environment: ["DSTACK_SIMULATOR_ENDPOINT": agentSocketPath],
+                choices: [listening], environment: ["DSTACK_SIMULATOR_ENDPOINT": agentSocketPath],
                 dependencies: ["guest-agent"], readiness: .announces("listening on "), revision: composeHash),
         ]
+    }
+
+    private var listening: Component.Choice {
+        let address = listenAddress ?? "127.0.0.1:0"
+        return Component.Choice(
+            "--listen", address, arguments: ["--listen", address], isGiven: listenAddress != nil)
     }
 
     /// A guest agent in simulation.
@@ -49,14 +55,17 @@ package struct DevelopmentPlan: Sendable {
     /// - Parameters:
     ///   - executable: its program.
     ///   - arguments: beside the directory.
+    ///   - choices: what may be left to one that runs.
     ///   - directory: of the simulated guest.
     ///   - revision: what else decides whether a running one is the one that is wanted.
     package static func guestAgent(
-        _ executable: String, _ arguments: [String], in directory: String, revision: String = ""
+        _ executable: String, _ arguments: [String] = [], choices: [Component.Choice] = [], in directory: String,
+        revision: String = ""
     ) -> Component {
         Component(
             name: guestAgentName, executable: executable, arguments: ["--simulate", directory] + arguments,
-            readiness: .answers(socket: directory + "/dstack.sock", path: "/Info"), pages: dashboardWords,
+            choices: choices, readiness: .answers(socket: directory + "/dstack.sock", path: "/Info"),
+            pages: dashboardWords,
             revision: revision)
     }
 

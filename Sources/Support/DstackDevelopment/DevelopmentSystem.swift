@@ -35,28 +35,52 @@ package struct DevelopmentSystem: Sendable {
 
     // MARK: Up
 
+    /// What becomes of components that run and are not those that are wanted.
+    package enum Others: Sendable {
+        /// They are ended, and the wanted ones started.
+        case ended
+        /// They are left alone, and ``up(_:others:prepare:)`` throws. Those of another build of the program are not others.
+        /// Where a wanted one is refused for what was asked of it, nothing that came into being for it is left either.
+        case left
+    }
+
     /// Starts the components one after the other, each when those before it are ready.
     ///
-    /// If the very same components run already they are left alone. Anything else that runs in the directory is ended
-    /// first. If one fails, or the task is cancelled, all of them are ended before this throws.
+    /// If the wanted components run already they are left alone; choices that nobody made are satisfied by what runs. If one
+    /// fails, or the task is cancelled, all of them are ended before this throws.
     ///
     /// - Parameter prepare: makes files that the components need; called only when they are started, while nothing runs.
     package func up(
-        _ components: [Component], prepare: () async throws -> Void = {}
+        _ components: [Component], others: Others = .ended, prepare: () async throws -> Void = {}
     ) async throws -> (components: [RunningComponent], isReused: Bool) {
         try check(components)
-        try directory.create()
+        let made = try directory.create()
         let lock = try await lock()
         defer { withExtendedLifetime(lock) {} }
-        let wanted = components.map { (component: $0, fingerprint: Self.fingerprint($0)) }
+        // Who had the lock before may have taken everything back.
+        _ = try directory.create()
         let records = directory.records
-        let fitting = wanted.compactMap { component, fingerprint in
-            records[component.name].flatMap {
-                $0.fingerprint == fingerprint && $0.isReady && $0.process.isRunning ? $0 : nil
-            }
+        let found = components.compactMap { component in
+            records[component.name].flatMap { $0.isReady && $0.process.isRunning ? (component, $0) : nil }
         }
-        if fitting.count == wanted.count, records.count == wanted.count {
-            return (fitting.map(Self.running), true)
+        // Where others are left alone, the record of one that was left from something else is no reason to end anything.
+        if found.count == components.count, others == .left || records.count == components.count {
+            let differences = found.flatMap { component, record in component.differences(from: record) }
+            let isOtherBuild = found.contains { component, record in record.program != component.program }
+            if differences.isEmpty, others == .left || !isOtherBuild {
+                if isOtherBuild {
+                    note("what runs is of another build; `dstack dev down` ends it, and then this one can start")
+                }
+                return (found.map { Self.running($0.1) }, true)
+            }
+            if others == .left {
+                throw DevelopmentError(
+                    .configuration,
+                    "\(found.map(\.1.name).joined(separator: " and ")) runs in \(directory.path) already, "
+                        + differences.joined(separator: " and "),
+                    hint: "leave the option out, or end what runs: dstack dev down --dir "
+                        + ShellWord.quoted(directory.path))
+            }
         }
         if records.values.contains(where: { $0.process.isRunning }) {
             note("ending what runs in \(directory.path), which is not what is wanted now")
@@ -65,13 +89,16 @@ package struct DevelopmentSystem: Sendable {
         do {
             try await prepare()
             var running: [RunningComponent] = []
-            for (component, fingerprint) in wanted {
-                running.append(try await start(component, fingerprint))
-            }
+            for component in components { running.append(try await start(component)) }
             return (running, false)
         } catch {
             // In a task of its own: this one may be cancelled, and nothing must be left running.
             try await Task { try await stopAll() }.value
+            if others == .left, let refusal = error as? DevelopmentError, refusal.code == .configuration {
+                directory.remove(made)
+                // The log went with the rest, if it was new.
+                throw made.isEmpty ? refusal : DevelopmentError(.configuration, refusal.reason)
+            }
             throw error is CancellationError
                 ? DevelopmentError(.interrupted, "interrupted; nothing is left running") : error
         }
@@ -92,7 +119,7 @@ package struct DevelopmentSystem: Sendable {
         }
     }
 
-    private func start(_ component: Component, _ fingerprint: String) async throws -> RunningComponent {
+    private func start(_ component: Component) async throws -> RunningComponent {
         try Task.checkCancellation()
         directory.rotateLog(of: component.name)
         let clock = ContinuousClock()
@@ -106,7 +133,9 @@ package struct DevelopmentSystem: Sendable {
         guard let process = ProcessIdentity(of: processID) else {
             throw ended(component, ChildProcess.ending(of: processID))
         }
-        var record = DevelopmentDirectory.Record(name: component.name, process: process, fingerprint: fingerprint)
+        var record = DevelopmentDirectory.Record(
+            name: component.name, process: process, fingerprint: component.fingerprint, program: component.program,
+            choices: component.choices.map { .init(option: $0.option, value: $0.value, shown: $0.shown) })
         do {
             try directory.write(record)
         } catch {
@@ -172,20 +201,6 @@ package struct DevelopmentSystem: Sendable {
         return lines.dropLast().first { $0.hasPrefix(words) }.map { String($0.dropFirst(words.count)) }
     }
 
-    /// Everything that decides whether a running component is the one that is wanted, the program file included.
-    private static func fingerprint(_ component: Component) -> String {
-        var status = stat()
-        _ = stat(component.executable, &status)
-        let parts =
-            [
-                "\(status.st_dev)", "\(status.st_ino)", "\(status.st_size)", "\(status.st_mtim.tv_sec)",
-                "\(status.st_mtim.tv_nsec)",
-            ]
-            + [component.executable] + component.arguments
-            + component.environment.map { "\($0.key)=\($0.value)" }.sorted() + [component.revision]
-        return parts.joined(separator: "\u{1F}")
-    }
-
     private static func running(_ record: DevelopmentDirectory.Record) -> RunningComponent {
         RunningComponent(
             name: record.name, processID: record.process.processID, address: record.address, pages: record.pages)
@@ -206,7 +221,8 @@ package struct DevelopmentSystem: Sendable {
     ///
     /// - Returns: what was ended.
     package func down() async throws -> [RunningComponent] {
-        guard directory.exists else { return [] }
+        // Nothing was ever started there, and nothing is left behind there either.
+        guard directory.isUsed else { return [] }
         let lock = try await lock()
         defer { withExtendedLifetime(lock) {} }
         let running = status.running
@@ -262,7 +278,7 @@ package struct DevelopmentSystem: Sendable {
             guard clock.now - began < lockTimeout else {
                 throw DevelopmentError(
                     .system, "another command has worked in \(directory.path) for \(DurationText.format(lockTimeout))",
-                    hint: "end it, or name another directory with --dir")
+                    hint: "end it, or name another directory")
             }
             do {
                 try await Task.sleep(for: Self.interval)

@@ -12,6 +12,22 @@ package enum ThisProgram {
         return String(cString: path)
     }
 
+    /// The word by which it was called, so that it can be typed in any directory.
+    package static var word: String { anywhere(CommandLine.arguments.first ?? "dstack") }
+
+    /// The word by which a program of this package is called: its name where `PATH` has it, else its path beside this one.
+    package static func sibling(_ name: String) -> String {
+        guard !RunningProgram.isInstalled(name), let directory = try? directory() else { return name }
+        return RunningProgram.isInstalled("\(directory)/\(name)") ? "\(directory)/\(name)" : name
+    }
+
+    /// What a word that is a relative path names here.
+    private static func anywhere(_ word: String) -> String {
+        guard word.contains("/"), !word.hasPrefix("/"), let current = getcwd(nil, 0) else { return word }
+        defer { free(current) }
+        return String(cString: current) + "/" + (word.hasPrefix("./") ? word.dropFirst(2) : word[...])
+    }
+
     /// The directory in which it lies.
     package static func directory() throws(DevelopmentError) -> String {
         let path = try path()

@@ -14,18 +14,24 @@ package struct LockFile: ~Copyable, Sendable {
     /// - Returns: nil where another process has it.
     /// - Throws: ``SystemError`` with `ELOOP` for a symbolic link, `EINVAL` for what is no regular file of one name.
     package static func taken(_ path: String) throws(SystemError) -> LockFile? {
-        let file = try open(path)
-        let status = try file.status()
-        guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 1 else {
-            throw SystemError(
-                "open the lock", path, code: EINVAL,
-                reason: "it is no regular file, or has another name beside this one")
+        while true {
+            let file = try open(path)
+            let status = try file.status()
+            // Whoever had it may just have removed it (below).
+            if status.st_nlink == 0 { continue }
+            guard status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 1 else {
+                throw SystemError(
+                    "open the lock", path, code: EINVAL,
+                    reason: "it is no regular file, or has another name beside this one")
+            }
+            guard retryingInterrupts({ flock(file.number, LOCK_EX | LOCK_NB) }) == 0 else {
+                guard errno == EWOULDBLOCK else { throw .last("lock", path) }
+                return nil
+            }
+            // A file that its last holder removed stands for nothing any more: the next one would make a new file and have
+            // the right, too.
+            if try file.status().st_nlink == 1 { return LockFile(file) }
         }
-        guard retryingInterrupts({ flock(file.number, LOCK_EX | LOCK_NB) }) == 0 else {
-            guard errno == EWOULDBLOCK else { throw .last("lock", path) }
-            return nil
-        }
-        return LockFile(file)
     }
 
     /// Takes the right, waiting for another process to give it back.

@@ -1,6 +1,7 @@
 import DstackSystem
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 @Suite("Files in directories that others write to")
@@ -17,6 +18,33 @@ struct HostilePathTests {
         #expect(try isFree(directory("lock")))
         var status = stat()
         #expect(lstat(directory("lock"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+    }
+
+    private final class Holders: Sendable {
+        let counts = Mutex((now: 0, most: 0, turns: 0))
+    }
+
+    @Test("a lock whose holder removes the file goes to one of those who want it, never to two")
+    func removedLock() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory("lock")
+        let holders = Holders()
+        DispatchQueue.concurrentPerform(iterations: 4) { _ in
+            for _ in 0..<500 {
+                guard let lock = try? LockFile.taken(path) else { continue }
+                holders.counts.withLock {
+                    $0.now += 1
+                    $0.most = max($0.most, $0.now)
+                    $0.turns += 1
+                }
+                holders.counts.withLock { $0.now -= 1 }
+                // From here on others may make a new one.
+                _ = unlink(path)
+                _ = consume lock
+            }
+        }
+        #expect(holders.counts.withLock { $0.most } == 1)
+        #expect(holders.counts.withLock { $0.turns } > 100)
     }
 
     @Test("a link in the place of a lock does not make or open the file that it names")
