@@ -23,7 +23,7 @@ struct DocumentationTests {
 
     /// What is not pasted here, by its mark, and why. Everything else is.
     private static let notPasted = [
-        "README.md": ["installation", "build", "evidence of a machine and the network"],
+        "README.md": ["installation", "build", "evidence of a machine and the network", "root"],
         "CONTRIBUTING.md": ["build", "build"],
         "docs/app-author.md": ["build", "own package", "own package", "container engine and the network"],
         "docs/dashboard.md": ["virtual machine"],
@@ -56,19 +56,9 @@ struct DocumentationTests {
             let blocks = page.blocks.filter { $0.language == "sh" && $0.mark == nil }
             guard !blocks.isEmpty else { continue }
             let scratch = try ScratchDirectory()
-            // Pasted lines come one after the other and nobody waits for the one before; `-e` tells which one failed.
-            // What else this process has open is not for programs that live on: whoever waits for the shell waits for them.
-            var script = """
-                for f in /proc/$$/fd/*; do n=${f##*/}; case $n in 0|1|2|255) ;; *) eval "exec $n>&-" ;; esac; done
-                set -e -o pipefail
-
-                """
+            var script = Self.opening
             for block in blocks { script += "echo '== \(name):\(block.line)'\n" + block.text }
-            // A port that another program has is another one here.
-            for port in ["8443", "8080"] where !Self.isFree(port) {
-                script = script.replacingOccurrences(of: port, with: "\(try Self.freePort())")
-            }
-            let file = try scratch.write(script, "pasted.sh").path
+            let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh").path
             try FileManager.default.createDirectory(atPath: scratch.path("fresh"), withIntermediateDirectories: false)
             let result = try await Program.run(
                 "/usr/bin/setsid", ["-w", "/bin/bash", file],
@@ -81,6 +71,97 @@ struct DocumentationTests {
             // What was left running is the reader's; here it goes.
             Self.endAll(in: scratch.path)
         }
+    }
+
+    /// Where a reader who begins with README comes by what, in the order of its table.
+    private static let reading = [
+        "README.md", "docs/app-author.md", "docs/guest-agent.md", "docs/dashboard.md", "docs/commands.md",
+        "docs/attested-tls.md", "docs/verification.md", "docs/verifier-service.md",
+    ]
+    /// What stands in for what takes minutes: `make` has been, and `swift` finds out whether the package could be read.
+    private static let standIns = ["installation", "build", "own package"]
+
+    @Test(
+        "README's blocks and then the guides', pasted into one shell, do what they say and leave nothing that git would add",
+        .enabled(if: Program.path("/usr/bin/curl") != nil, "curl is missing"),
+        .enabled(if: Program.path("/usr/bin/git") != nil, "git is missing"))
+    func pastedInOrder() async throws {
+        let programs = try #require(Program.directory)
+        let scratch = try ScratchDirectory()
+        let files = FileManager.default
+        let clone = scratch.path("clone")
+        for directory in ["clone/.build", "bin"] {
+            try files.createDirectory(atPath: scratch.path(directory), withIntermediateDirectories: true)
+        }
+        try files.createSymbolicLink(atPath: clone + "/.build/release", withDestinationPath: programs.path)
+        for name in [".gitignore", "Package.swift"] {
+            try files.copyItem(atPath: Self.package.appendingPathComponent(name).path, toPath: clone + "/" + name)
+        }
+        try scratch.write(
+            "#!/bin/sh\n[ -f Package.swift ] || { echo 'no Makefile here' >&2; exit 2; }\n", "bin/make")
+        // swift run --package-path DIR PRODUCT: the manifest, and those of the packages that it depends on.
+        try scratch.write(
+            """
+            #!/bin/sh
+            [ "$1 $2" = "run --package-path" ] || exit 2
+            path=$(sed -n 's/.*path: "\\(.*\\)".*/\\1/p' "$3/Package.swift") || exit
+            [ -f "$3/$path/Package.swift" ] ||
+                { echo "the package manifest at '$3/$path/Package.swift' cannot be accessed" >&2; exit 1; }
+            [ -f "$3/Sources/$4/main.swift" ] || { echo "no target $4" >&2; exit 1; }
+            [ -S "$DSTACK_SIMULATOR_ENDPOINT" ] || { echo "no agent" >&2; exit 1; }
+
+            """, "bin/swift")
+        for name in ["make", "swift"] { chmod(scratch.path("bin/" + name), 0o755) }
+
+        var script = Self.opening + "git init -q .; git add .; git -c user.name=n -c user.email=e commit -qm base\n"
+        for (name, page) in try Self.pages().sorted(by: { Self.place($0.name) < Self.place($1.name) })
+        where Self.reading.contains(name) {
+            for block in page.blocks
+            where block.language == "sh" && (block.mark == nil || Self.standIns.contains(block.mark ?? "")) {
+                script += "echo '== \(name):\(block.line)'\n" + block.text
+            }
+        }
+        script += "echo '== what is left'\ngit status --porcelain\n"
+        let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh").path
+        let result = try await Program.run(
+            "/usr/bin/setsid", ["-w", "/bin/bash", file],
+            environment: [
+                "PATH": "\(scratch.path("bin")):/usr/bin:/bin", "HOME": scratch.path, "TMPDIR": scratch.path,
+            ], in: URL(fileURLWithPath: clone))
+        let parts = result.output.components(separatedBy: "== ")
+        #expect(result.status == 0, "\(parts.last?.split(separator: "\n").first ?? ""): \(result)")
+        #expect(parts.last == "what is left\n", "\(parts.last ?? "")")
+        // A service that is started where one still runs would not say so: the one before answers.
+        #expect(!result.errors.contains("in use"), "\(result.errors)")
+        Self.endAll(in: scratch.path)
+    }
+
+    private static func place(_ name: String) -> Int { reading.firstIndex(of: name) ?? reading.count }
+
+    @Test("the order in which README is followed is that of its table")
+    func order() throws {
+        let page = try String(contentsOf: Self.package.appendingPathComponent("README.md"), encoding: .utf8)
+        let linked = page.matches(of: /^\| \[(docs\/[\w-]+\.md)\]/.anchorsMatchLineEndings()).map { String($0.1) }
+        #expect(linked.filter { Self.reading.contains($0) } == Array(Self.reading.dropFirst()))
+    }
+
+    // MARK: Shells
+
+    /// Pasted lines come one after the other and nobody waits for the one before; `-e` tells which one failed. What else this
+    /// process has open is not for programs that live on: whoever waits for the shell waits for them.
+    private static let opening = """
+        for f in /proc/$$/fd/*; do n=${f##*/}; case $n in 0|1|2|255) ;; *) eval "exec $n>&-" ;; esac; done
+        set -e -o pipefail
+
+        """
+
+    /// A port that another program has is another one here.
+    private static func withFreePorts(_ script: String) throws -> String {
+        var script = script
+        for port in ["8443", "8080"] where !isFree(port) {
+            script = script.replacingOccurrences(of: port, with: "\(try freePort())")
+        }
+        return script
     }
 
     /// Ends what works in a directory.
@@ -195,7 +276,7 @@ struct PackageDependencySoakTests {
                 "PATH": toolchain, "HOME": scratch.path,
                 "DSTACK_SIMULATOR_ENDPOINT": scratch.path("sim/dstack.sock"),
             ], in: URL(fileURLWithPath: checkout))
-        #expect(result.status == 0 && result.output.contains("I am simulated"), "\(result)")
+        #expect(result.status == 0 && result.output.contains("I am example"), "\(result)")
         agent.signal(SIGTERM)
         _ = await agent.end()
     }
