@@ -1,4 +1,5 @@
 public import DstackAttestation
+import DstackEncoding
 import DstackHTTP
 import DstackPages
 package import DstackSystem
@@ -45,6 +46,11 @@ public struct AttestedPage: Sendable {
     /// Further parts of the page, below the answer.
     public var sections: [Section] = []
 
+    /// The compose file as it was measured, which the page shows and tells readers' own files apart from, member by member;
+    /// nil keeps it off the page. From ``init(of:isSimulated:)`` it is the agent's, unless it is not the measured one or says
+    /// `public_tcbinfo: false`.
+    public var appCompose: String?
+
     private let appName: String
     private let appID: AppID
     private let composeHash: ComposeHash
@@ -62,6 +68,19 @@ public struct AttestedPage: Sendable {
     public init(of info: AgentInfo, isSimulated: Bool) {
         self.init(
             appName: info.appName, appID: info.appID, composeHash: info.composeHash, isSimulated: isSimulated)
+        if info.composeHashMatches == true { appCompose = info.appCompose.flatMap { Self.isPublic($0) ? $0 : nil } }
+    }
+
+    /// Whether an application lets the agent show its compose file, as the agent reads it: a flag that is none hides it.
+    private static func isPublic(_ appCompose: String) -> Bool {
+        do {
+            let root = try JSONDocument(
+                parsing: Array(appCompose.utf8), subject: "app-compose.json", maximumValues: 1 << 18
+            ).root
+            return try root["public_tcbinfo"]?.bool() ?? true
+        } catch {
+            return false
+        }
     }
 
     /// The page of an application, from what it knows of itself.
@@ -104,6 +123,12 @@ public struct AttestedPage: Sendable {
             answer.html
             sections.enumerated().map { index, section in
                 HTML.section(section.title, id: "section-\(index + 1)") { section.items.map { Self.html(of: $0) } }
+            }
+            // Longer ones are a burden for whoever looks at a page.
+            if let appCompose, appCompose.utf8.count <= 512 << 10 {
+                HTML.section("What was measured", id: "measured") {
+                    HTML.evidence("App compose file, byte for byte", appCompose, id: "compose")
+                }
             }
         }
         return Self.response(page, 200)

@@ -48,6 +48,8 @@ struct PageTests {
 
         for url in [application, String(dashboard)] {
             let page = try await Self.browse(url + "/")
+            // Nothing is said of hardware that there is not.
+            #expect(!Self.text(page).contains("the hardware"), "\(url)")
             for part in ["<h1>Is this the code you think it is?</h1>", ">simulated</span>", "id=\"compare\""] {
                 #expect(Self.text(page).contains(part), "\(url): \(part)")
             }
@@ -63,6 +65,19 @@ struct PageTests {
             #expect(missing.status == 404 && Self.text(missing).contains(">simulated</span>"))
         }
         #expect(try await system.dev("down").status == 0)
+    }
+
+    @Test("an application's page shows the compose file that was measured, unless that keeps it to itself")
+    func composeFile() async throws {
+        for isPublic in [true, false] {
+            let system = try DevSystem()
+            let compose = #"{"manifest_version":2,"name":"a","runner":"docker-compose","public_tcbinfo":\#(isPublic)}"#
+            let file = try system.scratch.write(compose, "own.json").path
+            #expect(try await system.dev("up", "--app-compose", file).status == 0)
+            let page = Self.text(try await Self.browse(try await system.url() + "/"))
+            #expect(page.contains("id=\"compose\"") == isPublic && page.contains("docker-compose&quot;") == isPublic)
+            #expect(try await system.dev("down").status == 0)
+        }
     }
 
     @Test("programs get text and JSON where browsers get pages")

@@ -187,7 +187,8 @@ extension Dashboard {
                 HTML.group {
                     Self.use(system.memory.used, of: system.memory.total)
                     HTML.sparkline(
-                        samples.map { Double($0.usedMemory) }, floor: Double(system.memory.total),
+                        // The bar says how much of all; this says how it went.
+                        samples.map { Double($0.usedMemory) }, floor: Double(system.memory.total) / 64,
                         label: "Memory in use over the last hour")
                 }
             ),

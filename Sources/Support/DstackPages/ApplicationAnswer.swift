@@ -87,11 +87,11 @@ package struct ApplicationAnswer: Sendable {
                     HTML.command(commands.hash, label: "command that hashes the file")
                 }
             ),
-            (.text("Let the hardware answer"), .neutral, hardware),
+            (.text("Let the \(isSimulated ? "simulated TEE" : "hardware") answer"), .neutral, evidence),
         ]
     }
 
-    private var hardware: HTML {
+    private var evidence: HTML {
         let root = isSimulated ? "the simulator's" : "Intel's"
         return HTML.group {
             if let address {

@@ -113,6 +113,30 @@ extension PageAsset {
             for (const [name, shape] of shapes) yield [name + ", with a line feed at its end", shape + "\n"];
           };
 
+          // What else people have beside it, by its first bytes or its members; undefined for what may be a compose file.
+          const other = (bytes, text, value) => {
+            const head = Array.from(bytes.slice(0, 4), byte => byte.toString(16).padStart(2, "0")).join("");
+            const isQuote = digits => /^0[345]000[23]00/.test(digits);
+            if (isQuote(head) && bytes.length > 400) return "a quote";
+            if (text === undefined) return "no text, and a compose file is JSON";
+            const word = text.trim();
+            if (isQuote(word.toLowerCase().replace(/^0x/, "")) && /^[\da-fx\s]{800,}$/i.test(word))
+              return "a quote, in hexadecimal";
+            if (/^(AwAC|AwAD|BAAC|BAAD|BQAC|BQAD)[\w+\/=\s]{500,}$/.test(word)) return "a quote, in Base64";
+            if (word.startsWith("-----BEGIN CERTIFICATE")) return "a certificate";
+            if (/^(services|version|volumes|networks):/m.test(word))
+              return "a Docker Compose file, which stands inside the app compose file (docker_compose_file)";
+            if (Array.isArray(value)) return value.some(item => isObject(item) && "imr" in item) ? "an event log" : "a list";
+            if (!isObject(value) || "manifest_version" in value || "docker_compose_file" in value) return undefined;
+            const has = (...names) => names.every(name => name in value);
+            if (has("tcb_info", "qe_identity")) return "collateral";
+            if (has("quote")) return "an agent's answer with a quote";
+            if (has("attestation")) return "an agent's answer with an attestation";
+            if (has("tcb_info", "app_id")) return "what an agent says of itself (Info)";
+            if (has("os_image_hash") || has("cpu_count")) return "a VM configuration";
+            return undefined;
+          };
+
           const quoted = line => line === undefined ? "nothing" : JSON.stringify(line.slice(0, 120));
           const difference = (own, measured) => {
             if (!isObject(own) || !isObject(measured)) return [];
@@ -156,7 +180,7 @@ extension PageAsset {
             if (isOld()) return;
             if (own === expected)
               return show("good", "The same.", "Your file has the compose hash that this page claims. Whether the machine "
-                + "has measured it, the hardware answers below.");
+                + "has measured it, the commands below find out.");
             let text;
             try { text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes); } catch { }
             if (text !== undefined && bytes.length <= 4 * 2 ** 20) {
@@ -168,11 +192,15 @@ extension PageAsset {
                     `Your file has the compose hash that this page claims ${name}. Give verifiers the file in that form.`);
               }
             }
+            const value = text === undefined ? undefined : parsed(text);
+            const found = bytes.length ? other(bytes, text, value) : undefined;
+            if (found)
+              return show("bad", "Not a compose file.", `This is ${found}. Choose the app-compose.json that you expect.`);
             const rest = [element("p", "Its hash: "), element("ul", "")];
             rest[0].append(element("code", own));
             const measured = document.querySelector("#compose pre");
             if (text !== undefined && measured)
-              rest[1].append(...difference(parsed(text), parsed(measured.textContent)).map(line => element("li", line)));
+              rest[1].append(...difference(value, parsed(measured.textContent)).map(line => element("li", line)));
             show("bad", bytes.length ? "Not the same." : "Empty.", bytes.length
               ? "Your file is not the one whose hash this page claims." : "There is nothing in your file.",
               rest.filter(part => part.childNodes.length));

@@ -103,6 +103,8 @@ package struct Page: Sendable {
                     }
                 }
             }
+            // Where script says that the page is no longer of now; there from the beginning, so that it is read out.
+            if refresh != nil { HTML.element(.div, .id("stale"), .role("status")) }
             HTML.element(.main, .id("content")) { content }
             HTML.element(.footer) { footer }
             HTML.element(.div, .id("said"), .class("said"), .role("status"), .ariaLive("polite"))

@@ -46,6 +46,8 @@ extension PageAsset {
         nav { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: var(--small); }
         nav a { text-decoration: none; padding: .25rem 0; min-width: 24px; min-height: 24px; }
         nav a:hover { text-decoration: underline; }
+        #stale { position: sticky; top: 0; z-index: 1; max-width: var(--width); margin: 0 auto; padding: 0 var(--gap); }
+        #stale .notice { margin: 0 0 .6rem; }
         main { max-width: var(--width); margin: 0 auto; padding: 0 var(--gap) 2rem; display: grid; gap: var(--gap); }
         main > * { min-width: 0; }
         section { background: var(--surface); border: 1px solid var(--line); border-radius: var(--radius);
@@ -150,6 +152,7 @@ extension PageAsset {
           .answer { grid-template-columns: minmax(0, 1fr) 20rem; padding: 1.75rem; align-items: start; }
         }
         @media (max-width: 40rem) {
+          .command pre { flex-basis: 100%; }
           .facts > div { grid-template-columns: minmax(0, 1fr); }
           .facts dt { line-height: inherit; }
           thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
@@ -157,6 +160,9 @@ extension PageAsset {
           tr { border-bottom: 1px solid var(--line); padding: .4rem 0; } tr:last-child { border-bottom: 0; }
           td { border: 0; padding: .12rem 0; display: grid; grid-template-columns: 6.2rem minmax(0, 1fr); gap: .6rem; }
           td::before { content: attr(data-title); color: var(--quiet); font-size: var(--small); line-height: 1.7; }
+        }
+        @media (min-width: 18.01rem) and (max-width: 29rem) {
+          nav { display: grid; grid-template-columns: repeat(3, auto); column-gap: 1.5rem; }
         }
         @media (max-width: 18rem) {
           td { grid-template-columns: minmax(0, 1fr); gap: 0; }
@@ -171,7 +177,8 @@ extension PageAsset {
         """)
 
     /// Copies what a button names, and keeps the parts marked `data-live` up to date by fetching the page again: the
-    /// server renders it the same way for everybody, so there is nothing that only script can show.
+    /// server renders it the same way for everybody, so there is nothing that only script can show. As soon as a refresh
+    /// fails, a line at the top says of when the page is: old numbers must not pass for those of now.
     static let baseScript = script(
         """
         "use strict";
@@ -218,18 +225,45 @@ extension PageAsset {
           };
           const seconds = Number(document.body.dataset.refresh || 0);
           if (!seconds || !document.querySelector("[data-live]")) return;
-          const refresh = async () => {
-            if (!document.hidden) {
-              try {
-                const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
-                const type = response.headers.get("content-type") || "";
-                if (type.startsWith("text/html"))
-                  update(new DOMParser().parseFromString(await response.text(), "text/html"));
-              } catch { /* the next round tries again */ }
-            }
-            setTimeout(refresh, seconds * 1000);
+          const stale = document.getElementById("stale");
+          const clock = () => new Date().toTimeString().slice(0, 8);
+          let last = clock();
+          const tell = problem => {
+            const text = problem && `${problem} since ${last}; what is below is of then.`;
+            // Said once, not with every round.
+            if ((stale.textContent || "") === (text || "")) return;
+            stale.replaceChildren();
+            if (text)
+              stale.append(Object.assign(document.createElement("p"), { className: "notice warning", textContent: text }));
           };
-          setTimeout(refresh, seconds * 1000);
+          const load = async () => {
+            const stop = new AbortController();
+            // A server that hangs is as good as none.
+            const patience = setTimeout(() => stop.abort(), Math.max(seconds, 5) * 1000);
+            try {
+              const response = await fetch(
+                location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal: stop.signal });
+              const next = new DOMParser().parseFromString(await response.text(), "text/html");
+              // Somebody in between may answer in the server's place, and an error is no news of these parts.
+              if (!next.querySelector("[data-live]")) return tell(`Nothing new (status ${response.status})`);
+              update(next);
+              last = clock();
+              tell();
+            } catch { tell("No answer"); }
+            finally { clearTimeout(patience); }
+          };
+          let timer = 0, isLoading = false;
+          const refresh = async () => {
+            clearTimeout(timer);
+            if (isLoading) return;
+            isLoading = true;
+            if (!document.hidden) await load();
+            isLoading = false;
+            timer = setTimeout(refresh, seconds * 1000);
+          };
+          // Whoever comes back to the page sees what is now.
+          document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+          timer = setTimeout(refresh, seconds * 1000);
         })();
         """)
 }

@@ -10,12 +10,16 @@ extension HTML {
         // A line needs two ends.
         guard values.count > 1, let last = values.last else { return .empty }
         let top = max(values.max() ?? 0, floor, .leastNormalMagnitude)
-        let (width, height) = (240, 40)
+        // As wide as bars are, so that both end where the other does.
+        let (width, height) = (320, 40)
         func x(_ index: Int) -> Int { index * (width - 4) / (values.count - 1) + 2 }
         func y(_ value: Double) -> Int { height - 3 - Int((max(0, value) / top * Double(height - 6)).rounded()) }
         let points = values.enumerated().flatMap { [x($0.offset), y($0.element)] }
         let area = [2, height] + points + [x(values.count - 1), height]
-        return .element(.svg, .class("spark"), viewBox(width, height), .role("img"), .ariaLabel(label)) {
+        return .element(
+            .svg, .class("spark"), viewBox(width, height), .svg("preserveAspectRatio", "xMinYMid"), .role("img"),
+            .ariaLabel(label)
+        ) {
             HTML.element(.polyline, .class("area"), .svg("points", numbers: area))
             HTML.element(.polyline, .class("line"), .svg("points", numbers: points))
             HTML.element(

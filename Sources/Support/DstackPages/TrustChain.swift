@@ -49,7 +49,8 @@ package struct TrustChain: Sendable {
                     "This machine's quote", "a new one for every question", .neutral,
                     relation: "signs the key that signs"),
                 .init(
-                    "Firmware and system image", image.isEmpty ? "measured by the hardware" : short("image", image),
+                    "Firmware and system image",
+                    image.isEmpty ? "measured by the \(isSimulated ? "simulator" : "hardware")" : short("image", image),
                     .neutral, relation: "holds MRTD and RTMR 0 to 2, which are"),
                 .init(
                     "Compose file", short("hash", composeHash), .neutral,
