@@ -218,7 +218,7 @@ let package = Package(
             "EndToEndTests",
             [
                 "DstackAttestation", "DstackCrypto", "DstackDevelopment", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem", "TestKit",
             ]),
     ],
     swiftLanguageModes: [.v6],

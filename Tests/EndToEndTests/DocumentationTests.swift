@@ -69,7 +69,7 @@ struct DocumentationTests {
             #expect(result.status == 0, "\(last): \(result)")
             #expect(!result.errors.contains("Fatal error"), "\(last): \(result)")
             // What was left running is the reader's; here it goes.
-            Self.endAll(in: scratch.path)
+            withExtendedLifetime(scratch) { Self.endAll(in: scratch.path) }
         }
     }
 
@@ -133,7 +133,7 @@ struct DocumentationTests {
         #expect(parts.last == "what is left\n", "\(parts.last ?? "")")
         // A service that is started where one still runs would not say so: the one before answers.
         #expect(!result.errors.contains("in use"), "\(result.errors)")
-        Self.endAll(in: scratch.path)
+        withExtendedLifetime(scratch) { Self.endAll(in: scratch.path) }
     }
 
     private static func place(_ name: String) -> Int { reading.firstIndex(of: name) ?? reading.count }

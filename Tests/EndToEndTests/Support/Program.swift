@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// The programs as they were built with these tests, run as a person would.
@@ -108,13 +109,12 @@ final class RunningProgram: Sendable {
     }
 }
 
-/// A directory that goes with the value.
+/// A directory that goes with the value, or with the process: the thread that waited for a program may outlive the last test.
 final class ScratchDirectory: Sendable {
     let url: URL
 
     init() throws {
-        // Short, because sockets are made in it, and their paths have at most 107 bytes.
-        url = URL(fileURLWithPath: NSTemporaryDirectory() + "e2e-\(UUID().uuidString.prefix(8))")
+        url = URL(fileURLWithPath: Scratch.path("e2e"))
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
 
