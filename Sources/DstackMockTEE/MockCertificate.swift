@@ -86,6 +86,13 @@ package struct MockCertificates: Sendable {
     /// What the PCK certificate says about the platform; becomes its last extension. Nil leaves it out.
     package var sgx: MockSGXExtension?
 
+    /// The PCK certificate with what it says about the platform, DER.
+    func issuedPCK() throws(MockTEEError) -> [UInt8] {
+        var certified = pck
+        if let sgx { certified.builder.extensions.append(sgx.x509) }
+        return try certified.issued()
+    }
+
     /// A name in the form of Intel's, but nobody's who sells anything.
     package static func name(_ commonName: String) -> X509.Name {
         X509.Name(.commonName(commonName), .organization("Simulated TEE"), .country("XX"))

@@ -31,8 +31,12 @@ extension MockPlatform {
 
     /// The platform that ``save(to:)`` kept: the same keys and the very same certificates.
     ///
+    /// Values may be edited by hand, to see what a verifier says of such a platform. Those that the PCK certificate states
+    /// (from `ppid` to `smt_enabled`) take the member `pck` out with them: without it one is issued that says what the
+    /// values say, anew whenever the platform is loaded.
+    ///
     /// - Throws: ``MockTEEError`` with code `storage` where a file is missing, malformed, or was changed by hand so that
-    ///   certificates and keys no longer fit.
+    ///   certificates and keys, or the PCK certificate and the values, no longer fit.
     public static func load(from directory: String) throws(MockTEEError) -> MockPlatform {
         let path = directory + "/" + fileName
         let bytes: [UInt8]
@@ -157,16 +161,33 @@ extension MockPlatform {
             }
             return der
         }
+        let ppid =
+            configuration.ppid ?? FixedBytes(MockKey.derive("PPID", "", seed: seed).bytes.prefix(16)) ?? FixedBytes()
+        let certificates = MockCertificates(configuration, seed: seed, keys: keys, ppid: ppid)
+        let pck: [UInt8]
+        if let node = try root.optionalMember("pck") {
+            pck = try certificate(node, keys.pck)
+            // A verifier goes by the certificate: an edited value would have no effect, and nobody would be told.
+            let stated = try Certificate(der: pck).value(of: MockSGXExtension.identifier).map(Array.init)
+            guard stated == certificates.sgx?.x509.value else {
+                throw node.failure(
+                    "the certificate does not say what ppid, cpusvn, pcesvn, pceid, fmspc, sgx_type and the members behind "
+                        + "them say; without the member pck, one is issued that does")
+            }
+        } else {
+            do {
+                pck = try certificates.issuedPCK()
+            } catch {
+                throw root.failure("no PCK certificate can be issued for these values: \(error)")
+            }
+        }
         let issued = Issued(
             root: try certificate(root.member("root_ca"), keys.root),
             platformCA: try certificate(root.member("platform_ca"), keys.platformCA),
-            processorCA: try certificate(root.member("processor_ca"), keys.processorCA),
-            pck: try certificate(root.member("pck"), keys.pck),
+            processorCA: try certificate(root.member("processor_ca"), keys.processorCA), pck: pck,
             tcbSigner: try certificate(root.member("tcb_signing"), keys.tcbSigner))
-        let ppid =
-            configuration.ppid ?? FixedBytes(MockKey.derive("PPID", "", seed: seed).bytes.prefix(16)) ?? FixedBytes()
         self.init(
-            seed: seed, configuration: configuration, ppid: ppid, keys: keys,
-            certificates: MockCertificates(configuration, seed: seed, keys: keys, ppid: ppid), issued: issued)
+            seed: seed, configuration: configuration, ppid: ppid, keys: keys, certificates: certificates, issued: issued
+        )
     }
 }

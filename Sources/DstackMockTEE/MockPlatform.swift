@@ -105,9 +105,7 @@ extension MockPlatform.Issued {
         root = try certificates.root.issued()
         platformCA = try certificates.platformCA.issued()
         processorCA = try certificates.processorCA.issued()
-        var certified = certificates.pck
-        if let sgx = certificates.sgx { certified.builder.extensions.append(sgx.x509) }
-        pck = try certified.issued()
+        pck = try certificates.issuedPCK()
         tcbSigner = try certificates.tcbSigner.issued()
     }
 }

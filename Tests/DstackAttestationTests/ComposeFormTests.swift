@@ -96,6 +96,17 @@ struct ComposeFormTests {
         #expect(form(of: #"{"a":\#(deep)}"#, measured: "x") == nil)
     }
 
+    @Test("a stranger cannot make a verifier try forms of files larger than people write")
+    func largeFiles() {
+        func compose(_ count: Int) -> String {
+            let shell = #"{"a":""}"#
+            return #"{"a":"\#(String(repeating: "#", count: count - shell.utf8.count))"}"#
+        }
+        let (largest, larger) = (compose(ComposeForm.maximumByteCount), compose(ComposeForm.maximumByteCount + 1))
+        #expect(form(of: largest, measured: largest + "\n") == "with one line feed at its end")
+        #expect(form(of: larger, measured: larger + "\n") == nil)
+    }
+
     @Test("a file of upstream's size is read, a larger one refused by its size; marks and pages are named")
     func limits() throws {
         let padding = [UInt8](repeating: UInt8(ascii: "#"), count: AppCompose.maximumByteCount - 8)

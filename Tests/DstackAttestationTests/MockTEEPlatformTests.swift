@@ -305,6 +305,33 @@ struct MockTEEStorageTests {
         }
     }
 
+    @Test("an edited value that the PCK certificate contradicts is refused; without the certificate it counts")
+    func editedPlatform() throws {
+        try withDirectory { directory in
+            try MockPlatform().save(to: directory)
+            let path = directory + "/simulated-platform.json"
+            let stored = try String(contentsOfFile: path, encoding: .utf8)
+            let cpuSvn = FixedBytes<16>(repeating: 1)
+            for (member, other, element) in [
+                ("pcesvn", "20", DER.integer(20 as UInt16)),
+                ("cpusvn", "\"\(cpuSvn.hex)\"", DER.octetString(cpuSvn.bytes)),
+            ] {
+                let edited = stored.replacing(try Regex("\"\(member)\" *: *[^,]*"), with: "\"\(member)\": \(other)")
+                #expect(edited != stored)
+                try edited.write(toFile: path, atomically: true, encoding: .utf8)
+                let failure = #expect(throws: MockTEEError.self) { try MockPlatform.load(from: directory) }
+                #expect(failure?.code == .storage && failure?.description.contains("pcesvn") == true)
+
+                try edited.replacing(/"pck" *: *[^,]*,/, with: "").write(
+                    toFile: path, atomically: true, encoding: .utf8)
+                let platform = try MockPlatform.load(from: directory)
+                let certificate = try Certificate(der: platform.pckCertificate)
+                let stated = Array(try #require(certificate.value(of: MockSGXExtension.identifier)))
+                #expect(stated.indices.contains { stated[$0...].starts(with: element) })
+            }
+        }
+    }
+
     @Test("a directory without a platform is an error with its path")
     func absent() throws {
         // A pipe is not waited for.

@@ -11,7 +11,8 @@ public struct ComposeForm: Sendable, Hashable, CustomStringConvertible {
 
     /// The change after which a file has a hash; nil if no change of form leads there.
     ///
-    /// Takes some thirty times as long as hashing the file, and twice its memory.
+    /// Takes some thirty times as long as hashing the file, and up to five times its memory, so it is looked for only in files of at
+    /// most ``maximumByteCount``.
     ///
     /// - Parameters:
     ///   - hash: what the file is hoped to have, as it was measured.
@@ -21,8 +22,12 @@ public struct ComposeForm: Sendable, Hashable, CustomStringConvertible {
         self.description = description
     }
 
+    /// 2 MiB. What people and editors write is far smaller; larger files carry a payload that programs put there. Without it,
+    /// a stranger's 50 MiB would keep a verifier's core for seconds to make one sentence of a refusal better.
+    public static let maximumByteCount = 2 << 20
+
     private static func search(_ bytes: [UInt8], _ hash: ComposeHash) -> String? {
-        guard bytes.count <= AppCompose.maximumByteCount, ComposeHash(ofFile: bytes) != hash else { return nil }
+        guard bytes.count <= maximumByteCount, ComposeHash(ofFile: bytes) != hash else { return nil }
         func reaches(_ candidate: [UInt8]) -> Bool { candidate != bytes && ComposeHash(ofFile: candidate) == hash }
 
         let text = EvidenceRecognition.withoutMark(bytes)
@@ -46,7 +51,7 @@ public struct ComposeForm: Sendable, Hashable, CustomStringConvertible {
             }
         }
         for spacing in JSONSpacing.allCases {
-            guard let spaced = spacing.apply(text, limit: AppCompose.maximumByteCount) else { continue }
+            guard let spaced = spacing.apply(text, limit: 4 * maximumByteCount) else { continue }
             for end in [FileEnd.none, .lineFeed] where reaches(end.apply(spaced)) {
                 return end == .none ? spacing.words : "\(spacing.words), with a line feed at its end"
             }
