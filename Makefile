@@ -37,7 +37,7 @@ setup-test:
 # the commit does.
 commit:
 	@new='#define DSTACK_COMMIT "'$$(git describe --always --exclude='*' --dirty=-modified --abbrev=20 2>/dev/null || echo unknown)'"'; \
-	file=Sources/Support/CBuildInfo/commit.h; \
+	file=Sources/Support/C/CBuildInfo/commit.h; \
 	[ "$$(cat $$file 2>/dev/null)" = "$$new" ] || echo "$$new" > $$file
 
 build: setup commit

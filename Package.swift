@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// The floors of the house, lowest first; a target may use what is on its own floor or below, never above.
-// `Scripts/check-products` checks what each library product links in the end.
+// The house, lowest floor first. A folder is a target, its parent folder its floor; a target uses what stands before it in
+// this list, never what stands behind. `Scripts/check-products` holds the list against that, and what each product links.
 
 /// Settings of every Swift target: names must be imported where they are used, existentials are spelled `any`, and
 /// spans may be returned from functions (`@_lifetime`), which the byte readers need.
@@ -13,35 +13,26 @@ let house: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
-func support(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/Support/\(name)", swiftSettings: house)
+/// A target by its folder, named after it unless told otherwise.
+func room(_ path: String, as given: String? = nil, uses dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: given ?? name(path), dependencies: dependencies, path: path, swiftSettings: house)
 }
 
-func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: house)
+/// A C or C++ target that wraps one system library behind a header that Swift can read.
+func wrapper(_ path: String, links: [String] = []) -> Target {
+    .target(name: name(path), path: path, linkerSettings: links.map { .linkedLibrary($0) })
 }
 
-func shell(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(
-        name: name, dependencies: dependencies, path: "Sources/Executables/\(name)", swiftSettings: house)
+/// A program by its folder, named after it unless told otherwise.
+func program(_ path: String, as given: String? = nil, uses dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(name: given ?? name(path), dependencies: dependencies, path: path, swiftSettings: house)
 }
 
-func benchmark(_ name: String, path: String, _ dependencies: [Target.Dependency]) -> Target {
-    .executableTarget(
-        name: name, dependencies: dependencies, path: "Benchmarks/\(path)", swiftSettings: house)
+func tests(_ path: String, uses dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name(path), dependencies: dependencies, path: path, exclude: exclude, swiftSettings: house)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
-    .testTarget(
-        name: name, dependencies: dependencies, path: "Tests/\(name)", exclude: exclude, swiftSettings: house)
-}
-
-/// A C or C++ target that wraps one system library behind a header a Swift file can read.
-func wrapper(_ name: String, links: [String]) -> Target {
-    .target(
-        name: name, path: "Sources/Support/\(name)",
-        linkerSettings: links.map { .linkedLibrary($0) })
-}
+func name(_ path: String) -> String { String(path.split(separator: "/").last ?? "") }
 
 /// To build and run some of the tests only, which takes a fraction of the time of all: `DSTACK_TESTS=DstackGuestTests`
 /// in the environment, several separated by commas.
@@ -60,154 +51,162 @@ let package = Package(
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
     ],
     targets: [
-        // System libraries
-        wrapper("CBuildInfo", links: []),
-        wrapper("COpenSSL", links: ["ssl", "crypto"]),
-        wrapper("CCurl", links: ["curl", "ssl", "crypto"]),
-        wrapper("CCryptoPP", links: ["cryptopp"]),
-        wrapper("CSecp256k1", links: ["secp256k1"]),
-        wrapper("CTOML", links: []),
-        wrapper("CZlib", links: ["z"]),
-        wrapper("CSpawn", links: []),
-        wrapper("CEvent", links: ["event_core", "ssl", "crypto"]),
+        // System libraries.
+        wrapper("Sources/Support/C/CBuildInfo"),
+        wrapper("Sources/Support/C/COpenSSL", links: ["ssl", "crypto"]),
+        wrapper("Sources/Support/C/CCurl", links: ["curl", "ssl", "crypto"]),
+        wrapper("Sources/Support/C/CCryptoPP", links: ["cryptopp"]),
+        wrapper("Sources/Support/C/CSecp256k1", links: ["secp256k1"]),
+        wrapper("Sources/Support/C/CTOML"),
+        wrapper("Sources/Support/C/CZlib", links: ["z"]),
+        wrapper("Sources/Support/C/CSpawn"),
+        wrapper("Sources/Support/C/CEvent", links: ["event_core", "ssl", "crypto"]),
 
-        // Support
-        support("DstackEncoding"),
-        support("DstackCrypto", ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
-        support("DstackSystem", ["CSpawn", "DstackEncoding"]),
-        support("DstackConfiguration", ["CTOML", "DstackEncoding", "DstackSystem"]),
-        support("DstackCommandLine", ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
-        support("DstackHTTP"),
-        support("DstackHTTPClient", ["CCurl", "DstackHTTP", "DstackSystem"]),
-        support("DstackHTTPServer", ["CEvent", "DstackHTTP", "DstackSystem"]),
-        support("DstackPages", ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
-        support("DstackDevelopment", ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
-        support("DstackRPC", ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
-        support("DstackRPCServer", ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
+        // Bytes, keys, the operating system.
+        room("Sources/Support/Base/DstackEncoding"),
+        room("Sources/Support/Base/DstackCrypto", uses: ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
+        room("Sources/Support/Base/DstackSystem", uses: ["CSpawn", "DstackEncoding"]),
 
-        // Libraries
-        library(
-            "DstackAttestation",
-            [
+        // Connections.
+        room("Sources/Support/Network/DstackHTTP"),
+        room("Sources/Support/Network/DstackHTTPClient", uses: ["CCurl", "DstackHTTP", "DstackSystem"]),
+        room("Sources/Support/Network/DstackHTTPServer", uses: ["CEvent", "DstackHTTP", "DstackSystem"]),
+
+        // What every service has.
+        room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),
+        room("Sources/Support/Services/DstackCommandLine", uses: ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
+        room(
+            "Sources/Support/Services/DstackPages",
+            uses: ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
+        room(
+            "Sources/Support/Services/DstackRPC",
+            uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+        room(
+            "Sources/Support/Services/DstackRPCServer",
+            uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
+
+        // A whole system on a developer's machine.
+        room(
+            "Sources/Support/Development/DstackDevelopment",
+            uses: ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+
+        // Products.
+        room(
+            "Sources/DstackAttestation",
+            uses: [
                 "COpenSSL", "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackRPC",
                 "DstackSystem",
             ]),
-        library(
-            "DstackAttestedHTTP",
-            ["DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackPages", "DstackSystem"]),
-        library("DstackMockTEE", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
-        library("DstackKeys", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
-
-        library(
-            "DstackGuest",
-            [
+        room(
+            "Sources/DstackAttestedHTTP",
+            uses: [
+                "DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackPages", "DstackSystem",
+            ]),
+        room("Sources/DstackMockTEE", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        room("Sources/DstackKeys", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        room(
+            "Sources/DstackGuest",
+            uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
                 "DstackRPCServer", "DstackSystem",
             ]),
 
-        // Shells
-        .target(
-            name: "DstackShells",
-            dependencies: ["DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem"],
-            path: "Sources/Executables/Shared", swiftSettings: house),
-        shell(
-            "dstack",
-            [
+        // Shells.
+        room(
+            "Sources/Executables/Shared", as: "DstackShells",
+            uses: ["DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem"]),
+        program(
+            "Sources/Executables/dstack",
+            uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackCrypto", "DstackDevelopment", "DstackEncoding",
                 "DstackMockTEE", "DstackShells", "DstackSystem",
             ]),
-        shell(
-            "dstack-verifier",
-            [
+        program(
+            "Sources/Executables/dstack-verifier",
+            uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPServer", "DstackShells", "DstackSystem",
             ]),
-
-        shell(
-            "dstack-guest-agent",
-            [
+        program(
+            "Sources/Executables/dstack-guest-agent",
+            uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackDevelopment",
                 "DstackEncoding", "DstackGuest", "DstackHTTPServer", "DstackShells", "DstackSystem",
             ]),
 
-        // Examples, which use only public API
-        .executableTarget(
-            name: "verify-quote", dependencies: ["DstackAttestation"], path: "Examples/VerifyQuote"),
-        .executableTarget(
-            name: "attested-service", dependencies: ["DstackAttestation", "DstackAttestedHTTP"],
-            path: "Examples/AttestedService", swiftSettings: house),
-        .executableTarget(
-            name: "five-minutes", dependencies: ["DstackAttestation"], path: "Examples/FiveMinutes",
-            swiftSettings: house),
-        .executableTarget(
-            name: "attested-client", dependencies: ["DstackAttestation"], path: "Examples/AttestedClient",
-            swiftSettings: house),
+        // Examples, which use only public API.
+        program("Examples/VerifyQuote", as: "verify-quote", uses: ["DstackAttestation"]),
+        program(
+            "Examples/AttestedService", as: "attested-service", uses: ["DstackAttestation", "DstackAttestedHTTP"]),
+        program("Examples/FiveMinutes", as: "five-minutes", uses: ["DstackAttestation"]),
+        program("Examples/AttestedClient", as: "attested-client", uses: ["DstackAttestation"]),
 
-        // Benchmarks
-        benchmark(
-            "VerificationBenchmark", path: "Verification",
-            ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        // Benchmarks.
+        program(
+            "Benchmarks/Verification", as: "VerificationBenchmark",
+            uses: ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // Tests
-        .target(
-            name: "FuzzSupport",
-            dependencies: [
+        room(
+            "Tests/FuzzSupport",
+            uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
                 "DstackHTTP",
                 "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackSystem",
-            ],
-            path: "Tests/FuzzSupport", swiftSettings: house),
-        .executableTarget(
-            name: "dstack-fuzz",
-            dependencies: [
+            ]),
+        program(
+            "Tests/Fuzz", as: "dstack-fuzz",
+            uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
-            ],
-            path: "Tests/Fuzz", swiftSettings: house),
-        .target(name: "TestKit", path: "Tests/Kit", swiftSettings: house),
-        tests("FuzzTests", ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
-        tests("DstackEncodingTests", ["DstackEncoding"]),
-        tests("DstackCryptoTests", ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
+            ]),
+        room("Tests/Kit", as: "TestKit"),
         tests(
-            "DstackSupportTests",
-            [
+            "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
+        tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
+        tests("Tests/DstackCryptoTests", uses: ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
+        tests(
+            "Tests/DstackSupportTests",
+            uses: [
                 "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
                 "DstackHTTPServer", "DstackSystem", "TestKit",
             ]),
         tests(
-            "DstackRPCTests",
-            ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackRPC", "DstackRPCServer"]),
+            "Tests/DstackRPCTests",
+            uses: [
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackRPC", "DstackRPCServer",
+            ]),
         tests(
-            "DstackAttestationTests",
-            [
+            "Tests/DstackAttestationTests",
+            uses: [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "TestKit",
             ]
         ),
         tests(
-            "DstackClientTests",
-            [
+            "Tests/DstackClientTests",
+            uses: [
                 "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP",
                 "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
                 "FuzzSupport", "TestKit",
             ]),
         tests(
-            "DstackAttestedHTTPTests",
-            [
+            "Tests/DstackAttestedHTTPTests",
+            uses: [
                 "COpenSSL", "DstackAttestation", "DstackAttestedHTTP", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
             ]),
         tests(
-            "DstackQuoteSourceTests",
-            ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+            "Tests/DstackQuoteSourceTests",
+            uses: ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         tests(
-            "DstackKeysTests",
-            [
+            "Tests/DstackKeysTests",
+            uses: [
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
             ]),
         tests(
-            "DstackGuestTests",
-            [
+            "Tests/DstackGuestTests",
+            uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
                 "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
@@ -215,8 +214,8 @@ let package = Package(
             ], exclude: ["Peers"]),
         // Runs the programs themselves, which are built with it.
         tests(
-            "EndToEndTests",
-            [
+            "Tests/EndToEndTests",
+            uses: [
                 "DstackAttestation", "DstackCrypto", "DstackDevelopment", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem", "TestKit",
             ]),

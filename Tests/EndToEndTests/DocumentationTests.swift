@@ -227,7 +227,7 @@ struct DocumentationTests {
     func missingHeader(_ file: String) async throws {
         // As on a machine that has none of the libraries, nor anything else.
         let path = Self.package.appendingPathComponent(file).path
-        let folder = Self.package.appendingPathComponent(file.split(separator: "/").prefix(3).joined(separator: "/"))
+        let folder = Self.package.appendingPathComponent(file.split(separator: "/").prefix(4).joined(separator: "/"))
         let result = try await Program.run(
             "/usr/bin/gcc", ["-E", "-nostdinc", "-I", folder.path + "/include", path])
         #expect(result.status != 0)
@@ -238,10 +238,10 @@ struct DocumentationTests {
 
     /// The files that include a library's header.
     private static func wrappers() throws -> [String] {
-        let support = "Sources/Support"
+        let support = "Sources/Support/C"
         let libraries = /#include <(openssl|curl|cryptopp|event2|secp256k1|toml\+\+|zlib)[\/._]/
         return try (FileManager.default.subpathsOfDirectory(atPath: package.appendingPathComponent(support).path))
-            .filter { file in file.hasPrefix("C") && [".c", ".h", ".cpp"].contains { file.hasSuffix($0) } }
+            .filter { file in [".c", ".h", ".cpp"].contains { file.hasSuffix($0) } }
             .map { "\(support)/\($0)" }.sorted()
             .filter { path in
                 try String(contentsOf: package.appendingPathComponent(path), encoding: .utf8).contains(libraries)
