@@ -155,7 +155,7 @@ struct CollateralFormTests {
             }
         }
         let error = #expect(throws: AttestationError.self) { try VerificationPolicy(parsingJSON: Array("<html>".utf8)) }
-        #expect(error?.reason == "this is an HTML or XML page")
+        #expect(error?.reason == "this is an HTML or XML page; a policy is a JSON object")
         #expect(AppID(hex: "0x\(vm.appID)") == vm.appID && AppID(hex: "0x0x\(vm.appID)") == nil)
     }
 }

@@ -10,7 +10,10 @@ enum CollateralForms {
         if bytes.first != UInt8(ascii: "{") {
             let file = EvidenceFile(recognising: bytes)
             // What looks like collateral and cannot be read, the reader tells better.
-            guard [.collateral, .agentAnswer, .object, .text].contains(file.kind) else { throw failure(file) }
+            let begins = bytes.first { !EvidenceRecognition.isSpace($0) }.map { "{\"[".utf8.contains($0) } ?? false
+            guard [.collateral, .agentAnswer, .object].contains(file.kind) || file.kind == .text && begins else {
+                throw failure(file)
+            }
             text = file.kind == .text ? EvidenceRecognition.withoutMark(bytes) : file.bytes
         }
         let root = try JSONDocument(parsing: text, subject: "collateral").root

@@ -40,6 +40,10 @@ extension EndpointReport {
         }
         for condition in conditions { page.paragraph("if", condition) }
         if let evidence { page.paragraph("policy", evidence.policy.shownName) }
+        // The chain says it otherwise, at its last link.
+        if page.style.isBrief, let binding {
+            page.paragraph("binding", "\(binding.rawValue): \(sessionAbsence ?? binding.meaning)")
+        }
         page.paragraph("time", RFC3339.format(time))
         if verdict == .accepted, let until = evidence?.validUntil {
             page.paragraph(

@@ -50,7 +50,9 @@ public struct AppCompose: Sendable {
         }
         let file = EvidenceFile(recognising: bytes)
         switch file.kind {
-        case .text, .binary, .object, .composeFile: return nil
+        // What begins as JSON and is none, its reader says where.
+        case .text where bytes.first { !EvidenceRecognition.isSpace($0) } == UInt8(ascii: "{"): return nil
+        case .binary, .object, .composeFile: return nil
         default: return misnomer(bytes)
         }
     }

@@ -21,6 +21,7 @@ enum EvidenceRecognition {
         if let file = objects(content, from: 0) { return file }
         if let kind = binaryKind(content) { return EvidenceFile(kind, content) }
         if let answer = AgentAnswer(protobuf: content) { return EvidenceFile(.agentAnswer, content, answer: answer) }
+        if !content.isEmpty, content.allSatisfy({ $0 == 0 }) { return EvidenceFile(.zeros, content) }
         var text = content
         if content.starts(with: byteOrderMark) { text.removeFirst(3) }
         // Programs in C write the end of their strings along.

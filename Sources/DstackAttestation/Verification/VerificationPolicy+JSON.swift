@@ -31,9 +31,14 @@ extension VerificationPolicy {
             let text = EvidenceRecognition.withoutMark(bytes)
             if text.first(where: { !EvidenceRecognition.isSpace($0) }) != UInt8(ascii: "{") {
                 let file = EvidenceFile(recognising: bytes)
-                if file.kind != .text { throw DecodingFailure(.malformed, "policy", "this is \(file.kind.rawValue)") }
+                throw DecodingFailure(.malformed, "policy", "this is \(file.described); a policy is a JSON object")
             }
             let root = try JSONDocument(parsing: text, subject: "policy", maximumDepth: 4).root
+            // The answer of an agent has members enough for a list of unknown ones.
+            let file = EvidenceFile(recognising: text)
+            if ![.object, .text].contains(file.kind) {
+                throw DecodingFailure(.malformed, "policy", "this is \(file.described); a policy is needed")
+            }
             try Self.expectOnlyMembers(of: root)
             try self.init(root)
         } catch {

@@ -1,4 +1,4 @@
-import DstackAttestation
+package import DstackAttestation
 package import DstackCommandLine
 
 extension Arguments {
@@ -14,5 +14,21 @@ extension Arguments {
             _ = try AppCompose(ownCopy: bytes)
             return bytes
         }
+    }
+
+    /// The same, to be compared with what was measured.
+    ///
+    /// - Throws: also a wrong request where a policy file expects another compose hash: neither may overrule the other.
+    package func composeFile(
+        _ option: Option<String?>, under policy: VerificationPolicy
+    ) throws(CommandFailure) -> [UInt8]? {
+        guard let bytes = try composeFile(option) else { return nil }
+        let hash = ComposeHash(ofFile: bytes)
+        if let other = policy.expected.composeHash, other.bytes != hash.bytes.bytes {
+            throw ExpectationOptions.contradiction(
+                "\(option.specification.label): the file's hash is \(hash), and \(JudgementOptions.policyFile(self) ?? "the policy")",
+                other.hex)
+        }
+        return bytes
     }
 }

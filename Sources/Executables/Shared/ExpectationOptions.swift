@@ -46,12 +46,14 @@ package enum ExpectationOptions {
         // Bytes of a wrong count would make it nil, which rejects everything.
         let value = FixedBytes<count>(bytes)
         if let other = policy.expected[keyPath: path], other != value {
-            let label = option.specification.label
-            throw CommandFailure(
-                .wrongRequest,
-                "\(label): \(JudgementOptions.policyFile(arguments) ?? "the policy") expects another value, \(other.hex)",
-                hint: "correct one of them, or leave it out")
+            throw contradiction(
+                "\(option.specification.label): \(JudgementOptions.policyFile(arguments) ?? "the policy")", other.hex)
         }
         policy.expected[keyPath: path] = value
+    }
+
+    static func contradiction(_ subject: String, _ other: String) -> CommandFailure {
+        CommandFailure(
+            .wrongRequest, "\(subject) expects another value, \(other)", hint: "correct one of them, or leave it out")
     }
 }

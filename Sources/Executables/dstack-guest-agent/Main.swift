@@ -118,6 +118,10 @@ enum Main {
             throw CommandFailure(
                 .wrongRequest, "--background: the agent that lives on has no standard input", hint: "name a file")
         }
+        // Of the agent that lives on only the log would say it.
+        _ = try GuestSettings.load(arguments.path(config), isSimulation: true) { problem in
+            console.warn("setting without effect: \(problem)")
+        }
         let directory = try DevelopmentDirectory(path)
         // Here, where whoever asks reads it at once, and before anything comes into being for it.
         try SimulationDirectory.check(

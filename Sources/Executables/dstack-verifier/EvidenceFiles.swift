@@ -17,8 +17,10 @@ enum EvidenceFiles {
     private static let limit = EvidenceFile.maximumByteCount
 
     /// Everything that was given.
-    static func evidence(_ arguments: Arguments) throws(CommandFailure) -> (Evidence, quote: QuoteReader) {
-        let compose = try arguments.composeFile(appCompose)
+    static func evidence(
+        _ arguments: Arguments, under policy: VerificationPolicy
+    ) throws(CommandFailure) -> (Evidence, quote: QuoteReader) {
+        let compose = try arguments.composeFile(appCompose, under: policy)
         if let content = try arguments.read(attestation, limit: limit) {
             let file = EvidenceFile(recognising: content)
             return (Evidence(attestationFile: file, appCompose: compose), QuoteReader(file, isEnvelope: true))

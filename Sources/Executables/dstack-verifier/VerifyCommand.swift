@@ -55,7 +55,7 @@ enum VerifyCommand {
         let configuration = try CollateralOptions.configuration(
             arguments, console, services: services, update: CollateralOptions.update)
         let file = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
-        let (evidence, reader) = try EvidenceFiles.evidence(arguments)
+        let (evidence, reader) = try EvidenceFiles.evidence(arguments, under: policy)
         let time = JudgementOptions.time(arguments)
 
         if let file {

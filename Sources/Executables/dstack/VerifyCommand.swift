@@ -65,7 +65,7 @@ enum VerifyCommand {
         let quoteVerifier = try JudgementOptions.verifier(arguments)
         var policy = try JudgementOptions.policy(arguments)
         try ExpectationOptions.add(to: &policy, arguments)
-        let compose = try arguments.composeFile(appCompose)
+        let compose = try arguments.composeFile(appCompose, under: policy)
         let given = try arguments.read(collateral, limit: QuoteCollateral.maximumByteCount)
         let configuration = try CollateralOptions.configuration(arguments, console, services: services)
         let provider: any CollateralProvider =

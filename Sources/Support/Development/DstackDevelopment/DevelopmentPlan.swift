@@ -1,3 +1,5 @@
+import Glibc
+
 /// What a development system consists of, and where in its directory everything lies.
 ///
 /// There is the guest agent of a simulated trust domain and an application that serves attested HTTPS with keys and
@@ -38,10 +40,18 @@ package struct DevelopmentPlan: Sendable {
                 programs + "/dstack-guest-agent", ["--app-compose", appComposePath], in: guestPath,
                 revision: composeHash),
             Component(
-                name: Self.applicationName, executable: programs + "/attested-service",
+                name: Self.applicationName, executable: application,
                 choices: [listening], environment: ["DSTACK_SIMULATOR_ENDPOINT": agentSocketPath],
                 dependencies: ["guest-agent"], readiness: .announces("listening on "), revision: composeHash),
         ]
+    }
+
+    /// The example application: beside the programs where they were built, and in a directory of its own where they are
+    /// installed, since nobody calls it by its name.
+    private var application: String {
+        let built = programs + "/attested-service"
+        let installed = programs + "/../libexec/dstack/attested-service"
+        return access(built, X_OK) != 0 && access(installed, X_OK) == 0 ? installed : built
     }
 
     private var listening: Component.Choice {

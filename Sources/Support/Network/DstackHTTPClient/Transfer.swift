@@ -366,6 +366,12 @@ final class Transfer {
         if text.contains("no application protocol") {
             return failure(.tls, .handshaking, "the server speaks no HTTP/1.1 there: it refuses the protocol")
         }
+        // What libcurl says where the other side has closed the connection before it looks at it.
+        if text.contains("getpeername() failed") {
+            return failure(
+                .connectionLost, phase,
+                "the connection was closed as soon as it was made, as services do that want a client certificate")
+        }
         let proxyStatus = number(CURLINFO_HTTP_CONNECTCODE)
         if proxyStatus != 0, !(200...299).contains(proxyStatus) { return failure(.proxy, .connecting, text) }
         return failure(topic(of: code, phase, text), phase, text)

@@ -20,7 +20,10 @@ struct Help {
     private var title: String { path.map(\.name).joined(separator: " ") }
 
     var text: String {
-        var sections = [[style.bold(title) + ": " + command.summary]]
+        // Coloured after the lines are known: colours have no width.
+        var head = wrap("\(title): \(command.summary)", first: "", rest: "  ")
+        if head[0].hasPrefix(title) { head[0] = style.bold(title) + head[0].dropFirst(title.count) }
+        var sections = [head]
         if !command.examples.isEmpty {
             sections.append(
                 [style.bold(command.examples.count == 1 ? "Example" : "Examples")] + command.examples.map { "  " + $0 })

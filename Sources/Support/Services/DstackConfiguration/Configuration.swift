@@ -127,7 +127,9 @@ package struct ConfigurationLayer: Sendable {
             } catch {
                 if ifPresent, error.code == ENOENT { return nil }
                 throw ConfigurationError([
-                    ConfigurationProblem(origin: nil, path: "", message: "the configuration cannot be used: \(error)")
+                    ConfigurationProblem(
+                        origin: nil, path: "", message: "the configuration cannot be used: \(error)", isUnreadable: true
+                    )
                 ])
             }
             let origin = ConfigurationOrigin(source: path, isDocument: true)

@@ -11,8 +11,7 @@ package struct ConfigurationError: ExplainedFailure, Equatable, CustomStringConv
     package var exitStatus: ExitStatus { .wrongRequest }
 
     package var hint: String? {
-        // What stands nowhere and has no name is the file itself.
-        problems.allSatisfy { $0.origin == nil && $0.path.isEmpty }
+        problems.allSatisfy(\.isUnreadable)
             ? "check the path, and who may read it" : "correct the configuration and try again"
     }
 
@@ -32,11 +31,14 @@ package struct ConfigurationProblem: Sendable, Equatable, CustomStringConvertibl
     package let path: String
     /// What was expected and found.
     package let message: String
+    /// Whether nothing of a file could be read.
+    package let isUnreadable: Bool
 
-    package init(origin: ConfigurationOrigin?, path: String, message: String) {
+    package init(origin: ConfigurationOrigin?, path: String, message: String, isUnreadable: Bool = false) {
         self.origin = origin
         self.path = path
         self.message = message
+        self.isUnreadable = isUnreadable
     }
 
     /// `kms.toml:3:7: core.admin.port: expected …, found …`
