@@ -43,6 +43,7 @@ struct InstallTests {
                 "share/zsh/site-functions/_\(program)", "share/fish/vendor_completions.d/\(program).fish",
             ])
         }
+        expected.insert("libexec/dstack/attested-service")
         for unit in Self.units { expected.insert("lib/systemd/system/\(unit)") }
         let root = scratch.path("root/usr/local")
         let made = Set(
@@ -56,7 +57,7 @@ struct InstallTests {
         for name in expected {
             let attributes = try FileManager.default.attributesOfItem(atPath: root + "/" + name)
             #expect((attributes[.size] as? Int ?? 0) > 200, "\(name)")
-            #expect(attributes[.posixPermissions] as? Int == (name.hasPrefix("bin/") ? 0o755 : 0o644), "\(name)")
+            #expect(attributes[.posixPermissions] as? Int == (name.contains("bin/") || name.contains("libexec/") ? 0o755 : 0o644), "\(name)")
         }
         // Nothing is left beside it either.
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["root"])

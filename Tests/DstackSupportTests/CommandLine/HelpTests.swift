@@ -60,7 +60,8 @@ struct HelpTests {
         let result = await SampleShell.run("--help")
         #expect(
             result.output == """
-                dstack-verifier: verify attestation quotes offline, or serve verification over HTTP
+                dstack-verifier: verify attestation quotes offline, or serve verification over
+                  HTTP
 
                 Examples
                   dstack-verifier verify --quote q.bin --collateral c.json
