@@ -116,6 +116,9 @@ let package = Package(
         room(
             "Sources/Executables/Shared", as: "DstackShells",
             uses: ["DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem"]),
+        room(
+            "Sources/Executables/VerifierService", as: "DstackVerifierService",
+            uses: ["DstackAttestation", "DstackEncoding"]),
         program(
             "Sources/Executables/dstack",
             uses: [
@@ -126,7 +129,7 @@ let package = Package(
             "Sources/Executables/dstack-verifier",
             uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPServer", "DstackShells", "DstackSystem",
+                "DstackHTTPServer", "DstackShells", "DstackSystem", "DstackVerifierService",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",
@@ -153,7 +156,7 @@ let package = Package(
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
                 "DstackHTTP",
-                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackSystem",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackSystem", "DstackVerifierService",
             ]),
         program(
             "Tests/Fuzz", as: "dstack-fuzz",
@@ -180,9 +183,8 @@ let package = Package(
             "Tests/DstackAttestationTests",
             uses: [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "TestKit",
-            ]
-        ),
+                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "DstackVerifierService", "TestKit",
+            ]),
         tests(
             "Tests/DstackClientTests",
             uses: [

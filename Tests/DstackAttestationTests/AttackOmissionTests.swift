@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackEncoding
 import DstackMockTEE
+import DstackVerifierService
 import Testing
 
 /// Attacks by leaving something out: what a relying party requires must not pass for want of anything to check.

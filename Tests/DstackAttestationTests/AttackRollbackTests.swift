@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
 import DstackSystem
+import DstackVerifierService
 import Foundation
 import Testing
 

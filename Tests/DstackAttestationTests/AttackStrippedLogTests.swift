@@ -3,6 +3,7 @@ import DstackMockTEE
 import Testing
 
 @testable import DstackAttestation
+@testable import DstackVerifierService
 
 /// Logs that tell of the boot only its three ACPI events, as upstream's certificates and small envelopes have them, and what
 /// a host might try with such a form.

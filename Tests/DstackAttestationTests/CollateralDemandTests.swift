@@ -4,6 +4,7 @@ import DstackEncoding
 import DstackHTTPServer
 import DstackMockTEE
 import DstackSystem
+import DstackVerifierService
 import Foundation
 import Synchronization
 import Testing

@@ -25,7 +25,7 @@ public enum BootCoverage: Hashable, Sendable {
     /// Anything else; it must replay to RTMR0 to RTMR2.
     case full
 
-    init(_ log: EventLog) {
+    package init(_ log: EventLog) {
         var acpi: [LoggedEvent] = []
         for event in log.events where event.type != .runtime {
             guard event.isACPIData, event.digest != nil, acpi.count < EventLog.acpiEventNames.count else {

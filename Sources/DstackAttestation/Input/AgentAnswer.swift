@@ -1,9 +1,9 @@
-internal import DstackEncoding
+package import DstackEncoding
 internal import DstackRPC
 
 /// What an agent's answer brings, as far as it is evidence. Each part is recognised by itself, since answers are saved by
 /// programs that write bytes in their own way.
-struct AgentAnswer: Sendable {
+package struct AgentAnswer: Sendable {
     indirect enum Log: Sendable {
         case file(EvidenceFile)
         /// An array in place of a string with one.
@@ -67,7 +67,7 @@ struct AgentAnswer: Sendable {
     ]
 
     /// What else agents and their SDKs answer, and what answers are wrapped in.
-    static let otherMembers = [
+    package static let otherMembers = [
         "hash_algorithm", "prefix", "boottime_gpu_evidence", "public_key", "__name__", "result", "data", "response",
     ]
 
@@ -87,7 +87,7 @@ struct AgentAnswer: Sendable {
 
     /// Makes sure that a quote is the one in the envelope beside it, as in answers of agents that send both. Which of two
     /// that differ counts would be a guess, and the next program would guess otherwise.
-    static func requireOne(quote: [UInt8], envelope: [UInt8]) throws(AttestationError) {
+    package static func requireOne(quote: [UInt8], envelope: [UInt8]) throws(AttestationError) {
         let other: [UInt8]?
         do throws(AttestationError) { other = try Attestation(decoding: envelope).quote } catch {
             throw unreadable(error)
@@ -134,7 +134,7 @@ struct AgentAnswer: Sendable {
     static func isEmpty(_ node: JSONNode) -> Bool { node.isNull || node.equals("") || node.equals("0x") }
 
     /// A string's content; of anything else the JSON text, to be recognised as such.
-    static func content(of node: JSONNode) -> [UInt8] {
+    package static func content(of node: JSONNode) -> [UInt8] {
         (try? node.string()).map { Array($0.utf8) } ?? node.rawBytes
     }
 
@@ -163,14 +163,14 @@ struct AgentAnswer: Sendable {
 
 /// The report data that stands beside evidence: in an answer of the agent, what it had quoted; in a request, what its sender
 /// goes by. It must be the quote's, or whoever reads it there is deceived.
-enum StatedReportData: Sendable, Equatable {
+package enum StatedReportData: Sendable, Equatable {
     /// Filled up with zeros, as agents do.
     case bytes(FixedBytes<64>)
     /// Why it is none.
     case unreadable(String)
 
     /// Bytes from a member, however programs write them; nil where it is null or empty, as older SDKs have it.
-    init?(_ node: JSONNode) {
+    package init?(_ node: JSONNode) {
         guard !AgentAnswer.isEmpty(node) else { return nil }
         if let bytes = try? node.hexBytes() {
             self.init(bytes)

@@ -236,7 +236,7 @@ extension EvidenceFile {
     }
 
     /// What was given to a reader of binary data that could not read it, where that can be told; else what the reader says.
-    static func named(_ error: AttestationError, _ bytes: [UInt8], wanted: Kind) -> AttestationError {
+    package static func named(_ error: AttestationError, _ bytes: [UInt8], wanted: Kind) -> AttestationError {
         guard error.code == .invalidQuote || error.code == .invalidEnvelope, !bytes.isEmpty else { return error }
         let file = EvidenceFile(recognising: bytes)
         guard file.kind != .binary, file.kind != wanted || file.bytes.count != bytes.count else { return error }
@@ -273,7 +273,7 @@ extension EvidenceFile {
     var described: String { detail.isEmpty ? kind.rawValue : "\(kind.rawValue), \(detail)" }
 
     /// Why the file is not what was wanted: what it is, and what to do about that.
-    func refusal(_ code: AttestationError.Code, wanted: String, subject: String? = nil) -> AttestationError {
+    package func refusal(_ code: AttestationError.Code, wanted: String, subject: String? = nil) -> AttestationError {
         let subject = subject ?? String(wanted.drop { $0 != " " }.dropFirst())
         guard kind != .empty else {
             return AttestationError(code, subject: subject, reason: "empty", hint: kind.hint)

@@ -5,14 +5,14 @@ internal import DstackEncoding
 ///
 /// The kinds exclude each other by their first bytes. Binary evidence begins with a control character or a byte above 0x7F;
 /// text begins with neither.
-enum EvidenceRecognition {
+package enum EvidenceRecognition {
     /// How deep text forms may lie in each other: a JSON string of base64 of hexadecimal text is three.
     static let maximumDepth = 4
 
     private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     /// A text without the mark that some editors put before it.
-    static func withoutMark(_ text: [UInt8]) -> [UInt8] {
+    package static func withoutMark(_ text: [UInt8]) -> [UInt8] {
         text.starts(with: byteOrderMark) ? Array(text.dropFirst(3)) : text
     }
 

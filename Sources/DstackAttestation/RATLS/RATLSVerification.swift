@@ -37,7 +37,7 @@ extension PreparedCollateral {
 
 extension RATLSCertificate {
     /// For a certificate that has no evidence.
-    var missingEvidence: AttestationError {
+    package var missingEvidence: AttestationError {
         AttestationError(
             .invalidCertificate, subject: "certificate", reason: "RA-TLS attestation extension missing",
             hint: "a certificate without evidence can only be checked through its issuer")

@@ -12,7 +12,7 @@ public struct Evidence: Sendable {
 
     let form: Form
     /// The report data that stands beside the quote, where it does.
-    var statedReportData: StatedReportData?
+    package var statedReportData: StatedReportData?
     /// Why the VM configuration that was named for it cannot be read.
     private(set) var configurationError: AttestationError?
     /// The operator's own copy of app-compose.json, to be compared with the measured one.

@@ -1,4 +1,4 @@
-import DstackEncoding
+package import DstackEncoding
 
 /// Something that a relying party may ask for: a value that evidence must have, or a limit.
 ///
@@ -41,7 +41,7 @@ extension JSONNode {
     ///
     /// - Throws: for null: whoever writes it had something to ask for and lost it, or means a relaxation that there is
     ///   another word for.
-    func restriction(_ name: StaticString) throws(DecodingFailure) -> JSONNode? {
+    package func restriction(_ name: StaticString) throws(DecodingFailure) -> JSONNode? {
         guard kind == .object else { throw failure("an object expected, found \(kindName)") }
         guard let value = self[name] else { return nil }
         guard !value.isNull else { throw value.lostRestriction }
@@ -49,7 +49,7 @@ extension JSONNode {
     }
 
     /// For a restriction that is null.
-    var lostRestriction: DecodingFailure {
+    package var lostRestriction: DecodingFailure {
         failure("null asks for nothing that can be checked; state the value, or leave the member out to not ask")
     }
 }

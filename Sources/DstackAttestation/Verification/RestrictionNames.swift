@@ -2,11 +2,11 @@ internal import DstackSystem
 
 /// The names under which restrictions are stated, so that one in another spelling is never taken for a member that means
 /// nothing: whoever wrote `minIsvSvn` or `compose_hash` would believe that it had been checked.
-enum RestrictionNames {
+package enum RestrictionNames {
     /// What a name seems to ask for.
-    struct Reading: Equatable {
+    package struct Reading: Equatable {
         /// What to do about it, as it follows the name.
-        let advice: String
+        package let advice: String
         /// Whether the name says of itself that something is asked. A bare one (`app_id`) is a claim where evidence says what
         /// it is, and a question where somebody asks.
         let isExplicit: Bool
@@ -20,7 +20,7 @@ enum RestrictionNames {
     /// What a member of a request asks for that is not one of the request's own; nil if it reads like nothing of the kind.
     ///
     /// - Parameter members: what a request may have beside the members of a policy file that it may state.
-    static func reading(_ name: String, inRequestWith members: [String]) -> Reading? {
+    package static func reading(_ name: String, inRequestWith members: [String]) -> Reading? {
         let plain = plain(name)
         if let member = members.first(where: { self.plain($0) == plain }) {
             return Reading(advice: "write \(member)", isExplicit: true)
@@ -47,7 +47,7 @@ enum RestrictionNames {
     }
 
     /// Whether a request may state a member of a policy file.
-    static func isStatedByRequests(_ member: String) -> Bool {
+    package static func isStatedByRequests(_ member: String) -> Bool {
         member.hasPrefix("expected_") && VerificationPolicy.members.contains(member) || member == "min_isv_svn"
     }
 

@@ -1,4 +1,4 @@
-import DstackEncoding
+package import DstackEncoding
 
 /// One component of a platform that is older than an acceptable level of Intel's documents asks for.
 public struct TCBShortfall: Hashable, Sendable {
@@ -115,7 +115,7 @@ public struct TCBShortfall: Hashable, Sendable {
         return source == "bios" ? .bios : .microcodeOrBIOS
     }
 
-    func write(to object: inout JSONWriter.Object) {
+    package func write(to object: inout JSONWriter.Object) {
         switch component {
         case .sgx(let number):
             object.member("component", "sgx")

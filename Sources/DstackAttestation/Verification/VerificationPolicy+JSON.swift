@@ -182,7 +182,7 @@ extension ExpectedValues {
     }
 
     /// The values that are set, as JSON by the names of a policy file. Those whose value is lost are null.
-    var policyMembers: [(name: String, json: [UInt8])] {
+    package var policyMembers: [(name: String, json: [UInt8])] {
         var result: [(name: String, json: [UInt8])] = []
         for value in values where value.hex != nil || value.isLost {
             result.append(("expected_\(value.name)", Array((value.hex.map { "\"\($0)\"" } ?? "null").utf8)))

@@ -3,6 +3,7 @@ import DstackCommandLine
 import DstackHTTP
 import DstackHTTPServer
 import DstackSystem
+import DstackVerifierService
 import Synchronization
 
 /// `serve`: upstream's verifier service over HTTP.

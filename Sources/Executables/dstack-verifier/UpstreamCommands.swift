@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCommandLine
 import DstackSystem
+import DstackVerifierService
 import Glibc
 
 /// The command lines of upstream's program, which has options in place of commands: `--config FILE` serves, `--verify

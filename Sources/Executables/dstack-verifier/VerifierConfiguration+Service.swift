@@ -3,6 +3,7 @@ import DstackCommandLine
 import DstackHTTPServer
 import DstackShells
 import DstackSystem
+import DstackVerifierService
 
 extension VerifierService {
     /// The service that settings describe. Reads the files that they name.

@@ -9,6 +9,7 @@ import DstackKeys
 import DstackMockTEE
 import DstackRPC
 import DstackSystem
+import DstackVerifierService
 
 extension FuzzedParser {
     /// Every parser that reads what strangers, files or peers may have written.

@@ -1,24 +1,25 @@
-public import DstackEncoding
+package import DstackAttestation
+package import DstackEncoding
 
 /// What the verifier service answers; ``json`` is upstream's form.
-public struct VerifierResponse: Sendable {
+package struct VerifierResponse: Sendable {
     /// Whether everything that was asked for holds: the quote is genuine, the event log belongs to it, the OS image is
     /// verified, and policy and expectations are satisfied.
-    public let isValid: Bool
+    package let isValid: Bool
     /// Why not; nil if valid.
-    public let reason: String?
+    package let reason: String?
     /// What was found on the way, as far as it came.
-    public let details: Details
+    package let details: Details
     /// Whether the evidence has each value that the request expected, by name; false also for what was not reached.
-    public internal(set) var expectations: [(name: String, isMet: Bool)] = []
+    package internal(set) var expectations: [(name: String, isMet: Bool)] = []
     /// The policy that the request named, and whether it is satisfied; nil if it named none.
-    public internal(set) var policy: (name: String, isSatisfied: Bool)?
+    package internal(set) var policy: (name: String, isSatisfied: Bool)?
     /// The whole report, if the request wanted it and there is one.
-    public internal(set) var report: VerificationReport?
+    package internal(set) var report: VerificationReport?
     /// What whoever runs the service should know (``VerificationReport/notes``). Clients see it in the report, if they want it.
-    public internal(set) var notes: [String] = []
+    package internal(set) var notes: [String] = []
     /// Whether there is no verdict because too many requests wait for collateral already; later there may be one.
-    public internal(set) var isBusy = false
+    package internal(set) var isBusy = false
 
     init(isValid: Bool, reason: String?, details: Details) {
         self.isValid = isValid
@@ -32,39 +33,39 @@ public struct VerifierResponse: Sendable {
     }
 
     /// The answer to a request that could not be read.
-    public static func unanswered(_ reason: String) -> VerifierResponse { .invalid("Internal error: \(reason)") }
+    package static func unanswered(_ reason: String) -> VerifierResponse { .invalid("Internal error: \(reason)") }
 
     /// What was found. Each member is set only once the steps before it have passed.
-    public struct Details: Sendable {
+    package struct Details: Sendable {
         /// The quote is genuine, not of a debug VM, and registers and report data are those of the evidence around it.
-        public internal(set) var isQuoteVerified = false
+        package internal(set) var isQuoteVerified = false
         /// The event log identifies one application, the one that the host pinned if it pinned any.
-        public internal(set) var isEventLogVerified = false
+        package internal(set) var isEventLogVerified = false
         /// The quoted boot registers are those of ``osImageHash``.
-        public internal(set) var isOSImageVerified = false
+        package internal(set) var isOSImageVerified = false
         /// The content of the ACPI tables was verified too.
-        public internal(set) var areACPITablesVerified = false
+        package internal(set) var areACPITablesVerified = false
         /// The platform's name.
-        public internal(set) var teeVariant: String?
+        package internal(set) var teeVariant: String?
         /// What the VM had quoted.
-        public internal(set) var reportData: FixedBytes<64>?
+        package internal(set) var reportData: FixedBytes<64>?
         /// How current the platform is.
-        public internal(set) var tcbStatus: TCBStatus?
+        package internal(set) var tcbStatus: TCBStatus?
         /// Intel's advisories that apply.
-        public internal(set) var advisoryIDs: [String] = []
+        package internal(set) var advisoryIDs: [String] = []
         /// What of the platform is older than an acceptable one's.
-        public internal(set) var tcbShortfalls: [TCBShortfall] = []
+        package internal(set) var tcbShortfalls: [TCBShortfall] = []
         /// Who the application is.
-        public internal(set) var appInfo: AppInfo?
+        package internal(set) var appInfo: AppInfo?
         /// Where its keys come from.
-        public internal(set) var keyProvider: KeyProviderInfo?
+        package internal(set) var keyProvider: KeyProviderInfo?
         /// Registers that are not those of the OS image, explained; nil unless asked for.
         var registerMismatches: [RegisterMismatch]?
         /// Whether the evidence is of a simulated TEE (``VerificationReport/isSimulated``).
-        public internal(set) var isSimulated = false
+        package internal(set) var isSimulated = false
 
         /// The verified OS image; nil unless ``isOSImageVerified``.
-        public internal(set) var osImageHash: FixedBytes<32>?
+        package internal(set) var osImageHash: FixedBytes<32>?
 
         init() {}
     }
@@ -80,7 +81,7 @@ extension VerifierResponse {
     /// simulated TEE.
     ///
     /// - Parameter pretty: whether to indent.
-    public func json(pretty: Bool = false) -> [UInt8] {
+    package func json(pretty: Bool = false) -> [UInt8] {
         var writer = JSONWriter(pretty: pretty)
         writer.object { object in
             object.member("is_valid", isValid)

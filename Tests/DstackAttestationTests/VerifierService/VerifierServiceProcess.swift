@@ -6,7 +6,7 @@ enum VerifierProgram {
     /// Beside the test bundle, or where a debug build of the package puts it.
     static let path: String? = {
         var root = URL(fileURLWithPath: #filePath)
-        for _ in 0..<3 { root.deleteLastPathComponent() }
+        for _ in 0..<4 { root.deleteLastPathComponent() }
         let runner = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         return [runner, root.appendingPathComponent(".build/debug")]
             .map { $0.appendingPathComponent("dstack-verifier").path }

@@ -1,3 +1,5 @@
+internal import DstackAttestation
+
 /// The steps in which the verifier service reports, in order. Each names its failures by a phrase that clients of
 /// upstream's service know.
 enum VerifierStage: Sendable, CaseIterable {

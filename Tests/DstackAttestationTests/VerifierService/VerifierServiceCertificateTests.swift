@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
+import DstackVerifierService
 import Testing
 
 @Suite("Verifier service: certificates")

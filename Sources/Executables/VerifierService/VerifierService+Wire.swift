@@ -1,17 +1,18 @@
+internal import DstackAttestation
 internal import DstackEncoding
 
 extension VerifierService {
     /// An answer as HTTP carries it: a status and JSON.
-    public struct WireAnswer: Sendable {
+    package struct WireAnswer: Sendable {
         /// 200 for every verdict, 400 for a body that is not JSON, 422 for JSON that is no request, 503 where too many
         /// requests wait for collateral already.
-        public let status: Int
+        package let status: Int
         /// The body, `application/json`.
-        public let json: [UInt8]
+        package let json: [UInt8]
         /// What was answered; nil for a body that is no request.
-        public let response: VerifierResponse?
+        package let response: VerifierResponse?
         /// Seconds after which there may be room again, for status 503.
-        public var retryAfter: Int? { status == 503 ? 5 : nil }
+        package var retryAfter: Int? { status == 503 ? 5 : nil }
     }
 
     /// Answers the body of `POST /verify`.
@@ -19,7 +20,7 @@ extension VerifierService {
     /// Its content type does not matter, since upstream's clients send what their tools preset.
     ///
     /// - Parameter client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
-    public func answer(toBody body: [UInt8], askedBy client: String? = nil) async -> WireAnswer {
+    package func answer(toBody body: [UInt8], askedBy client: String? = nil) async -> WireAnswer {
         do throws(VerifierRequest.Malformed) {
             let response = await verify(try VerifierRequest(parsingJSON: body), askedBy: client)
             guard response.isBusy else { return WireAnswer(status: 200, json: response.json(), response: response) }
@@ -31,7 +32,7 @@ extension VerifierService {
     }
 
     /// Answers a request from a file, for which there is always an answer in upstream's form.
-    public func verify(requestFile bytes: [UInt8]) async -> VerifierResponse {
+    package func verify(requestFile bytes: [UInt8]) async -> VerifierResponse {
         do throws(VerifierRequest.Malformed) {
             return await verify(try VerifierRequest(parsingJSON: bytes))
         } catch {
@@ -40,7 +41,7 @@ extension VerifierService {
     }
 
     /// The body of the answer to `GET /health`.
-    public static let health = Array(#"{"status":"ok","service":"dstack-verifier"}"#.utf8)
+    package static let health = Array(#"{"status":"ok","service":"dstack-verifier"}"#.utf8)
 
     private static let phrases = [400: "Bad Request", 422: "Unprocessable Entity", 503: "Service Unavailable"]
 

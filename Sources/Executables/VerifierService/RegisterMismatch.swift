@@ -1,3 +1,4 @@
+internal import DstackAttestation
 internal import DstackEncoding
 
 /// A quoted register that is not the one predicted for the OS image, with the events that should have led to it beside

@@ -1,19 +1,20 @@
+package import DstackAttestation
 internal import DstackEncoding
 
 /// What a verifier says about an RA-TLS certificate; ``json`` is upstream's form.
-public struct CertificateResponse: Sendable {
+package struct CertificateResponse: Sendable {
     /// Whether the certificate stands for itself and its evidence is genuine, acceptable, and about its key.
-    public let isValid: Bool
+    package let isValid: Bool
     /// Why not; nil if valid.
-    public let reason: String?
+    package let reason: String?
     /// The certificate; nil if it could not be read.
-    public let certificate: RATLSCertificate?
+    package let certificate: RATLSCertificate?
     /// What was found out about its evidence; nil if it did not come that far.
-    public let report: VerificationReport?
+    package let report: VerificationReport?
 
     /// Whether the OS image that ``VerificationReport/evidence`` names was found in the quote. It need not be: evidence
     /// in the `legacy` form is genuine also where its image is not at hand.
-    public var isOSImageVerified: Bool { report?.evidence?.osImageHash != nil }
+    package var isOSImageVerified: Bool { report?.evidence?.osImageHash != nil }
 
     init(
         reason: String?, certificate: RATLSCertificate? = nil, report: VerificationReport? = nil
@@ -28,7 +29,7 @@ public struct CertificateResponse: Sendable {
     /// `reason`.
     ///
     /// - Parameter pretty: whether to indent.
-    public func json(pretty: Bool = false) -> [UInt8] {
+    package func json(pretty: Bool = false) -> [UInt8] {
         var writer = JSONWriter(pretty: pretty)
         writer.object { object in
             object.member("is_valid", isValid)
@@ -72,7 +73,7 @@ extension VerifierService {
     /// ``CertificateResponse/isOSImageVerified``.
     ///
     /// - Parameter bytes: DER or PEM.
-    public func verify(certificate bytes: [UInt8]) async -> CertificateResponse {
+    package func verify(certificate bytes: [UInt8]) async -> CertificateResponse {
         let certificate: RATLSCertificate
         do throws(AttestationError) {
             certificate = try RATLSCertificate(parsing: bytes)

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
+import DstackVerifierService
 import Testing
 
 /// A provider that has what it was given and says what it was asked for.

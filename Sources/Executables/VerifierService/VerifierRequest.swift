@@ -1,3 +1,4 @@
+package import DstackAttestation
 internal import DstackEncoding
 
 /// What a client of the verifier service asks.
@@ -10,9 +11,9 @@ internal import DstackEncoding
 /// - `policy`: the preset to judge by, in place of the service's own;
 /// - `app_compose`: the client's own copy of the compose file, a string with its very text;
 /// - `report`: whether the whole report is wanted with the answer.
-public struct VerifierRequest: Sendable {
+package struct VerifierRequest: Sendable {
     /// What is to be verified. An attestation is never mixed with parts given beside it.
-    public enum Evidence: Sendable, Hashable {
+    package enum Evidence: Sendable, Hashable {
         /// An attestation envelope.
         case attestation([UInt8])
         /// A quote, its event log as JSON, the VM's configuration as JSON. Both texts may be missing.
@@ -22,31 +23,31 @@ public struct VerifierRequest: Sendable {
     }
 
     /// What is to be verified.
-    public var evidence: Evidence
+    package var evidence: Evidence
     /// The client's own copy of app-compose.json, to be compared with the measured one; nil where it has none.
-    public var appCompose: [UInt8]?
+    package var appCompose: [UInt8]?
     /// What the client was told that the quote is for, which must be so; nil where it does not say.
     var reportData: FixedBytes<64>?
     /// Whether mismatched registers are to be explained event by event.
-    public var isDebug = false
+    package var isDebug = false
     /// Whether the answer is to contain the whole report.
-    public var wantsReport = false
+    package var wantsReport = false
     /// What the client wants the evidence to be judged by; nil for the service's own policy.
-    public var policy: VerificationPolicy?
+    package var policy: VerificationPolicy?
     /// What the evidence must say.
-    public var expected = ExpectedValues()
+    package var expected = ExpectedValues()
     /// The names of what is expected, in the order of the request.
     var expectedNames: [String] = []
 
     /// A request for evidence.
-    public init(_ evidence: Evidence) { self.evidence = evidence }
+    package init(_ evidence: Evidence) { self.evidence = evidence }
 
     /// A body that is no request.
-    public struct Malformed: Error, Sendable, CustomStringConvertible {
+    package struct Malformed: Error, Sendable, CustomStringConvertible {
         /// Whether the body is JSON at all.
-        public let isJSON: Bool
+        package let isJSON: Bool
         /// What is wrong with it.
-        public let description: String
+        package let description: String
     }
 
     /// Reads the JSON form.
@@ -57,7 +58,7 @@ public struct VerifierRequest: Sendable {
     /// been checked. So must what is spelt like a member in another way (`appCompose`), or names a value without `expected_`.
     ///
     /// - Throws: ``Malformed`` for anything that is not a JSON object with these members.
-    public init(parsingJSON bytes: [UInt8]) throws(Malformed) {
+    package init(parsingJSON bytes: [UInt8]) throws(Malformed) {
         let root: JSONNode
         do throws(DecodingFailure) {
             root = try JSONDocument(

@@ -1,3 +1,4 @@
+package import DstackAttestation
 internal import DstackEncoding
 
 /// Answers whether the evidence of a dstack VM is to be believed: upstream's verifier service without its network.
@@ -14,11 +15,11 @@ internal import DstackEncoding
 ///
 /// Images are neither downloaded nor measured: evidence in the `legacy` form is answered as not valid, as is evidence of
 /// other platforms than TDX.
-public struct VerifierService: Sendable {
+package struct VerifierService: Sendable {
     /// What requests are judged by that name no policy.
-    public let policy: VerificationPolicy
+    package let policy: VerificationPolicy
     /// The root that evidence must lead back to.
-    public let trustAnchor: TrustAnchor
+    package let trustAnchor: TrustAnchor
     private let collateral: any CollateralProvider
     private let verifier: QuoteVerifier
     private let prepared: PreparedCollateralCache
@@ -34,7 +35,7 @@ public struct VerifierService: Sendable {
     ///   - policy: what requests are judged by that name no policy. What it expects holds for all requests.
     ///   - floors: what was verified before; nil for what the provider keeps, or else for what this service sees.
     ///   - clock: the time, Unix seconds.
-    public init(
+    package init(
         collateral: any CollateralProvider, verifier: QuoteVerifier = QuoteVerifier(),
         policy: VerificationPolicy = .standard, floors: CollateralFloors? = nil,
         clock: @escaping @Sendable () -> Int64
@@ -51,7 +52,7 @@ public struct VerifierService: Sendable {
     /// Verifies what a request brings. There is no request that cannot be answered.
     ///
     /// - Parameter client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
-    public func verify(_ request: VerifierRequest, askedBy client: String? = nil) async -> VerifierResponse {
+    package func verify(_ request: VerifierRequest, askedBy client: String? = nil) async -> VerifierResponse {
         var response: VerifierResponse
         do throws(Refusal) {
             var opened = try OpenedEvidence(request.evidence, appCompose: request.appCompose)

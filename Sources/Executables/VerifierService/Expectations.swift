@@ -1,3 +1,4 @@
+internal import DstackAttestation
 internal import DstackEncoding
 
 // Expected values by their names in policy files, for requests that state them and answers that say how each came out.
