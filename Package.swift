@@ -92,17 +92,21 @@ let package = Package(
 
         // Products.
         room(
-            "Sources/DstackAttestation",
+            "Sources/DstackAttestation/Measurement", as: "DstackMeasurement", uses: ["DstackCrypto", "DstackEncoding"]),
+        room(
+            "Sources/DstackAttestation/Attestation", as: "DstackAttestation",
             uses: [
-                "COpenSSL", "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackRPC",
-                "DstackSystem",
+                "COpenSSL", "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackMeasurement", "DstackRPC", "DstackSystem",
             ]),
         room(
             "Sources/DstackAttestedHTTP",
             uses: [
                 "DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackPages", "DstackSystem",
             ]),
-        room("Sources/DstackMockTEE", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        room(
+            "Sources/DstackMockTEE",
+            uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackMeasurement", "DstackSystem"]),
         room("Sources/DstackKeys", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room(
             "Sources/DstackGuest",
@@ -118,7 +122,7 @@ let package = Package(
             uses: ["DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem"]),
         room(
             "Sources/Executables/VerifierService", as: "DstackVerifierService",
-            uses: ["DstackAttestation", "DstackEncoding"]),
+            uses: ["DstackAttestation", "DstackEncoding", "DstackMeasurement"]),
         program(
             "Sources/Executables/dstack",
             uses: [
@@ -155,8 +159,8 @@ let package = Package(
             "Tests/FuzzSupport",
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
-                "DstackHTTP",
-                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackSystem", "DstackVerifierService",
+                "DstackHTTP", "DstackHTTPServer", "DstackKeys", "DstackMeasurement", "DstackMockTEE", "DstackRPC",
+                "DstackSystem", "DstackVerifierService",
             ]),
         program(
             "Tests/Fuzz", as: "dstack-fuzz",
@@ -183,7 +187,8 @@ let package = Package(
             "Tests/DstackAttestationTests",
             uses: [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem", "DstackVerifierService", "TestKit",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackMeasurement", "DstackSystem", "DstackVerifierService",
+                "TestKit",
             ]),
         tests(
             "Tests/DstackClientTests",

@@ -1,6 +1,7 @@
 public import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackMeasurement
 
 /// An operating system image that exists only as the measurements of its boot: a measurement document, as image builds
 /// write them, and the boot events that such a document predicts.

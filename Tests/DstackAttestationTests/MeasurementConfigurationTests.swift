@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackEncoding
+import DstackMeasurement
 import Testing
 
 @Suite("vm_config")

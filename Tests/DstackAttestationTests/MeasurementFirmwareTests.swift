@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackMeasurement
 import Foundation
 import Testing
 

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackMeasurement
 import Testing
 
 @Suite("Lite image verification")

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackMeasurement
 
 /// What evidence beside a quote proves, where it is accepted.
 struct EvidenceAnswer: Sendable {

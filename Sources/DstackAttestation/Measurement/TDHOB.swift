@@ -5,9 +5,9 @@ internal import DstackEncoding
 /// The firmware measures it as the first event of RTMR0, which is how the memory size enters the register.
 package enum TDHOB {
     /// The end of low memory on machines that have more than fits below it; the rest continues at 4 GiB.
-    static let lowMemoryEnd: UInt64 = 0x8000_0000
+    package static let lowMemoryEnd: UInt64 = 0x8000_0000
     /// From this memory size on (3 GiB − 256 MiB) QEMU splits the memory at ``lowMemoryEnd``.
-    static let splitThreshold: UInt64 = 0xB000_0000
+    package static let splitThreshold: UInt64 = 0xB000_0000
     private static let highMemoryStart: UInt64 = 0x1_0000_0000
 
     /// EFI_HOB_TYPE_HANDOFF, EFI_HOB_TYPE_RESOURCE_DESCRIPTOR and their lengths in bytes.

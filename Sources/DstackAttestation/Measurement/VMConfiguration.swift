@@ -67,7 +67,7 @@ package struct VMConfiguration: Sendable, Equatable {
     }
 
     /// Whether a text that can be read says nothing of a VM: it is empty, or has none of the members that are read here.
-    static func isVacant(_ text: String) -> Bool {
+    package static func isVacant(_ text: String) -> Bool {
         guard !text.isEmpty else { return true }
         guard var root = try? document(Array(text.utf8), subject: "vm_config") else { return false }
         if let nested = root["vm_config"] {

@@ -1,5 +1,6 @@
 package import DstackAttestation
 internal import DstackEncoding
+internal import DstackMeasurement
 
 /// What a verifier says about an RA-TLS certificate; ``json`` is upstream's form.
 package struct CertificateResponse: Sendable {

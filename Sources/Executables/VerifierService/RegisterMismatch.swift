@@ -1,5 +1,6 @@
 internal import DstackAttestation
 internal import DstackEncoding
+internal import DstackMeasurement
 
 /// A quoted register that is not the one predicted for the OS image, with the events that should have led to it beside
 /// those that did.

@@ -6,6 +6,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPServer
 import DstackKeys
+import DstackMeasurement
 import DstackMockTEE
 import DstackRPC
 import DstackSystem

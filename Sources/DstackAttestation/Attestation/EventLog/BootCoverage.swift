@@ -1,3 +1,5 @@
+internal import DstackMeasurement
+
 /// How much of the boot, i.e. of RTMR0 to RTMR2, a log tells. RTMR3 it must always tell whole.
 ///
 /// **Why a log that tells less lets nothing wrong through.** A log is a story that whoever presents it writes; only what a

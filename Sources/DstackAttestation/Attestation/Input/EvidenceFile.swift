@@ -1,4 +1,5 @@
 internal import DstackEncoding
+internal import DstackMeasurement
 
 /// A file of evidence as people have it: what it is, whichever text form it came in.
 ///

@@ -1,4 +1,5 @@
 internal import DstackEncoding
+package import DstackMeasurement
 
 /// Verifies an OS image on TDX without the image: from the measurement document that its build made.
 ///

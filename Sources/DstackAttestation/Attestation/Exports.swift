@@ -2,3 +2,4 @@
 @_exported public import enum DstackCrypto.MessageSignatureAlgorithm
 // Fixed-size values are part of this module's interface; who imports it need not know where they are declared.
 @_exported public import struct DstackEncoding.FixedBytes
+@_exported public import struct DstackMeasurement.MeasuredEventType

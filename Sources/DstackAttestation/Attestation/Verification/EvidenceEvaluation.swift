@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+internal import DstackMeasurement
 
 /// The checks of what comes with a quote: envelope, event log, application, OS image.
 struct EvidenceEvaluation {

@@ -1,4 +1,5 @@
 internal import DstackEncoding
+internal import DstackMeasurement
 
 extension TCGEventLog {
     /// The largest event data, digest count or algorithm count that is read.

@@ -1,4 +1,5 @@
 public import DstackEncoding
+public import DstackMeasurement
 
 /// One entry of an event log: what was measured into which register.
 public struct LoggedEvent: Sendable, Hashable {

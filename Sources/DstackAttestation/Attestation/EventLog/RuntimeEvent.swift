@@ -1,5 +1,6 @@
 internal import DstackCrypto
 public import DstackEncoding
+internal import DstackMeasurement
 
 /// Something that the running system measured: a name and a payload, extended into RTMR3.
 ///

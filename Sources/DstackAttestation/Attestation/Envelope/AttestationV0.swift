@@ -1,4 +1,5 @@
 internal import DstackEncoding
+internal import DstackMeasurement
 
 // Version 0: SCALE. u8 0 (the version), u8 platform, the platform's evidence, runtime events, 64 bytes of report data,
 // config.

@@ -1,4 +1,5 @@
 internal import DstackEncoding
+public import DstackMeasurement
 
 /// A binary event log as firmware leaves it (TCG PC Client Platform Firmware Profile 1.06, section 10.2), in the form
 /// that the CCEL table of a trust domain points to (UEFI 2.10 section 38.4, Intel TDVF design guide).

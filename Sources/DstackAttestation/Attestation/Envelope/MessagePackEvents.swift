@@ -1,4 +1,5 @@
 internal import DstackEncoding
+internal import DstackMeasurement
 
 extension MessagePackReader {
     /// A structure whose members must all be there, but for the optional ones.

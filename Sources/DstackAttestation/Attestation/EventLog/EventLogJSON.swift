@@ -1,4 +1,5 @@
 package import DstackEncoding
+internal import DstackMeasurement
 
 extension EventLog {
     /// Reads dstack's JSON form: an array of objects with `imr`, `event_type`, `digest`, `event`, `event_payload` and,
