@@ -44,10 +44,10 @@ let package = Package(
         .library(name: "DstackAttestation", targets: ["DstackAttestation"]),
         .library(name: "DstackMockTEE", targets: ["DstackMockTEE"]),
         .library(name: "DstackAttestedHTTP", targets: ["DstackAttestedHTTP"]),
-        .library(name: "DstackGuest", targets: ["DstackGuest"]),
         .library(name: "DstackKeys", targets: ["DstackKeys"]),
         .executable(name: "dstack", targets: ["dstack"]),
         .executable(name: "dstack-guest-agent", targets: ["dstack-guest-agent"]),
+        .executable(name: "dstack-simulator", targets: ["dstack-simulator"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
     ],
     targets: [
@@ -109,11 +109,17 @@ let package = Package(
             uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackMeasurement", "DstackSystem"]),
         room("Sources/DstackKeys", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room(
-            "Sources/DstackGuest",
+            "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
-                "DstackRPCServer", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackPages", "DstackRPC", "DstackRPCServer",
+                "DstackSystem",
+            ]),
+        room(
+            "Sources/DstackGuest/Simulation", as: "DstackSimulation",
+            uses: [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackKeys", "DstackMockTEE",
+                "DstackSystem",
             ]),
 
         // Shells.
@@ -138,8 +144,14 @@ let package = Package(
         program(
             "Sources/Executables/dstack-guest-agent",
             uses: [
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackGuest", "DstackShells",
+                "DstackSystem",
+            ]),
+        program(
+            "Sources/Executables/dstack-simulator",
+            uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackDevelopment",
-                "DstackEncoding", "DstackGuest", "DstackHTTPServer", "DstackShells", "DstackSystem",
+                "DstackEncoding", "DstackGuest", "DstackShells", "DstackSimulation", "DstackSystem",
             ]),
 
         // Examples, which use only public API.
@@ -194,8 +206,8 @@ let package = Package(
             "Tests/DstackClientTests",
             uses: [
                 "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackHTTP",
-                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSystem",
-                "FuzzSupport", "TestKit",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackRPC", "DstackRPCServer", "DstackSimulation",
+                "DstackSystem", "FuzzSupport", "TestKit",
             ]),
         tests(
             "Tests/DstackAttestedHTTPTests",
@@ -215,9 +227,8 @@ let package = Package(
             "Tests/DstackGuestTests",
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
-                "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages", "DstackRPC",
-                "DstackRPCServer", "DstackSystem", "TestKit",
+                "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages",
+                "DstackRPC", "DstackRPCServer", "DstackSimulation", "DstackSystem", "TestKit",
             ], exclude: ["Peers"]),
         // Runs the programs themselves, which are built with it.
         tests(

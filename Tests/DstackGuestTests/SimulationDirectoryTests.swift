@@ -4,6 +4,7 @@ import DstackEncoding
 import DstackGuest
 import DstackKeys
 import DstackMockTEE
+import DstackSimulation
 import Foundation
 import Testing
 

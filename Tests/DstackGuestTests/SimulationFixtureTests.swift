@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackGuest
 import DstackMockTEE
+import DstackSimulation
 import Foundation
 import Testing
 

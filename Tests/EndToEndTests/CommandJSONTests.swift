@@ -79,7 +79,7 @@ struct CommandJSONTests {
             try expect("`dstack-verifier compose-hash`", of: result)
         }
         try expect("`dstack-verifier report-data`", of: try await verifier("report-data", "00", "--json"))
-        for program in ["dstack", "dstack-verifier", "dstack-guest-agent"] {
+        for program in ["dstack", "dstack-verifier", "dstack-guest-agent", "dstack-simulator"] {
             try expect("any program's `version`", of: try await Program.run(program, ["version", "--json"]))
         }
         let collateral = Program.Output(status: 0, output: files.text("e/collateral.json"), errors: "")

@@ -169,7 +169,7 @@ struct DevCommandTests {
     func interruption(_ signal: Int32) async throws {
         // The same programs, with an application that never comes up.
         let programs = try ScratchDirectory()
-        for name in ["dstack", "dstack-guest-agent"] {
+        for name in ["dstack", "dstack-simulator"] {
             try FileManager.default.copyItem(atPath: try #require(Program.path(name)), toPath: programs.path(name))
         }
         try programs.write("#!/bin/sh\necho waiting\nexec sleep 1000\n", "attested-service")

@@ -37,7 +37,7 @@ struct InstallTests {
         let result = try await install("/usr/local")
         #expect(result.status == 0, "\(result)")
         var expected: Set<String> = []
-        for program in ["dstack", "dstack-verifier", "dstack-guest-agent"] {
+        for program in ["dstack", "dstack-verifier", "dstack-guest-agent", "dstack-simulator"] {
             expected.formUnion([
                 "bin/\(program)", "share/man/man1/\(program).1", "share/bash-completion/completions/\(program)",
                 "share/zsh/site-functions/_\(program)", "share/fish/vendor_completions.d/\(program).fish",
@@ -57,7 +57,9 @@ struct InstallTests {
         for name in expected {
             let attributes = try FileManager.default.attributesOfItem(atPath: root + "/" + name)
             #expect((attributes[.size] as? Int ?? 0) > 200, "\(name)")
-            #expect(attributes[.posixPermissions] as? Int == (name.contains("bin/") || name.contains("libexec/") ? 0o755 : 0o644), "\(name)")
+            #expect(
+                attributes[.posixPermissions] as? Int
+                    == (name.contains("bin/") || name.contains("libexec/") ? 0o755 : 0o644), "\(name)")
         }
         // Nothing is left beside it either.
         #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path).sorted() == ["root"])

@@ -180,6 +180,8 @@ struct ShellTests {
             ),
             ("dstack mock-tee x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
             ("dstack dev up --dir x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
+            ("dstack simulate x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
+            ("dstack-simulator x --app-compose cut.json --background", "--app-compose: cut.json at byte 6: "),
             ("dstack-guest-agent --simulate x --app-compose cut.json", "--app-compose: cut.json at byte 6: "),
             (
                 "dstack-guest-agent --simulate x --app-compose cut.json --background",
@@ -303,7 +305,7 @@ struct ShellTests {
 
     @Test(
         "the pages and the help of every program are whole",
-        arguments: ["dstack", "dstack-verifier", "dstack-guest-agent"])
+        arguments: ["dstack", "dstack-verifier", "dstack-guest-agent", "dstack-simulator"])
     func manual(_ program: String) async throws {
         let page = try await shell("\(program) man")
         #expect(page.status == 0)

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackEncoding
-public import DstackMockTEE
+package import DstackGuest
+package import DstackMockTEE
 import DstackSystem
 import Glibc
 
@@ -18,26 +19,26 @@ import Glibc
 /// files is used as it is.
 ///
 /// - Important: For development. The evidence chains to a root that was made in this directory, never to Intel's.
-public final class SimulationDirectory: Sendable {
+package final class SimulationDirectory: Sendable {
     /// Where it is.
-    public let path: String
+    package let path: String
     /// Makes evidence, and keeps what is measured in ``runtimeLogPath``.
-    public let attester: RecordedAttester
+    package let attester: RecordedAttester
     /// The simulated machine that signs.
-    public let platform: MockPlatform
+    package let platform: MockPlatform
     /// The compose file, byte for byte.
-    public let appCompose: [UInt8]
+    package let appCompose: [UInt8]
     /// What a person should know before relying on this set; nil if there is nothing. To be said once.
-    public let notice: String?
+    package let notice: String?
 
     /// Keys and certificates of the application (upstream's name).
-    public static let appKeysName = "appkeys.json"
+    package static let appKeysName = "appkeys.json"
     /// The application (upstream's name).
-    public static let appComposeName = "app-compose.json"
+    package static let appComposeName = "app-compose.json"
     /// What the host configured (upstream's name).
-    public static let sysConfigName = "sys-config.json"
+    package static let sysConfigName = "sys-config.json"
     /// The recorded evidence (upstream's name).
-    public static let attestationName = "attestation.bin"
+    package static let attestationName = "attestation.bin"
 
     static let runtimeLogName = "runtime_events.log"
     static let collateralName = "collateral.json"
@@ -48,21 +49,21 @@ public final class SimulationDirectory: Sendable {
     static let inputNames = [appKeysName, appComposeName, sysConfigName, attestationName]
 
     /// Path of the keys.
-    public var appKeysPath: String { file(Self.appKeysName) }
+    package var appKeysPath: String { file(Self.appKeysName) }
     /// Path of the compose file.
-    public var appComposePath: String { file(Self.appComposeName) }
+    package var appComposePath: String { file(Self.appComposeName) }
     /// Path of the system configuration.
-    public var sysConfigPath: String { file(Self.sysConfigName) }
+    package var sysConfigPath: String { file(Self.sysConfigName) }
     /// Path of the recorded evidence.
-    public var attestationPath: String { file(Self.attestationName) }
+    package var attestationPath: String { file(Self.attestationName) }
     /// Path of the root certificate, PEM: what a verifier must be told to trust.
-    public var trustRootPath: String { file(Self.trustRootName) }
+    package var trustRootPath: String { file(Self.trustRootName) }
     /// Path of the collateral, JSON, for a verifier without network.
-    public var collateralPath: String { file(Self.collateralName) }
+    package var collateralPath: String { file(Self.collateralName) }
     /// Path of a file in which whoever runs the application may write its HTTPS address: the agent's page then names it.
-    public var applicationURLPath: String { file(Self.applicationURLName) }
+    package var applicationURLPath: String { file(Self.applicationURLName) }
     /// Path of the record of RTMR3.
-    public var runtimeLogPath: String { file(Self.runtimeLogName) }
+    package var runtimeLogPath: String { file(Self.runtimeLogName) }
 
     private func file(_ name: String) -> String { path + "/" + name }
 
@@ -86,7 +87,7 @@ public final class SimulationDirectory: Sendable {
     /// - Throws: ``GuestError/Code/invalidFile`` naming the file, for a set of which only a part is there, for files that
     ///   cannot be read or written, and for a set of another application; ``GuestError/Code/inUse`` while another process
     ///   opens it.
-    public static func loadOrCreate(
+    package static func loadOrCreate(
         in path: String, appCompose: [UInt8]? = nil, at now: Int64
     ) async throws(GuestError) -> SimulationDirectory {
         // Nothing comes into being for an application that cannot be run.
@@ -182,7 +183,7 @@ public final class SimulationDirectory: Sendable {
     /// - Parameter now: Unix seconds.
     /// - Returns: whether the file was written.
     @discardableResult
-    public func refreshCollateral(at now: Int64) throws(GuestError) -> Bool {
+    package func refreshCollateral(at now: Int64) throws(GuestError) -> Bool {
         let isGood = (try? File.readRegular(collateralPath, limit: 1 << 20)).map { isUsable($0, at: now) } ?? false
         if isGood { return false }
         do {
@@ -205,11 +206,5 @@ public final class SimulationDirectory: Sendable {
         return [now, now + Self.collateralMargin].allSatisfy { time in
             QuoteVerifier(trustAnchor: anchor).verify(quote, collateral: collateral, at: time).verdict == .accepted
         }
-    }
-}
-
-extension GuestError {
-    init(_ code: Code, _ error: SystemError, _ path: String) {
-        self.init(code, subject: error.subject ?? path, reason: error.description)
     }
 }

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackGuest
 import DstackKeys
 import DstackMockTEE
 import DstackSystem

@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackGuest
+import DstackSimulation
 import Foundation
 import TestKit
 import Testing

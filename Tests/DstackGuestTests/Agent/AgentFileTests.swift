@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackGuest
 import DstackRPC
+import DstackSimulation
 import DstackSystem
 import Foundation
 import Synchronization
@@ -186,7 +187,7 @@ struct AgentSimulatorTests {
         settings.listeners.tappd.address = .unix(path: folder.path + "/tappd.sock")
         settings.listeners.external.address = .unix(path: folder.path + "/external.sock")
         settings.listeners.guestAPI.address = .unix(path: folder.path + "/guest.sock")
-        let service = try GuestService.configured(settings, paths: TDXPlatformPaths())
+        let service = try GuestService.recorded(settings)
         _ = try await service.server.start()
         return (service, folder)
     }

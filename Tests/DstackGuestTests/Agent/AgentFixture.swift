@@ -6,6 +6,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
 import DstackRPC
+import DstackSimulation
 import Foundation
 import TestKit
 import Testing

@@ -286,7 +286,7 @@ struct AgentSettingsTests {
             #expect(
                 warnings.all.sorted()
                     == named.map {
-                        "\($0): has no effect with --simulate: sockets and files are those of its directory"
+                        "\($0): has no effect in a simulation: sockets and files are those of its directory"
                     })
         }
     }

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackGuest
 import DstackHTTPServer
+import DstackSimulation
 import DstackSystem
 import Foundation
 import Synchronization

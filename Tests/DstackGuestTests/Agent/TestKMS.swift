@@ -7,6 +7,7 @@ import DstackHTTPServer
 import DstackKeys
 import DstackRPC
 import DstackRPCServer
+import DstackSimulation
 import Foundation
 import Synchronization
 import Testing

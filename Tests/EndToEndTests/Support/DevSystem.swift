@@ -9,8 +9,8 @@ final class DevSystem: Sendable {
     let scratch: ScratchDirectory
     var path: String { scratch.path("dev") }
 
-    static let isThere = ["dstack", "dstack-guest-agent", "attested-service"].allSatisfy { Program.path($0) != nil }
-    static let absence: Testing.Comment = "needs dstack, dstack-guest-agent and attested-service built with the tests"
+    static let isThere = ["dstack", "dstack-simulator", "attested-service"].allSatisfy { Program.path($0) != nil }
+    static let absence: Testing.Comment = "needs dstack, dstack-simulator and attested-service built with the tests"
 
     /// Whether what takes minutes runs too.
     static let isSoak = ProcessInfo.processInfo.environment["DSTACK_SOAK"] == "1"

@@ -37,7 +37,7 @@ package struct DevelopmentPlan: Sendable {
     package func components(composeHash: String) -> [Component] {
         [
             Self.guestAgent(
-                programs + "/dstack-guest-agent", ["--app-compose", appComposePath], in: guestPath,
+                programs + "/dstack-simulator", ["--app-compose", appComposePath], in: guestPath,
                 revision: composeHash),
             Component(
                 name: Self.applicationName, executable: application,
@@ -63,7 +63,7 @@ package struct DevelopmentPlan: Sendable {
     /// A guest agent in simulation.
     ///
     /// - Parameters:
-    ///   - executable: its program.
+    ///   - executable: the simulator.
     ///   - arguments: beside the directory.
     ///   - choices: what may be left to one that runs.
     ///   - directory: of the simulated guest.
@@ -73,7 +73,7 @@ package struct DevelopmentPlan: Sendable {
         revision: String = ""
     ) -> Component {
         Component(
-            name: guestAgentName, executable: executable, arguments: ["--simulate", directory] + arguments,
+            name: guestAgentName, executable: executable, arguments: [directory] + arguments,
             choices: choices, readiness: .answers(socket: directory + "/dstack.sock", path: "/Info"),
             pages: dashboardWords,
             revision: revision)

@@ -44,7 +44,7 @@ extension GuestSettings {
     ) {
         guard let overruled else { return }
         for (key, problem) in table.presentKeys where keys.contains(key) {
-            overruled(problem("has no effect with --simulate: sockets and files are those of its directory"))
+            overruled(problem("has no effect in a simulation: sockets and files are those of its directory"))
         }
     }
 

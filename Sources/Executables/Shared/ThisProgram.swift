@@ -1,13 +1,11 @@
-import DstackSystem
+package import DstackSystem
 import Glibc
 
 /// The program that runs, as a file: to start it once more, or those beside it.
 package enum ThisProgram {
     /// Its path, absolute and without links.
-    package static func path() throws(DevelopmentError) -> String {
-        guard let path = realpath("/proc/self/exe", nil) else {
-            throw DevelopmentError(.system, "\(SystemError.last("find this program's own path"))")
-        }
+    package static func path() throws(SystemError) -> String {
+        guard let path = realpath("/proc/self/exe", nil) else { throw .last("find", "this program's own path") }
         defer { free(path) }
         return String(cString: path)
     }
@@ -29,8 +27,27 @@ package enum ThisProgram {
     }
 
     /// The directory in which it lies.
-    package static func directory() throws(DevelopmentError) -> String {
+    package static func directory() throws(SystemError) -> String {
         let path = try path()
         return String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+    }
+
+    /// Becomes another program. The process stays what it is for everybody else: its number, parent, environment, terminal and
+    /// inherited sockets are the other program's from then on.
+    ///
+    /// - Parameters:
+    ///   - path: of the program.
+    ///   - words: its arguments, without the name.
+    /// - Throws: if the system refuses; then nothing has changed.
+    package static func become(_ path: String, _ words: [String]) throws(SystemError) -> Never {
+        guard ([path] + words).allSatisfy({ !$0.utf8.contains(0) }) else {
+            throw SystemError("run", path, code: EINVAL)
+        }
+        // Neither is given back where it succeeds, because nothing of this program is left then.
+        var arguments: [UnsafeMutablePointer<CChar>?] = ([path] + words).map { strdup($0) } + [nil]
+        execv(path, &arguments)
+        let error = SystemError.last("run", path)
+        for argument in arguments { free(argument) }
+        throw error
     }
 }

@@ -189,6 +189,13 @@ package struct GuestVersion: Sendable, Hashable {
         self.revision = revision
     }
 
+    /// Of a build.
+    ///
+    /// - Parameter commit: nil where the build did not know.
+    package init(version: String, commit: String?) {
+        self.init(version: version, revision: commit.map { "git:\($0)" } ?? "unknown")
+    }
+
     package static let unknown = GuestVersion(version: "0.0.0", revision: "unknown")
 
     /// As the public port says it in a header.

@@ -1,11 +1,11 @@
-import DstackAttestation
-import DstackEncoding
+package import DstackAttestation
+package import DstackEncoding
 
 /// What the agent itself takes from the application's compose file; the rest of it is other programs' business.
-struct ComposeFile: Sendable {
+package struct ComposeFile: Sendable {
     /// The file's exact text: its hash is measured, so that it is never written anew.
     let text: String
-    let composeHash: ComposeHash
+    package let composeHash: ComposeHash
     let name: String
     let visibility: GuestVisibility
     /// Whether the application says how it fares.
@@ -33,7 +33,7 @@ struct ComposeFile: Sendable {
     /// Reads the text as upstream does: the members that it knows by their types. Unknown ones are ignored, but not under
     /// `requirements`: there a demand that nobody understands is one that nobody meets. Whether those that are known are
     /// met, the boot has judged before.
-    init(parsing bytes: [UInt8]) throws(DecodingFailure) {
+    package init(parsing bytes: [UInt8]) throws(DecodingFailure) {
         let document = try JSONDocument(parsing: bytes, subject: "app-compose.json", maximumValues: 1 << 18)
         let root = document.root
         guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }

@@ -5,8 +5,8 @@ import Synchronization
 /// A whole agent as a process runs it: sockets, pages, service manager, draining.
 ///
 /// ```swift
-/// let service = try await GuestService.simulated(in: "simulation")
-/// try await service.run(until: signals) { console.note("listening on \($0)") }
+/// let service = try GuestService.ofMachine(settings, paths: paths)
+/// try await service.run(until: signals) { bound in service.announcements(bound).forEach { console.note($0) } }
 /// ```
 package struct GuestService: Sendable {
     package let agent: GuestAgent
@@ -64,10 +64,12 @@ package struct GuestService: Sendable {
         await server.stop(within: .seconds(10))
     }
 
-    /// Where a browser on this machine finds the public pages; nil where they are on no TCP port.
-    package func dashboardURL(_ bound: [HTTPBoundListener]) -> String? {
-        bound.first { $0.name == GuestListeners.Name.external && $0.description.hasPrefix("http") }
-            .map { $0.description + "/" }
+    /// What a person wants to know once it listens: where, and where a browser on this machine finds the public pages, if they
+    /// are on a TCP port. `dstack dev` reads the pages' address there.
+    package func announcements(_ bound: [HTTPBoundListener]) -> [String] {
+        let pages = bound.first { $0.name == GuestListeners.Name.external && $0.description.hasPrefix("http") }
+        return bound.map { "listening on \($0.description) (\($0.name))" }
+            + (pages.map { ["dashboard at \($0.description)/"] } ?? [])
     }
 
     /// Signs of life at half the interval in which they are expected. Without one in time, systemd starts the service

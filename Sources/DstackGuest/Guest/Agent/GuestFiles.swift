@@ -5,7 +5,7 @@ package import DstackKeys
 package final class GuestFiles: Sendable {
     let keys: AppKeys
     let signer: MessageSigner
-    let compose: ComposeFile
+    package let compose: ComposeFile
     let system: SystemConfiguration
 
     /// Reads the files.

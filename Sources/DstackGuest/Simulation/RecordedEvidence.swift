@@ -1,9 +1,17 @@
 import DstackAttestation
 import DstackEncoding
+import DstackGuest
 import DstackMockTEE
 import DstackSystem
 
 extension GuestSettings.Simulator {
+    /// The recording that upstream's simulator looks for.
+    static let standard: GuestSettings.Simulator = {
+        var simulator = GuestSettings.Simulator()
+        simulator.attestationFile = SimulationDirectory.attestationName
+        return simulator
+    }()
+
     /// What upstream's simulator settings ask for: recorded evidence, signed by a simulated platform, or handed out as it
     /// was recorded.
     func attester() throws -> any Attester {

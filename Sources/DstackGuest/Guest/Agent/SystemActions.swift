@@ -46,11 +46,3 @@ package struct SystemActions: GuestActions {
         return RPCClient(HTTPClient(configuration), at: "http://host\(rest.dropFirst(authority.count))")
     }
 }
-
-/// Says what would happen, where a simulated machine is a process on somebody's desk.
-package struct SimulatedActions: GuestActions {
-    package init() {}
-    package func shutDown() async {
-        Log("guest.shutdown").warn("simulated: the host asked to power off; a real machine would be off now")
-    }
-}
