@@ -54,13 +54,14 @@ let package = Package(
         // System libraries.
         wrapper("Sources/Support/C/CBuildInfo"),
         wrapper("Sources/Support/C/COpenSSL", links: ["ssl", "crypto"]),
-        wrapper("Sources/Support/C/CCurl", links: ["curl", "ssl", "crypto"]),
+        wrapper("Sources/Support/C/CCurl", links: ["curl"]),
         wrapper("Sources/Support/C/CCryptoPP", links: ["cryptopp"]),
         wrapper("Sources/Support/C/CSecp256k1", links: ["secp256k1"]),
         wrapper("Sources/Support/C/CTOML"),
         wrapper("Sources/Support/C/CZlib", links: ["z"]),
         wrapper("Sources/Support/C/CSpawn"),
-        wrapper("Sources/Support/C/CEvent", links: ["event_core", "ssl", "crypto"]),
+        wrapper("Sources/Support/C/CNetwork"),
+        wrapper("Sources/Support/C/CEvent", links: ["event_core"]),
 
         // Bytes, keys, the operating system.
         room("Sources/Support/Base/DstackEncoding"),
@@ -68,9 +69,14 @@ let package = Package(
         room("Sources/Support/Base/DstackSystem", uses: ["CSpawn", "DstackEncoding"]),
 
         // Connections.
+        room(
+            "Sources/Support/Network/DstackNetwork",
+            uses: ["CNetwork", "COpenSSL", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room("Sources/Support/Network/DstackHTTP"),
-        room("Sources/Support/Network/DstackHTTPClient", uses: ["CCurl", "DstackHTTP", "DstackSystem"]),
-        room("Sources/Support/Network/DstackHTTPServer", uses: ["CEvent", "DstackHTTP", "DstackSystem"]),
+        room(
+            "Sources/Support/Network/DstackHTTPClient", uses: ["CCurl", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+        room(
+            "Sources/Support/Network/DstackHTTPServer", uses: ["CEvent", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
 
         // What every service has.
         room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),
@@ -96,13 +102,14 @@ let package = Package(
         room(
             "Sources/DstackAttestation/Attestation", as: "DstackAttestation",
             uses: [
-                "COpenSSL", "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
-                "DstackMeasurement", "DstackRPC", "DstackSystem",
+                "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackMeasurement", "DstackNetwork", "DstackRPC", "DstackSystem",
             ]),
         room(
             "Sources/DstackAttestedHTTP",
             uses: [
-                "DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackPages", "DstackSystem",
+                "DstackAttestation", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackNetwork", "DstackPages",
+                "DstackSystem",
             ]),
         room(
             "Sources/DstackMockTEE",
@@ -112,7 +119,8 @@ let package = Package(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackPages", "DstackRPC", "DstackRPCServer",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackNetwork", "DstackPages", "DstackRPC",
+                "DstackRPCServer",
                 "DstackSystem",
             ]),
         room(
@@ -139,7 +147,7 @@ let package = Package(
             "Sources/Executables/dstack-verifier",
             uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPServer", "DstackShells", "DstackSystem", "DstackVerifierService",
+                "DstackHTTPServer", "DstackNetwork", "DstackShells", "DstackSystem", "DstackVerifierService",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",
@@ -187,19 +195,21 @@ let package = Package(
         tests(
             "Tests/DstackSupportTests",
             uses: [
-                "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
-                "DstackHTTPServer", "DstackSystem", "TestKit",
+                "COpenSSL", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem", "TestKit",
             ]),
         tests(
             "Tests/DstackRPCTests",
             uses: [
-                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackRPC", "DstackRPCServer",
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackRPC",
+                "DstackRPCServer",
             ]),
         tests(
             "Tests/DstackAttestationTests",
             uses: [
                 "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackMeasurement", "DstackSystem", "DstackVerifierService",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackMeasurement", "DstackNetwork", "DstackSystem",
+                "DstackVerifierService",
                 "TestKit",
             ]),
         tests(
@@ -213,7 +223,7 @@ let package = Package(
             "Tests/DstackAttestedHTTPTests",
             uses: [
                 "COpenSSL", "DstackAttestation", "DstackAttestedHTTP", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackSystem",
             ]),
         tests(
             "Tests/DstackQuoteSourceTests",
@@ -235,7 +245,8 @@ let package = Package(
             "Tests/EndToEndTests",
             uses: [
                 "DstackAttestation", "DstackCrypto", "DstackDevelopment", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackSystem", "TestKit",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackSystem",
+                "TestKit",
             ]),
     ],
     swiftLanguageModes: [.v6],

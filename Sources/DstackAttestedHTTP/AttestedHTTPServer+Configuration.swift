@@ -1,6 +1,7 @@
 public import DstackAttestation
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 
 extension AttestedHTTPServer {
@@ -93,11 +94,7 @@ extension AttestedHTTPServer.Configuration {
     }
 
     func tls(_ identity: TLSIdentity) -> HTTPServerTLS {
-        HTTPServerTLS(
-            certificateChain: Array(identity.certificateChainPEM.utf8), clientCertificates: clientCertificates
-        ) { body in
-            identity.withUnsafePrivateKeyPEM { body($0) }
-        }
+        HTTPServerTLS(http: identity.credentials, clientCertificates: clientCertificates)
     }
 
     private var clientCertificates: HTTPServerTLS.ClientCertificates? {

@@ -1,6 +1,7 @@
 public import DstackAttestation
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 package import DstackSystem
 import Synchronization
 

@@ -3,6 +3,7 @@ import DstackAttestation
 import DstackAttestedHTTP
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import Foundation
 import Glibc
 import Testing

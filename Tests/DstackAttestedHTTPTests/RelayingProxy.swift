@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 
 /// Ends TLS with an identity of its own choice, and passes every request on to another server over a connection of its
 /// own: a gateway, or somebody in the middle.
@@ -17,9 +18,7 @@ final class RelayingProxy: Sendable {
     ) async throws {
         let seen = Record()
         let client = HTTPClient(HTTPClientConfiguration(trust: .only { _ in .accepted }))
-        let tls = HTTPServerTLS(certificateChain: Array(identity.certificateChainPEM.utf8)) { body in
-            identity.withUnsafePrivateKeyPEM { body($0) }
-        }
+        let tls = HTTPServerTLS(http: identity.credentials)
         server = HTTPServer(
             HTTPServerConfiguration(listeners: [HTTPListener("proxy", .tcp(host: "127.0.0.1", port: 0), tls: tls)])
         ) { request in

@@ -4,6 +4,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackKeys
 import DstackMockTEE
+import DstackNetwork
 import Foundation
 import Synchronization
 import Testing

@@ -3,6 +3,7 @@ import DstackAttestedHTTP
 import DstackHTTPServer
 import DstackKeys
 import DstackMockTEE
+import DstackNetwork
 import Foundation
 import Synchronization
 import Testing
@@ -227,9 +228,7 @@ struct SessionBoundTests {
     func closing() async throws {
         let simulation = try Simulation.shared()
         let identity = try await Simulation.identity(simulation.app)
-        let tls = HTTPServerTLS(certificateChain: Array(identity.certificateChainPEM.utf8)) { body in
-            identity.withUnsafePrivateKeyPEM { body($0) }
-        }
+        let tls = HTTPServerTLS(http: identity.credentials)
         let seen = Record()
         let server = HTTPServer(
             HTTPServerConfiguration(listeners: [HTTPListener("x", .tcp(host: "127.0.0.1", port: 0), tls: tls)])

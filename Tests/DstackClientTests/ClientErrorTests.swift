@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 import Foundation
 import Testing

@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import DstackRPC
 import DstackRPCServer
 import Testing

@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization
@@ -222,7 +223,7 @@ struct HTTPServerLifeTests {
         let taken = try HTTPScriptedPeer { _ in }
         defer { taken.stop() }
         let directory = try HTTPTestDirectory()
-        let bad: [HTTPListener.Endpoint] = [
+        let bad: [ListeningPlace] = [
             .tcp(host: "127.0.0.1", port: taken.port), .tcp(host: "no such host", port: 0),
             .tcp(host: "203.0.113.7", port: 0), .unix(path: directory.file("missing/s")),
             .unix(path: String(repeating: "x", count: 108)), .descriptor(0), .descriptor(-1),

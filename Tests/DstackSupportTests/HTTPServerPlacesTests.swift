@@ -1,5 +1,6 @@
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import Glibc
 import Synchronization
 import Testing

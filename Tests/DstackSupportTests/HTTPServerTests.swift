@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization

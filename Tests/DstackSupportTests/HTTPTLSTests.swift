@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import Foundation
 import Synchronization
 import Testing
@@ -24,7 +25,7 @@ struct HTTPTLSTests {
         directClient {
             $0.trust = trust
             if identity {
-                $0.clientIdentity = HTTPClientIdentity(
+                $0.clientIdentity = TLSCredentials(
                     certificateChain: certificates.client, privateKey: certificates.clientKey)
             }
             change(&$0)

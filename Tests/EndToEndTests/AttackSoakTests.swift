@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization

@@ -1,5 +1,6 @@
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import Foundation
 import Testing
 

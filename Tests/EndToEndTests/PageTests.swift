@@ -1,6 +1,7 @@
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import Foundation
 import Testing
 

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCommandLine
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 import DstackVerifierService
 import Synchronization

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import Synchronization
 
 /// A local HTTPS server that answers as Intel's service and its caches do, with faults where a test wants them.

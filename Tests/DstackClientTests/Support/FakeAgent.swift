@@ -5,6 +5,7 @@ import DstackHTTP
 import DstackHTTPServer
 import DstackKeys
 import DstackMockTEE
+import DstackNetwork
 import DstackRPC
 import DstackRPCServer
 import Foundation

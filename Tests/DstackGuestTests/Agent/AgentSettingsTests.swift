@@ -2,6 +2,7 @@ import DstackConfiguration
 import DstackGuest
 import DstackHTTP
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 import Foundation
 import Synchronization
@@ -214,17 +215,17 @@ struct AgentSettingsTests {
 
     @Test("addresses are read as upstream writes them")
     func addresses() throws {
-        #expect(GuestAddress("unix:./dstack.sock", port: nil) == .unix(path: "./dstack.sock"))
-        #expect(GuestAddress("tcp:127.0.0.1:80", port: nil) == .tcp(host: "127.0.0.1", port: 80))
-        #expect(GuestAddress("tcp:[::1]:80", port: 9) == .tcp(host: "::1", port: 80))
-        #expect(GuestAddress("0.0.0.0", port: 8090) == .tcp(host: "0.0.0.0", port: 8090))
-        #expect(GuestAddress("::", port: 1) == .tcp(host: "::", port: 1))
-        #expect(GuestAddress("vsock:0xffffffff", port: 8000) == .vsock(cid: .max, port: 8000))
-        #expect(GuestAddress("vsock:3", port: 8000) == .vsock(cid: 3, port: 8000))
+        #expect(SocketAddress("unix:./dstack.sock", port: nil) == .unix(path: "./dstack.sock"))
+        #expect(SocketAddress("tcp:127.0.0.1:80", port: nil) == .tcp(host: "127.0.0.1", port: 80))
+        #expect(SocketAddress("tcp:[::1]:80", port: 9) == .tcp(host: "::1", port: 80))
+        #expect(SocketAddress("0.0.0.0", port: 8090) == .tcp(host: "0.0.0.0", port: 8090))
+        #expect(SocketAddress("::", port: 1) == .tcp(host: "::", port: 1))
+        #expect(SocketAddress("vsock:0xffffffff", port: 8000) == .vsock(cid: .max, port: 8000))
+        #expect(SocketAddress("vsock:3", port: 8000) == .vsock(cid: 3, port: 8000))
         for wrong in ["", "unix:", "vsock:", "vsock:x", "tcp:", "tcp:x:1", "localhost", "1.2.3", "127.0.0.1:80"] {
-            #expect(GuestAddress(wrong, port: 1) == nil, "\(wrong)")
+            #expect(SocketAddress(wrong, port: 1) == nil, "\(wrong)")
         }
-        #expect(GuestAddress("127.0.0.1", port: nil) == nil && GuestAddress("127.0.0.1", port: 65_536) == nil)
+        #expect(SocketAddress("127.0.0.1", port: nil) == nil && SocketAddress("127.0.0.1", port: 65_536) == nil)
     }
 
     @Test("only the host may call the guest API, unless others are named")

@@ -5,6 +5,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPServer
 import DstackKeys
+import DstackNetwork
 import DstackRPC
 import DstackRPCServer
 import DstackSimulation

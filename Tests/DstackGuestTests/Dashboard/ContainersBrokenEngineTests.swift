@@ -2,6 +2,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import Foundation
 import Synchronization
 import TestKit

@@ -5,6 +5,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 import Synchronization
 

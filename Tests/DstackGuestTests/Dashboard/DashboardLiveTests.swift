@@ -3,6 +3,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPServer
 import DstackMockTEE
+import DstackNetwork
 import DstackPages
 import DstackSystem
 import Foundation

@@ -4,6 +4,7 @@ import DstackEncoding
 import DstackHTTPServer
 import DstackKeys
 import DstackMockTEE
+import DstackNetwork
 import Foundation
 
 /// An HTTPS service in a simulated trust domain, with the files that a stranger needs to verify it.

@@ -1,5 +1,6 @@
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import DstackSystem
 
 /// An HTTPS client that talks to attested code and to nobody else.
@@ -302,11 +303,7 @@ extension AttestedHTTPClient.Configuration {
         // A proxy's own machine is never what a person means by localhost.
         let direct = ["localhost", "127.0.0.0/8", "::1"] + [http.proxy.exceptions].compactMap { $0 }
         http.proxy.exceptions = direct.joined(separator: ",")
-        http.clientIdentity = identity.map { identity in
-            HTTPClientIdentity(certificateChain: Array(identity.certificateChainPEM.utf8)) { body in
-                identity.withUnsafePrivateKeyPEM { body($0) }
-            }
-        }
+        http.clientIdentity = identity?.credentials
         return http
     }
 

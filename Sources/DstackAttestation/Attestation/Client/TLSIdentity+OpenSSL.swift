@@ -1,4 +1,4 @@
-import DstackCrypto
+package import DstackNetwork
 
 extension TLSIdentity {
     /// Makes this what an `SSL_CTX` of OpenSSL presents in later handshakes, in place of what it had; connections that
@@ -13,12 +13,15 @@ extension TLSIdentity {
     ///   call.
     /// - Throws: ``AttestationError/Code/invalidTLSIdentity`` if OpenSSL does not take it; the context is then as it was.
     public func install(in context: OpaquePointer) throws(AttestationError) {
-        do throws(CryptoFailure) {
-            try withUnsafePrivateKeyPEM { (key: UnsafeRawBufferPointer) throws(CryptoFailure) in
-                try TLSContext.use(privateKeyPEM: key, chain: certificateChain, in: context)
-            }
+        do throws(TLSFailure) {
+            try credentials.load().install(in: context)
         } catch {
-            throw AttestationError(.invalidTLSIdentity, subject: error.subject, reason: error.reason)
+            throw AttestationError(.invalidTLSIdentity, subject: "TLS identity", reason: error.reason)
         }
+    }
+
+    /// For clients and servers of this package.
+    package var credentials: TLSCredentials {
+        TLSCredentials(chain: certificateChain) { [self] body in withUnsafePrivateKeyPEM { body($0) } }
     }
 }

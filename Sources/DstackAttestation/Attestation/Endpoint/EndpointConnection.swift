@@ -2,6 +2,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
+import DstackNetwork
 import DstackSystem
 
 /// What a service shows of itself on a connection, taken as a stranger takes it.

@@ -1,4 +1,5 @@
 import DstackEncoding
+import DstackNetwork
 import DstackSystem
 import Glibc
 
@@ -19,6 +20,13 @@ public struct QGSQuoteProvider: QuoteProvider {
             switch self {
             case .vsock(let context, let port): "vsock \(context):\(port)"
             case .unix(let path): "unix:\(path)"
+            }
+        }
+
+        var address: SocketAddress {
+            switch self {
+            case .vsock(let context, let port): .vsock(cid: context, port: port)
+            case .unix(let path): .unix(path: path)
             }
         }
 
@@ -77,8 +85,7 @@ public struct QGSQuoteProvider: QuoteProvider {
     ) throws(AttestationError) -> [UInt8] {
         let report = try device.report(reportData: reportData)
         do {
-            let connection = try DeadlineConnection(endpoint, deadline: deadline)
-            try connection.open()
+            let connection = try DeadlineConnection(endpoint.address, named: endpoint.description, deadline: deadline)
             try connection.send(QGSMessage.request(for: report))
             let count = try QGSMessage.byteCount(prefix: connection.receive(4))
             return try QGSMessage.quote(in: connection.receive(count))

@@ -1,4 +1,5 @@
 import DstackHTTPServer
+import DstackNetwork
 import Glibc
 
 /// Opens what the settings name, or takes what a service manager has opened already.
@@ -20,7 +21,7 @@ enum GuestListeners {
     ) -> [HTTPListener] {
         let passed = settings.usesActivation ? inherited : []
         func usable(_ index: Int) -> Int32? {
-            passed.indices.contains(index) && isUnixListener(passed[index]) ? passed[index] : nil
+            passed.indices.contains(index) && ListeningSocket.isUnixListener(passed[index]) ? passed[index] : nil
         }
         var listeners = [
             listener(Name.main, settings.main, usable(0)), listener(Name.tappd, settings.tappd, usable(1)),
@@ -37,41 +38,11 @@ enum GuestListeners {
     private static func listener(
         _ name: String, _ settings: GuestSettings.Listener, _ inherited: Int32?
     ) -> HTTPListener {
-        let endpoint: HTTPListener.Endpoint =
-            switch (inherited, settings.address) {
-            case (let descriptor?, _): .descriptor(descriptor)
-            case (nil, .unix(let path)): .unix(path: path, mode: settings.mode)
-            case (nil, .tcp(let host, let port)): .tcp(host: host, port: port)
-            case (nil, .vsock(let cid, let port)): .vsock(cid: cid, port: port)
-            }
-        var listener = HTTPListener(name, endpoint)
+        var listener = HTTPListener(
+            name, inherited.map(ListeningPlace.descriptor) ?? ListeningPlace(settings.address, mode: settings.mode))
         // Clients in use leave it out, and one address has one service here.
         listener.requiresHost = false
         return listener
-    }
-
-    private static func isUnixListener(_ descriptor: Int32) -> Bool {
-        var domain: Int32 = 0
-        var accepts: Int32 = 0
-        var length = socklen_t(MemoryLayout<Int32>.size)
-        guard getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0, domain == AF_UNIX,
-            getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &length) == 0
-        else { return false }
-        return accepts == 1
-    }
-
-    /// The path of a listening Unix socket, for whoever wants to connect to it.
-    static func path(of descriptor: Int32) -> String? {
-        var address = sockaddr_un()
-        var length = socklen_t(MemoryLayout<sockaddr_un>.size)
-        let status = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-        }
-        guard status == 0, Int32(address.sun_family) == AF_UNIX else { return nil }
-        let path = withUnsafeBytes(of: &address.sun_path) { bytes in
-            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
-        return path.isEmpty ? nil : path
     }
 
     /// Refuses a directory in which everybody can put a socket of his own in the place of this one: applications would ask

@@ -1,4 +1,5 @@
 import DstackHTTPServer
+import DstackNetwork
 import DstackSystem
 import Glibc
 import Synchronization

@@ -1,4 +1,5 @@
 package import DstackConfiguration
+import DstackNetwork
 import DstackSystem
 
 extension GuestSettings {
@@ -190,7 +191,7 @@ extension GuestSettings.Listener {
             case .vsock(let cid, _): "vsock:\(cid)"
             case .unix(let path): "unix:\(path)"
             }
-        guard let address = GuestAddress(text ?? presetText, port: port.map { UInt32(clamping: $0) } ?? presetPort)
+        guard let address = SocketAddress(text ?? presetText, port: port.map { UInt32(clamping: $0) } ?? presetPort)
         else {
             profile.reject(
                 "address",

@@ -1,4 +1,5 @@
 package import DstackHTTPServer
+package import DstackNetwork
 import DstackRPC
 import DstackRPCServer
 
@@ -17,7 +18,7 @@ package struct HostPeers: Sendable, Equatable {
 
         /// - Parameter text: `vsock:2`, `vsock:0xffffffff` for all, or an IP address.
         package init?(_ text: String) {
-            switch GuestAddress(text, port: 0) {
+            switch SocketAddress(text, port: 0) {
             case .vsock(let cid, _) where text.hasPrefix("vsock:"): self = .vsock(cid)
             case .tcp(let host, _) where text == host:
                 guard let address = InternetAddress(host) else { return nil }

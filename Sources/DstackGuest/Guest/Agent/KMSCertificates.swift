@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackHTTPClient
 import DstackKeys
+import DstackNetwork
 import DstackRPC
 import DstackSystem
 import Synchronization
@@ -132,7 +133,7 @@ final class KMSCertificates: Sendable {
             trust: .chain(
                 to: .pem(Array(files.keys.caCertificates.map { CertificatePEM.encode($0) }.joined().utf8)),
                 and: Self.verdict))
-        configuration.clientIdentity = HTTPClientIdentity(
+        configuration.clientIdentity = TLSCredentials(
             certificateChain: pem, privateKey: attested.key.withUnsafePEM { [UInt8]($0) })
         // A guest reaches its KMS directly; what a proxy variable of some container image says is not meant for it.
         configuration.proxy = .none

@@ -29,7 +29,7 @@ package enum DockerEndpoint: Sendable, Hashable, CustomStringConvertible {
     package init?(_ text: String) {
         if text.hasPrefix("unix://") {
             let path = text.dropFirst("unix://".count)
-            guard path.hasPrefix("/"), path.utf8.count <= 107 else { return nil }
+            guard path.hasPrefix("/"), UnixAddress(path: String(path)) != nil else { return nil }
             self = .unix(path: String(path))
             return
         }

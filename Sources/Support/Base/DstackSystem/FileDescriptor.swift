@@ -27,6 +27,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
         if number >= 0 { _ = close(number) }
     }
 
+    /// Gives the descriptor up without closing it: it is the caller's from now on.
+    package consuming func release() -> Int32 {
+        let taken = number
+        number = -1
+        return taken
+    }
+
     /// Closes and reports what the kernel only finds out now (a full quota on a network file system).
     package consuming func closeReporting() throws(SystemError) {
         let taken = number

@@ -66,7 +66,9 @@ private final class NotifyChannel: Sendable {
     private let address: UnixAddress
 
     init?(_ path: String) {
-        guard let address = UnixAddress(notifyPath: path) else { return nil }
+        // `@` stands for the zero byte before a name in the abstract space.
+        let named = path.hasPrefix("@") ? UnixAddress(abstractName: String(path.dropFirst())) : UnixAddress(path: path)
+        guard let address = named else { return nil }
         let number = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard number >= 0 else { return nil }
         descriptor = FileDescriptor(owning: number, name: path)
@@ -78,35 +80,10 @@ private final class NotifyChannel: Sendable {
 
     func send(_ text: String) {
         let bytes = Array(text.utf8)
-        var address = address
-        _ = withUnsafePointer(to: &address.storage) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                retryingInterrupts {
-                    sendto(
-                        descriptor.number, bytes, bytes.count, Int32(MSG_NOSIGNAL), pointer,
-                        address.length)
-                }
+        _ = address.withSockaddr { pointer, length in
+            retryingInterrupts {
+                sendto(descriptor.number, bytes, bytes.count, Int32(MSG_NOSIGNAL), pointer, length)
             }
         }
-    }
-}
-
-/// The address of a Unix socket by path, or by name in the abstract space, where `@` stands for the leading NUL byte.
-private struct UnixAddress: Sendable {
-    var storage = sockaddr_un()
-    let length: socklen_t
-
-    /// Nil where the path is too long for an address.
-    init?(notifyPath path: String) {
-        var bytes = Array(path.utf8)
-        let isAbstract = bytes.first == UInt8(ascii: "@")
-        if isAbstract { bytes[0] = 0 }
-        let capacity = MemoryLayout.size(ofValue: storage.sun_path)
-        // A path needs room for its NUL; an abstract name is as long as the address says.
-        guard !bytes.isEmpty, bytes.count < capacity else { return nil }
-        storage.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &storage.sun_path) { $0.copyBytes(from: bytes) }
-        let offset = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
-        length = socklen_t(offset + bytes.count + (isAbstract ? 0 : 1))
     }
 }

@@ -1,3 +1,5 @@
+package import DstackNetwork
+
 /// How an ``HTTPClient`` reaches and recognises its peers. One client has one configuration: connections are shared
 /// among its requests, so what they were verified by must be the same for all.
 package struct HTTPClientConfiguration: Sendable {
@@ -23,7 +25,7 @@ package struct HTTPClientConfiguration: Sendable {
     package var proxy: HTTPProxy = .fromEnvironment()
     package var trust: ServerTrust = .system
     /// Whom the server may ask for.
-    package var clientIdentity: HTTPClientIdentity?
+    package var clientIdentity: TLSCredentials?
     package var limits = HTTPClientLimits()
     package var redirects: Redirects = .refused
     /// Sent as `User-Agent`.
@@ -43,28 +45,6 @@ package struct HTTPClientConfiguration: Sendable {
         self.transport = transport
         self.trust = trust
         self.limits = limits
-    }
-}
-
-/// A certificate with its key, for a server that asks who is calling.
-package struct HTTPClientIdentity: Sendable {
-    /// PEM, leaf first.
-    package let certificateChain: [UInt8]
-    /// Shows the key (PEM, unencrypted) where it lies.
-    let withPrivateKey: @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
-
-    package init(certificateChain: [UInt8], privateKey: [UInt8]) {
-        self.init(certificateChain: certificateChain) { body in privateKey.withUnsafeBytes { body($0) } }
-    }
-
-    /// - Parameter withPrivateKey: shows the key (PEM, unencrypted) where it lies, for a key that is kept in memory of its
-    ///   own.
-    package init(
-        certificateChain: [UInt8],
-        withPrivateKey: @escaping @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
-    ) {
-        self.certificateChain = certificateChain
-        self.withPrivateKey = withPrivateKey
     }
 }
 
@@ -92,11 +72,8 @@ package struct ServerTrust: Sendable {
         package let connection: HTTPClientConnection
     }
 
-    package enum Verdict: Sendable, Hashable {
-        case accepted
-        /// With the reason, which becomes the error's.
-        case refused(String)
-    }
+    /// A refusal's reason becomes the error's.
+    package typealias Verdict = TLSVerifier.Verdict
 
     /// Decides in the middle of the handshake, on the client's own thread: a slow verifier holds up the other requests
     /// of the same client, and one that waits for such a request waits for ever.

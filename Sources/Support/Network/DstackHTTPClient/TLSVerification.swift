@@ -1,71 +1,63 @@
 import CCurl
-import DstackHTTP
-import Glibc
+import DstackNetwork
+import Synchronization
 
-/// One transfer's side of the TLS hook: hands the peer's certificates to the caller's verifier and keeps its reason.
+/// One transfer's side of TLS: hands the peer's certificates to the caller's verifier and keeps its reason.
 ///
 /// An `SSL_CTX` holds a reference, because a kept connection outlives its first transfer. Everything here happens on
-/// the client's thread.
-final class TLSVerification {
+/// the client's thread; the lock is for the compiler, which cannot know that.
+final class TLSVerification: Sendable {
+    private struct State {
+        /// Why the peer was refused, if it was.
+        var refusal: String?
+        var refusedConnection: HTTPClientConnection?
+        var accepted: HTTPClientConnection?
+    }
+
     private let trust: ServerTrust
     private let host: String
-    /// Why the peer was refused, if it was.
-    private(set) var refusal: String?
-    /// The connection that was refused.
-    private(set) var refusedConnection: HTTPClientConnection?
+    private let identity: TLSIdentityHandle?
+    private let state = Mutex(State())
+
+    /// Why the peer was refused, and the connection that was.
+    var refusal: (reason: String, connection: HTTPClientConnection?)? {
+        state.withLock { state in state.refusal.map { ($0, state.refusedConnection) } }
+    }
+
     /// The connection that was accepted. By then the peer has not shown yet that it has the certificate's key: the rest of
     /// the handshake does.
-    private(set) var accepted: HTTPClientConnection?
+    var accepted: HTTPClientConnection? { state.withLock { $0.accepted } }
 
-    init(_ trust: ServerTrust, host: String) {
+    init(_ trust: ServerTrust, host: String, identity: TLSIdentityHandle?) {
         self.trust = trust
         self.host = host
+        self.identity = identity
     }
 
-    /// The hook for this object. Its pointer to the object holds no reference: each `SSL_CTX` takes its own.
-    func makeHook() -> dstack_curl_tls_hook {
-        dstack_curl_tls_hook(
-            context: Unmanaged.passUnretained(self).toOpaque(),
-            retain: { _ = Unmanaged<TLSVerification>.fromOpaque($0).retain() },
-            release: { Unmanaged<TLSVerification>.fromOpaque($0).release() },
-            configure: trust.configureTLS == nil ? nil : { TLSVerification.at($0).configure($1) },
-            checks_chain: trust.checksChain,
-            verify: trust.verifier == nil ? nil : { TLSVerification.at($0).verify($1, $2, $3, $4) },
-            release_connection: { Unmanaged<HTTPClientConnection>.fromOpaque($0).release() },
-            chain_refused: { TLSVerification.at($0).refusal = String(cString: $1) })
+    /// Called with each new `SSL_CTX`, after libcurl's own settings. False fails the transfer.
+    func configure(_ context: OpaquePointer) -> Bool {
+        var hook = TLSVerifier(checksChain: trust.checksChain, decision: nil)
+        hook.chainRefused = { [self] reason in state.withLock { $0.refusal = reason } }
+        if let verifier = trust.verifier {
+            hook.decision = { [self] connection, certificates in decide(verifier, connection, certificates) }
+        }
+        guard TLSClientContext.prepare(context, identity: identity), hook.install(in: context) else { return false }
+        return trust.configureTLS?(context) ?? true
     }
 
-    private static func at(_ context: UnsafeMutableRawPointer) -> TLSVerification {
-        Unmanaged<TLSVerification>.fromOpaque(context).takeUnretainedValue()
-    }
-
-    private func configure(_ context: OpaquePointer) -> Bool {
-        trust.configureTLS?(context) ?? true
-    }
-
-    private func verify(
-        _ chain: UnsafePointer<dstack_curl_certificate>, _ count: Int, _ version: UnsafePointer<CChar>,
-        _ kept: UnsafeMutablePointer<UnsafeMutableRawPointer?>
-    ) -> Bool {
-        guard let verifier = trust.verifier else { return false }
-        let certificates = Self.copy(chain, count)
+    private func decide(_ verifier: ServerTrust.Verifier, _ tls: OpaquePointer, _ certificates: [[UInt8]]) -> Bool {
         let connection = HTTPClientConnection(
-            certificates: certificates, host: host, tlsVersion: String(cString: version))
+            certificates: certificates, host: host, tlsVersion: TLSConnection.version(tls))
         switch verifier(ServerTrust.Peer(certificates: certificates, host: host, connection: connection)) {
         case .accepted:
-            accepted = connection
-            kept.pointee = Unmanaged.passRetained(connection).toOpaque()
-            return true
+            state.withLock { $0.accepted = connection }
+            return TLSConnection.keep(connection, in: tls)
         case .refused(let reason):
-            refusal = reason
-            refusedConnection = connection
+            state.withLock { state in
+                state.refusal = reason
+                state.refusedConnection = connection
+            }
             return false
-        }
-    }
-
-    static func copy(_ chain: UnsafePointer<dstack_curl_certificate>, _ count: Int) -> [[UInt8]] {
-        UnsafeBufferPointer(start: chain, count: count).map {
-            [UInt8](UnsafeBufferPointer(start: $0.bytes, count: $0.count))
         }
     }
 }

@@ -1,5 +1,7 @@
 import CCurl
 import DstackHTTP
+import DstackNetwork
+import DstackSystem
 import Glibc
 
 /// One exchange: a libcurl easy handle, what it reads from and what it writes to. Lives on its client's thread.
@@ -11,7 +13,11 @@ final class Transfer {
     private let verification: TLSVerification
     private let stillAccepts: (@Sendable (HTTPClientConnection) -> Bool)?
     private let hook: UnsafeMutablePointer<dstack_curl_tls_hook>
-    private let vsock: UnsafeMutablePointer<dstack_curl_vsock>
+    private let opener: UnsafeMutablePointer<dstack_curl_opener>
+    /// Where the transfer's connections go that libcurl does not make itself, and until when.
+    private var place: (address: SocketAddress, patience: Duration)?
+    /// Why such a connection could not be made.
+    private var connectFailure: SystemError?
     private let admission: UnsafeMutablePointer<dstack_curl_admission>
     private let errorText: UnsafeMutablePointer<CChar>
     private let requestBody: PinnedBytes?
@@ -45,6 +51,9 @@ final class Transfer {
         let subject = "\(request.method.rawValue) \(url.display)\(configuration.transport.suffix)"
         if submission.cancellation.wasRequested { throw problem(.cancelled, subject, "the task was cancelled") }
         if let reason = request.problem { throw problem(.invalidRequest, subject, reason) }
+        if let reason = settings.identityProblem {
+            throw problem(.invalidConfiguration, subject, "client identity: \(reason)")
+        }
         if let reason = configuration.problem(for: url) { throw problem(.invalidConfiguration, subject, reason) }
         guard let easy = curl_easy_init() else { throw problem(.system, subject, "libcurl has no memory") }
 
@@ -52,12 +61,15 @@ final class Transfer {
         self.submission = submission
         self.url = url
         self.subject = subject
-        verification = TLSVerification(configuration.trust, host: url.host)
+        verification = TLSVerification(configuration.trust, host: url.host, identity: settings.identity)
         stillAccepts = configuration.trust.stillAccepts
         hook = .allocate(capacity: 1)
-        hook.initialize(to: verification.makeHook())
-        vsock = .allocate(capacity: 1)
-        vsock.initialize(to: dstack_curl_vsock())
+        hook.initialize(
+            to: dstack_curl_tls_hook(context: Unmanaged.passUnretained(verification).toOpaque()) {
+                verification, context in
+                Unmanaged<TLSVerification>.fromOpaque(verification).takeUnretainedValue().configure(context)
+            })
+        opener = .allocate(capacity: 1)
         admission = .allocate(capacity: 1)
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
@@ -82,7 +94,7 @@ final class Transfer {
         curl_slist_free_all(connectTo)
         hook.deallocate()
         admission.deallocate()
-        vsock.deallocate()
+        opener.deallocate()
         errorText.deallocate()
     }
 
@@ -170,11 +182,12 @@ final class Transfer {
         case .unix(let path): options.set(CURLOPT_UNIX_SOCKET_PATH, path)
         case .abstractUnix(let name): options.set(CURLOPT_ABSTRACT_UNIX_SOCKET, name)
         case .vsock(let cid, let port):
-            vsock.pointee = dstack_curl_vsock(
-                cid: cid, port: port,
-                timeout_milliseconds: Int32(truncatingIfNeeded: min(limits.connectTimeout.wholeMilliseconds, 60_000)),
-                error: 0)
-            options.check(dstack_curl_use_vsock(easy, vsock))
+            place = (.vsock(cid: cid, port: port), min(limits.connectTimeout, .seconds(60)))
+            opener.initialize(
+                to: dstack_curl_opener(context: Unmanaged.passUnretained(self).toOpaque()) {
+                    Unmanaged<Transfer>.fromOpaque($0).takeUnretainedValue().openConnected()
+                })
+            options.check(dstack_curl_set_opener(easy, opener))
             // Keeps the host name, which only names the peer, from being looked up.
             connectTo = curl_slist_append(nil, "::127.0.0.1:1")
             options.set(CURLOPT_CONNECT_TO, UnsafeRawPointer(connectTo))
@@ -185,8 +198,6 @@ final class Transfer {
 
     private func prepareTLS(_ settings: TransferSettings, _ options: inout TransferOptions) {
         let trust = settings.configuration.trust
-        options.set(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2)
-        options.set(CURLOPT_SSL_CIPHER_LIST, TLSSuites.tls12)
         // A resumed session would skip the verifier.
         options.set(CURLOPT_SSL_SESSIONID_CACHE, 0)
         options.set(CURLOPT_SSL_VERIFYHOST, trust.checksHost ? 2 : 0)
@@ -200,14 +211,7 @@ final class Transfer {
             options.set(CURLOPT_CAINFO, nil as String?)
             if let pem = settings.authorities, pem.count > 0 { options.set(CURLOPT_CAINFO_BLOB, pem) }
         }
-        if let chain = settings.certificateChain, let key = settings.privateKey {
-            options.set(CURLOPT_SSLCERTTYPE, "PEM")
-            options.set(CURLOPT_SSLCERT_BLOB, chain)
-            options.set(CURLOPT_SSLKEYTYPE, "PEM")
-            options.set(CURLOPT_SSLKEY_BLOB, key)
-            // Without one OpenSSL would ask for an encrypted key's passphrase at the terminal.
-            options.set(CURLOPT_KEYPASSWD, "")
-        }
+        // Versions, suites and the client's own identity are set there.
         options.check(dstack_curl_set_tls_hook(easy, hook))
         admission.initialize(
             to: dstack_curl_admission(
@@ -241,15 +245,25 @@ final class Transfer {
                 }, context))
     }
 
+    /// A connected socket for libcurl, -1 for none.
+    private func openConnected() -> Int32 {
+        guard let place else { return -1 }
+        do throws(SystemError) {
+            return try DeadlineConnection(place.address, deadline: .now + place.patience).release()
+        } catch {
+            connectFailure = error
+            return -1
+        }
+    }
+
     // MARK: During
 
     /// Whether the request may go over the connection that libcurl has chosen for it. Asked again if libcurl takes another
     /// one because a kept connection was dead.
     private func admitsConnection() -> Bool {
         let request = submission.request
-        let chosen = dstack_curl_connection(easy).map {
-            Unmanaged<HTTPClientConnection>.fromOpaque($0).takeUnretainedValue()
-        }
+        let tls = dstack_curl_connection(easy)
+        let chosen = tls.flatMap { TLSConnection.kept(in: $0) as? HTTPClientConnection }
         if let required = request.requiredConnection, chosen !== required {
             let wasSent = connection != nil
             admissionProblem =
@@ -263,11 +277,11 @@ final class Transfer {
             return false
         }
         if let label = request.exporterLabel {
-            exporter = [UInt8](repeating: 0, count: 32)
-            guard dstack_curl_export(easy, label, &exporter, exporter.count) else {
+            guard let tls, let material = TLSConnection.export(label, from: tls) else {
                 admissionProblem = (.tls, "the connection has no exporter of TLS 1.3")
                 return false
             }
+            exporter = material
         }
         connection = chosen
         return true
@@ -318,10 +332,7 @@ final class Transfer {
 
     private func recordCertificates() {
         received.wantsCertificates = false
-        _ = dstack_curl_peer_chain(easy, Unmanaged.passUnretained(self).toOpaque()) { context, chain, count in
-            let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-            transfer.received.certificates = TLSVerification.copy(chain, count)
-        }
+        received.certificates = dstack_curl_connection(easy).map { TLSConnection.peerCertificates($0) } ?? []
     }
 
     // MARK: After
@@ -354,12 +365,10 @@ final class Transfer {
     private func explain(_ code: CURLcode) -> HTTPClientError {
         if let overrun = received.problem { return failure(overrun.code, .receiving, overrun.reason) }
         if let refusal = verification.refusal {
-            return failure(.peerNotTrusted, .handshaking, refusal, connection: verification.refusedConnection)
+            return failure(.peerNotTrusted, .handshaking, refusal.reason, connection: refusal.connection)
         }
         if let admissionProblem { return failure(admissionProblem.code, .sending, admissionProblem.reason) }
-        if vsock.pointee.error != 0 {
-            return failure(.connection, .connecting, String(cString: strerror(vsock.pointee.error)))
-        }
+        if let connectFailure { return failure(.connection, .connecting, connectFailure.reason) }
         let phase = phase
         let detail = String(cString: errorText)
         let text = detail.isEmpty ? String(cString: curl_easy_strerror(code)) : detail

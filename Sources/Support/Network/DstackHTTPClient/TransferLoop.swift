@@ -1,5 +1,6 @@
 import CCurl
 import DstackHTTP
+import DstackNetwork
 import DstackSystem
 import Glibc
 import Synchronization
@@ -32,29 +33,22 @@ final class TransferLoop: Sendable {
 
     private let configuration: HTTPClientConfiguration
     private let state = Mutex(State())
-    /// An eventfd, -1 if there was none to be had.
-    private let wakeDescriptor: Int32
+    private let wakeUp = WakeUp()
 
     /// `curl_global_init` once a process; it is thread-safe in the libcurl this builds against (7.84 and later).
     private static let library: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
 
     init(_ configuration: HTTPClientConfiguration) {
         self.configuration = configuration
-        wakeDescriptor = dstack_curl_open_wake()
-    }
-
-    deinit {
-        // The thread holds a reference while it runs, so nobody waits on the descriptor any more.
-        if wakeDescriptor >= 0 { close(wakeDescriptor) }
     }
 
     func submit(_ submission: Submission) {
         let problem: String? = state.withLock { state in
             if !state.isRunning {
-                if wakeDescriptor < 0 { return "no descriptor for a wake-up (eventfd)" }
+                if wakeUp.descriptor < 0 { return "no descriptor for a wake-up (eventfd)" }
                 if Self.library != CURLE_OK { return "libcurl did not start" }
                 let code = DetachedThread.start { [self] in
-                    dstack_curl_prepare_thread("http-client")
+                    LoopThread.prepare("http-client")
                     run()
                 }
                 guard code == 0 else { return "no thread could be started" }
@@ -79,12 +73,7 @@ final class TransferLoop: Sendable {
         wake()
     }
 
-    func wake() {
-        guard wakeDescriptor >= 0 else { return }
-        var one: UInt64 = 1
-        // The counter being full would mean that a wake-up is pending already.
-        _ = write(wakeDescriptor, &one, MemoryLayout<UInt64>.size)
-    }
+    func wake() { wakeUp.post() }
 
     /// What is waiting; nil once the loop is to end. From then on a submission starts a new thread.
     private func takeWork(isIdle: Bool) -> [Submission]? {
@@ -150,10 +139,9 @@ final class TransferLoop: Sendable {
 
     /// Sleeps until a transfer can go on, one of libcurl's timers is due, or ``wake()`` was called.
     private func wait(_ multi: UnsafeMutableRawPointer) {
-        var wakeUp = curl_waitfd(fd: wakeDescriptor, events: Int16(CURL_WAIT_POLLIN), revents: 0)
-        curl_multi_poll(multi, &wakeUp, 1, 60_000, nil)
-        var counter: UInt64 = 0
-        _ = read(wakeDescriptor, &counter, MemoryLayout<UInt64>.size)
+        var waited = curl_waitfd(fd: wakeUp.descriptor, events: Int16(CURL_WAIT_POLLIN), revents: 0)
+        curl_multi_poll(multi, &waited, 1, 60_000, nil)
+        wakeUp.take()
     }
 
     private func refuseAll(_ reason: String) {

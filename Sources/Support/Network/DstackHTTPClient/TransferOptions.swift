@@ -1,5 +1,7 @@
 import CCurl
 import DstackHTTP
+import DstackNetwork
+import DstackSystem
 import Glibc
 
 /// Sets options of one easy handle and remembers the first that was refused.
@@ -65,11 +67,10 @@ extension HTTPRequest {
 extension HTTPClientConfiguration {
     /// Why these settings cannot work for a URL, if so.
     func problem(for url: RequestURL) -> String? {
-        // sun_path holds 108 bytes: a path and its terminating zero, or a leading zero and a name.
         switch transport {
-        case .unix(let path) where path.isEmpty || path.utf8.count > 107 || path.utf8.contains(0):
-            return "a Unix socket path has 1 to 107 bytes"
-        case .abstractUnix(let name) where name.isEmpty || name.utf8.count > 107 || name.utf8.contains(0):
+        case .unix(let path):
+            if let problem = SocketAddress.unix(path: path).problem { return problem }
+        case .abstractUnix(let name) where UnixAddress(abstractName: name) == nil:
             return "an abstract Unix socket name has 1 to 107 bytes"
         default: break
         }

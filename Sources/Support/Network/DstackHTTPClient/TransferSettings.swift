@@ -1,13 +1,16 @@
+import DstackNetwork
 import Glibc
 
-/// A client's configuration with the bytes that libcurl reads in place (certificates and keys) at fixed addresses.
+/// A client's configuration with what is made of it once: its identity, and the bytes that libcurl reads in place.
 ///
 /// Lives on the client's thread, as long as its transfers.
 final class TransferSettings {
     let configuration: HTTPClientConfiguration
     let authorities: PinnedBytes?
-    let certificateChain: PinnedBytes?
-    let privateKey: PinnedBytes?
+    /// Whom servers may ask for.
+    let identity: TLSIdentityHandle?
+    /// Why there is none although there should be one.
+    let identityProblem: String?
 
     init(_ configuration: HTTPClientConfiguration) {
         self.configuration = configuration
@@ -16,10 +19,13 @@ final class TransferSettings {
         } else {
             authorities = nil
         }
-        certificateChain = configuration.clientIdentity.map { PinnedBytes($0.certificateChain) }
-        var key: PinnedBytes?
-        configuration.clientIdentity?.withPrivateKey { key = PinnedBytes($0) }
-        privateKey = key
+        do throws(TLSFailure) {
+            identity = try configuration.clientIdentity?.load()
+            identityProblem = nil
+        } catch {
+            identity = nil
+            identityProblem = error.reason
+        }
     }
 }
 

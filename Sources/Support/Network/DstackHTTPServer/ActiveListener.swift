@@ -1,5 +1,6 @@
 import CEvent
 import DstackHTTP
+import DstackNetwork
 import DstackSystem
 import Glibc
 
@@ -8,7 +9,7 @@ final class ActiveListener {
     let name: String
     let bound: HTTPBoundListener
     let requiresHost: Bool
-    private(set) var tls: ActiveTLS?
+    private(set) var tls: TLSServerContext?
     private let clientsAreLocal: Bool
     private let identifiesProcesses: Bool
     private let isTCP: Bool
@@ -21,20 +22,19 @@ final class ActiveListener {
     var isPaused: Bool { resumesAt != nil }
 
     init(_ listener: HTTPListener, _ loop: ServerLoop) throws(HTTPServerError) {
-        tls = if let settings = listener.tls { try ActiveTLS(settings, listener: listener.name) } else { nil }
-        socket = try ListeningSocket(listener)
+        tls = if let settings = listener.tls { try Self.context(settings, listener.name) } else { nil }
+        do throws(ListenFailure) {
+            socket = try ListeningSocket(listener.endpoint)
+        } catch {
+            throw HTTPServerError(error.isSystems ? .system : .listen, listener.name, error.reason, hint: error.hint)
+        }
         name = listener.name
-        bound = socket.bound
+        bound = HTTPBoundListener(listener, socket)
         requiresHost = listener.requiresHost
         identifiesProcesses = listener.identifiesProcesses
-        var family = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let descriptor = socket.descriptor
-        withUnsafeMutablePointer(to: &family) {
-            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-        }
-        clientsAreLocal = Int32(family.ss_family) == AF_UNIX
-        isTCP = Int32(family.ss_family) == AF_INET || Int32(family.ss_family) == AF_INET6
+        let family = socket.address?.family
+        clientsAreLocal = family == AF_UNIX
+        isTCP = family == AF_INET || family == AF_INET6
         self.loop = loop
     }
 
@@ -58,29 +58,33 @@ final class ActiveListener {
     }
 
     func replaceTLS(_ settings: HTTPServerTLS) throws(HTTPServerError) {
-        tls = try ActiveTLS(settings, listener: name)
+        tls = try Self.context(settings, name)
+    }
+
+    private static func context(_ settings: HTTPServerTLS, _ name: String) throws(HTTPServerError) -> TLSServerContext {
+        do throws(TLSFailure) {
+            return try TLSServerContext(settings)
+        } catch {
+            throw HTTPServerError(.tls, name, "TLS cannot be set up: \(error)")
+        }
     }
 
     private func accept(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: Int32) {
-        if isTCP {
-            var one: Int32 = 1
-            // A response goes out at once, not when the last one is acknowledged.
-            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
-        }
+        // A response goes out at once, not when the last one is acknowledged.
+        if isTCP { AcceptedSocket.sendAtOnce(descriptor) }
         loop.accepted(descriptor, address, socklen_t(max(0, length)), by: self)
     }
 
     func address(
         of descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t
     ) -> HTTPPeer.Address {
-        if clientsAreLocal { return PeerAddress.unix(descriptor) }
-        guard let address else { return .unknown }
-        return PeerAddress.read(address, length)
+        if clientsAreLocal { return AcceptedSocket.credentials(descriptor).map { .init($0) } ?? .unknown }
+        return address.flatMap { RemoteAddress($0, length) }.map { .init($0) } ?? .unknown
     }
 
     func process(of descriptor: Int32, _ address: HTTPPeer.Address) -> PeerProcess? {
         guard identifiesProcesses, case .unix(let processID, _, _) = address else { return nil }
-        return PeerProcess(number: processID, handle: dstack_server_peer_process(descriptor, processID))
+        return AcceptedSocket.process(descriptor, processID)
     }
 
     /// Out of descriptors or memory: the waiting connection stays ready, so trying again at once would spin.

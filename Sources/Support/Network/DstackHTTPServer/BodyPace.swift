@@ -1,3 +1,5 @@
+import DstackNetwork
+
 /// How fast a request's body comes: in steps of a second, so that what came quickly at first buys no time for what does not
 /// come later.
 struct BodyPace {

@@ -1,4 +1,5 @@
 import DstackHTTP
+import DstackNetwork
 
 /// An HTTP/1.1 server: TCP, TLS, Unix sockets, vsock and inherited sockets, bounded in time, size and number.
 ///

@@ -1,4 +1,5 @@
 package import DstackHTTP
+package import DstackNetwork
 package import DstackSystem
 
 /// Where and within what bounds an ``HTTPServer`` serves.
@@ -60,21 +61,9 @@ package struct HTTPServerLimits: Sendable, Hashable {
 
 /// One address that a server listens at.
 package struct HTTPListener: Sendable {
-    package enum Endpoint: Sendable, Hashable {
-        /// An address or host name, and a port; 0 for any free one.
-        case tcp(host: String, port: UInt16)
-        /// A socket file with these permission bits. One that is there already is replaced if nobody listens at it; it
-        /// goes when the server stops.
-        case unix(path: String, mode: UInt32 = 0o600)
-        /// `UInt32.max` listens at every CID of this machine.
-        case vsock(cid: UInt32, port: UInt32)
-        /// A listening stream socket made by somebody else (socket activation). The server closes it when it stops.
-        case descriptor(Int32)
-    }
-
     /// Reported with each request.
     package var name: String
-    package var endpoint: Endpoint
+    package var endpoint: ListeningPlace
     /// Nil for plain HTTP.
     package var tls: HTTPServerTLS?
     /// Whether an HTTP/1.1 request must have a Host header. Preset: over TCP, where one address may have many hosts.
@@ -83,7 +72,7 @@ package struct HTTPListener: Sendable {
     /// the process is looked up.
     package var identifiesProcesses = false
 
-    package init(_ name: String, _ endpoint: Endpoint, tls: HTTPServerTLS? = nil) {
+    package init(_ name: String, _ endpoint: ListeningPlace, tls: HTTPServerTLS? = nil) {
         self.name = name
         self.endpoint = endpoint
         self.tls = tls
@@ -91,54 +80,24 @@ package struct HTTPListener: Sendable {
     }
 }
 
-/// The TLS side of a listener: 1.2 and 1.3.
-package struct HTTPServerTLS: Sendable {
-    package enum Verdict: Sendable, Hashable {
-        case accepted
-        /// With the reason, which the observer is told.
-        case refused(String)
-    }
+/// The TLS side of a listener.
+package typealias HTTPServerTLS = TLSServerSettings
 
-    /// Decides on a client's certificates (leaf first, DER) in the middle of the handshake. It runs on the loop's
-    /// thread, so anything slow belongs in the handler, which has the certificates too.
-    package typealias Verifier = @Sendable ([[UInt8]]) -> Verdict
-
-    /// Whether clients are asked who they are, and what is checked during the handshake.
-    package struct ClientCertificates: Sendable {
-        package var isRequired: Bool
-        /// PEM. If there are any, a certificate must lead to one of them.
-        package var authorities: [UInt8]
-        package var verifier: Verifier?
-
-        package init(isRequired: Bool, authorities: [UInt8] = [], verifier: Verifier? = nil) {
-            self.isRequired = isRequired
-            self.authorities = authorities
-            self.verifier = verifier
-        }
-    }
-
-    /// PEM, leaf first.
-    package var certificateChain: [UInt8]
-    /// Shows the key (PEM, unencrypted) where it lies.
-    let withPrivateKey: @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
-    /// Nil to ask nobody.
-    package var clientCertificates: ClientCertificates?
-
+extension TLSServerSettings {
+    /// For HTTP/1.1. Where clients offer other protocols only, they are served all the same: HTTP/1.1 is what they get.
+    ///
+    /// - Parameters:
+    ///   - certificateChain: PEM, leaf first.
+    ///   - privateKey: PEM, unencrypted.
     package init(certificateChain: [UInt8], privateKey: [UInt8], clientCertificates: ClientCertificates? = nil) {
-        self.init(certificateChain: certificateChain, clientCertificates: clientCertificates) { body in
-            privateKey.withUnsafeBytes { body($0) }
-        }
+        self.init(
+            http: TLSCredentials(certificateChain: certificateChain, privateKey: privateKey),
+            clientCertificates: clientCertificates)
     }
 
-    /// - Parameter withPrivateKey: shows the key (PEM, unencrypted) where it lies, for a key that is kept in memory of its
-    ///   own.
-    package init(
-        certificateChain: [UInt8], clientCertificates: ClientCertificates? = nil,
-        withPrivateKey: @escaping @Sendable ((UnsafeRawBufferPointer) -> Void) -> Void
-    ) {
-        self.certificateChain = certificateChain
-        self.withPrivateKey = withPrivateKey
-        self.clientCertificates = clientCertificates
+    /// For HTTP/1.1.
+    package init(http credentials: TLSCredentials, clientCertificates: ClientCertificates? = nil) {
+        self.init(credentials, applicationProtocols: ["http/1.1"], clientCertificates: clientCertificates)
     }
 }
 
@@ -149,6 +108,24 @@ package struct HTTPBoundListener: Sendable, Hashable, CustomStringConvertible {
     package let description: String
     /// Of a TCP or vsock listener.
     package let port: UInt32?
+
+    init(_ listener: HTTPListener, _ socket: borrowing ListeningSocket) {
+        name = listener.name
+        switch (listener.endpoint, socket.address?.remote) {
+        case (_, .internet(let host, let port)?):
+            description = "\(listener.tls == nil ? "http" : "https")://\(SocketAddress.authority(host, port))"
+            self.port = UInt32(port)
+        case (_, .vsock(let cid, let port)?):
+            description = "\(SocketAddress.vsock(cid: cid, port: port))"
+            self.port = port
+        case (.unix(let path, _), nil):
+            description = "\(SocketAddress.unix(path: path))"
+            port = nil
+        default:
+            description = "descriptor \(socket.descriptor)"
+            port = nil
+        }
+    }
 }
 
 /// What a server does beside answering.

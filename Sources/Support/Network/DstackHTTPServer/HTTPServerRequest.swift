@@ -1,4 +1,5 @@
 package import DstackHTTP
+package import DstackNetwork
 package import DstackSystem
 
 /// A whole request, as a handler gets it.
@@ -94,25 +95,28 @@ package struct HTTPPeer: Sendable {
         case unknown
 
         package var identity: Identity { Identity(self) }
-    }
 
-    package struct TLS: Sendable, Hashable {
-        /// What the client presented, leaf first, DER; empty if it presented none. TLS proved that the client holds the
-        /// leaf's key; whatever else is true of it, the listener's ``HTTPServerTLS/ClientCertificates`` says.
-        package let certificates: [[UInt8]]
-        /// The name that the client asked for.
-        package let serverName: String?
-        /// "TLSv1.3"
-        package let version: String
+        init(_ address: RemoteAddress) {
+            self =
+                switch address {
+                case .internet(let host, let port): .internet(host: host, port: port)
+                case .vsock(let cid, let port): .vsock(cid: cid, port: port)
+                }
+        }
+
+        init(_ credentials: AcceptedSocket.Credentials) {
+            self = .unix(
+                processID: credentials.processID, userID: credentials.userID, groupID: credentials.groupID)
+        }
     }
 
     package let address: Address
     /// Nil without TLS.
-    package let tls: TLS?
+    package let tls: TLSPeer?
     /// The process that connected, where the listener identifies them (``HTTPListener/identifiesProcesses``).
     package let process: PeerProcess?
 
-    package init(address: Address, tls: TLS? = nil, process: PeerProcess? = nil) {
+    package init(address: Address, tls: TLSPeer? = nil, process: PeerProcess? = nil) {
         self.address = address
         self.tls = tls
         self.process = process
@@ -122,7 +126,7 @@ package struct HTTPPeer: Sendable {
 extension HTTPPeer.Address: CustomStringConvertible {
     package var description: String {
         switch self {
-        case .internet(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        case .internet(let host, let port): SocketAddress.authority(host, port)
         case .unix(let processID, let userID, _): "unix:pid=\(processID),uid=\(userID)"
         case .vsock(let cid, let port): "vsock:\(cid):\(port)"
         case .unknown: "unknown"

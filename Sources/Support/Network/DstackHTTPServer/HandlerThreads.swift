@@ -1,4 +1,4 @@
-import CEvent
+import DstackNetwork
 import DstackSystem
 import Glibc
 import Synchronization
@@ -67,7 +67,7 @@ package final class HandlerThreads: TaskExecutor {
     }
 
     private func runThread() {
-        dstack_server_prepare_thread(name, niceness)
+        LoopThread.prepare(name, niceness: niceness)
         let executor = asUnownedTaskExecutor()
         while true {
             while sem_wait(available) != 0 {}

@@ -1,3 +1,5 @@
+import DstackNetwork
+
 /// Bytes that wait for the socket, in pieces, so that a large body is never copied.
 struct OutputQueue {
     private var pieces: [[UInt8]] = []

@@ -1,5 +1,6 @@
 import CEvent
 import DstackHTTP
+import DstackNetwork
 import Glibc
 
 /// One client: reads requests, one at a time, and writes their responses. Lives on the loop's thread.
@@ -29,7 +30,7 @@ final class ServerConnection {
     unowned let loop: ServerLoop
     let listenerName: String
     let channel: ByteChannel
-    let tls: ActiveTLS?
+    let tls: TLSServerContext?
     private(set) var peer: HTTPPeer
     let holder: HTTPPeer.Identity
 
@@ -93,8 +94,7 @@ final class ServerConnection {
         holder = peer.identity
         listenerName = listener.name
         tls = listener.tls
-        let session = tls?.accept(descriptor)
-        channel = ByteChannel(descriptor: descriptor, tls: session)
+        channel = ByteChannel(descriptor: descriptor, tls: tls)
         let limits = loop.limits
         parser = HTTPRequestParser(
             limits: .init(
@@ -105,7 +105,7 @@ final class ServerConnection {
         let now = MonotonicClock.now
         deadline = now &+ (tls == nil ? limits.headerTimeout : limits.handshakeTimeout).wholeNanoseconds
         since = now
-        if tls != nil, session == nil { return nil }
+        guard channel.isWhole else { return nil }
         let context = Unmanaged.passUnretained(self).toOpaque()
         readEvent = loop.makeEvent(DSTACK_EVENT_READ, descriptor, context) { ServerConnection.at($0).readable() }
         writeEvent = loop.makeEvent(DSTACK_EVENT_WRITE, descriptor, context) { ServerConnection.at($0).writable() }
@@ -250,7 +250,7 @@ final class ServerConnection {
     func handshake() {
         switch channel.handshake() {
         case .bytes:
-            peer = HTTPPeer(address: peer.address, tls: channel.clientTLS, process: peer.process)
+            peer = HTTPPeer(address: peer.address, tls: channel.tlsPeer, process: peer.process)
             phase = .idle
             beginPhase(loop.limits.headerTimeout)
             setWriting(false)
@@ -429,7 +429,8 @@ final class ServerConnection {
     func session(_ label: String, limit: Int) -> HTTPTLSSession.Answer {
         guard sessionCount < limit else { return .exhausted }
         sessionCount += 1
-        return channel.session(label).map { .session($0) } ?? .unavailable
+        guard let exporter = channel.export(label), let key = channel.localKey else { return .unavailable }
+        return .session(HTTPTLSSession(exporter: exporter, publicKey: key))
     }
 
     /// The exchange is over; the next one may begin.

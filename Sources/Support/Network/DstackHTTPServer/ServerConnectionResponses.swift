@@ -1,4 +1,5 @@
 import DstackHTTP
+import DstackNetwork
 
 /// The writing half of a connection.
 extension ServerConnection {

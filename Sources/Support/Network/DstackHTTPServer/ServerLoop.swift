@@ -1,5 +1,6 @@
 import CEvent
 import DstackHTTP
+import DstackNetwork
 import Glibc
 
 /// The thread of a server: libevent's loop, the listeners, and the table of connections. Everything here is touched
@@ -42,7 +43,7 @@ final class ServerLoop {
     private static let sparePart = 64
 
     init(_ core: ServerCore) throws(HTTPServerError) {
-        dstack_server_prepare_thread("http-server", core.configuration.threads?.niceness ?? 0)
+        LoopThread.prepare("http-server", niceness: core.configuration.threads?.niceness ?? 0)
         guard core.mailbox.descriptor >= 0, let base = dstack_loop_new() else {
             throw HTTPServerError(.system, "server", "no event loop: \(String(cString: strerror(errno)))")
         }

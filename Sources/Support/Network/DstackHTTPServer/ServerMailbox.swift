@@ -1,6 +1,5 @@
-import CEvent
 import DstackHTTP
-import Glibc
+import DstackNetwork
 import Synchronization
 
 /// One request on one connection: its place in the loop's table, and what tells it from others that had the place.
@@ -31,13 +30,10 @@ final class ServerMailbox: Sendable {
     }
 
     private let state = Mutex(State())
-    let descriptor: Int32
+    private let wakeUp = WakeUp()
 
-    init() { descriptor = dstack_server_open_wake() }
-
-    deinit {
-        if descriptor >= 0 { Glibc.close(descriptor) }
-    }
+    /// Readable where there are messages; -1 if there was none to be had.
+    var descriptor: Int32 { wakeUp.descriptor }
 
     func post(_ message: Message) {
         let (isFirst, isClosed) = state.withLock { state in
@@ -47,14 +43,11 @@ final class ServerMailbox: Sendable {
         }
         if isClosed { return Self.refuse(message) }
         // The loop takes all messages at once, so only the first of a batch has to wake it.
-        guard isFirst else { return }
-        var one: UInt64 = 1
-        _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
+        if isFirst { wakeUp.post() }
     }
 
     func takeAll() -> [Message] {
-        var counter: UInt64 = 0
-        _ = read(descriptor, &counter, MemoryLayout<UInt64>.size)
+        wakeUp.take()
         return state.withLock { state in
             defer { state.messages = [] }
             return state.messages

@@ -1,7 +1,7 @@
 /// libcurl as Swift can call it.
 ///
 /// `curl_easy_setopt` and its relatives take their argument through `...`, which Swift cannot call; each function here
-/// fixes one type of argument. `TLSHook.h` adds the certificate check of the caller's choice.
+/// fixes one type of argument. `TLSHook.h` has its callbacks around connections.
 #ifndef DSTACK_CCURL_H
 #define DSTACK_CCURL_H
 
@@ -11,8 +11,6 @@
 #include <stddef.h>
 
 #include "TLSHook.h"
-#include "Thread.h"
-#include "VSock.h"
 
 #pragma clang assume_nonnull begin
 

@@ -5,8 +5,5 @@
 #if !__has_include(<curl/curl.h>)
 #error "the headers of libcurl are missing: install the Debian package libcurl4-openssl-dev, or run Scripts/setup, which installs all that are needed"
 #endif
-#if !__has_include(<openssl/ssl.h>)
-#error "the headers of OpenSSL are missing: install the Debian package libssl-dev, or run Scripts/setup, which installs all that are needed"
-#endif
 
 #endif

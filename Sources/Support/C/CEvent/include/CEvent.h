@@ -1,10 +1,8 @@
-/// libevent's loop and listeners, and what a server beside them needs from the system and from OpenSSL.
+/// libevent's loop and listeners.
 #ifndef DSTACK_CEVENT_H
 #define DSTACK_CEVENT_H
 
 #include "CEventRequirements.h"
 #include "EventLoop.h"
-#include "ServerSocket.h"
-#include "ServerTLS.h"
 
 #endif

@@ -5,8 +5,5 @@
 #if !__has_include(<event2/event.h>)
 #error "the headers of libevent are missing: install the Debian package libevent-dev, or run Scripts/setup, which installs all that are needed"
 #endif
-#if !__has_include(<openssl/ssl.h>)
-#error "the headers of OpenSSL are missing: install the Debian package libssl-dev, or run Scripts/setup, which installs all that are needed"
-#endif
 
 #endif

@@ -24,6 +24,7 @@
 #include "P256Verify.h"
 #include "Secrets.h"
 #include "Symmetric.h"
+#include "TLSConnection.h"
 #include "TLSContext.h"
 
 #endif

@@ -1,89 +1,77 @@
-import DstackEncoding
-import DstackSystem
+package import DstackSystem
 import Glibc
 
-/// A stream socket that waits, but not beyond a deadline.
-struct DeadlineConnection: ~Copyable {
+/// A stream socket that blocks its thread, but not beyond a deadline.
+package struct DeadlineConnection: ~Copyable {
     private let socket: FileDescriptor
     private let name: String
     private let deadline: ContinuousClock.Instant
 
-    private let address: [UInt8]
-
-    init(_ endpoint: QGSQuoteProvider.Endpoint, deadline: ContinuousClock.Instant) throws(SystemError) {
-        let name = endpoint.description
-        let (family, address) = try Self.address(endpoint)
-        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        let number = Glibc.socket(Int32(family), type, 0)
-        guard number >= 0 else { throw .last("make a socket for", name) }
+    /// Connects.
+    ///
+    /// - Parameter name: of the peer, for messages; nil for its address.
+    package init(
+        _ address: SocketAddress, named name: String? = nil, deadline: ContinuousClock.Instant
+    ) throws(SystemError) {
+        let name = name ?? address.description
+        let number = try Self.connected(address.resolved(), name, deadline)
         socket = FileDescriptor(owning: number, name: name)
         self.name = name
         self.deadline = deadline
-        self.address = address
     }
 
-    /// Connects.
-    borrowing func open() throws(SystemError) {
-        let status = address.withUnsafeBytes { bytes in
-            bytes.baseAddress.map {
-                connect(socket.number, $0.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
-            } ?? -1
+    private static func connected(
+        _ address: ResolvedAddress, _ name: String, _ deadline: ContinuousClock.Instant
+    ) throws(SystemError) -> Int32 {
+        let number = address.makeSocket()
+        guard number >= 0 else { throw .last("make a socket for", name) }
+        do throws(SystemError) {
+            try connect(number, address, name, deadline)
+        } catch {
+            close(number)
+            throw error
         }
-        if status == 0 { return }
+        return number
+    }
+
+    private static func connect(
+        _ number: Int32, _ address: ResolvedAddress, _ name: String, _ deadline: ContinuousClock.Instant
+    ) throws(SystemError) {
+        if address.withSockaddr({ Glibc.connect(number, $0, $1) }) == 0 { return }
         // EAGAIN is a Unix socket's full queue: nothing is under way, so that there is nothing to wait for.
         guard errno == EINPROGRESS || errno == EINTR else { throw .last("connect to", name) }
-        try wait(for: Int16(POLLOUT), "connect to")
+        try wait(number, for: Int16(POLLOUT), until: deadline, "connect to", name)
         var code: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
-        guard getsockopt(socket.number, SOL_SOCKET, SO_ERROR, &code, &size) == 0 else {
-            throw .last("connect to", name)
-        }
+        guard getsockopt(number, SOL_SOCKET, SO_ERROR, &code, &size) == 0 else { throw .last("connect to", name) }
         guard code == 0 else { throw SystemError("connect to", name, code: code) }
     }
 
-    /// The address as the system's calls take it: the family in the machine's byte order, then what the family needs.
-    private static func address(
-        _ endpoint: QGSQuoteProvider.Endpoint
-    ) throws(SystemError) -> (family: UInt16, bytes: [UInt8]) {
-        var writer = ByteWriter()
-        switch endpoint {
-        case .vsock(let context, let port):
-            // struct sockaddr_vm: family, 2 reserved bytes, port, context, flags and 3 zeros.
-            let family: UInt16 = 40
-            writer.littleEndian(family)
-            writer.littleEndian(UInt16(0))
-            writer.littleEndian(port)
-            writer.littleEndian(context)
-            writer.zeros(4)
-            return (family, writer.bytes)
-        case .unix(let path):
-            let family = UInt16(AF_UNIX)
-            // 108 bytes for the path and its terminator.
-            guard path.utf8.count < 108, !path.utf8.contains(0) else {
-                throw SystemError("connect to", path, code: ENAMETOOLONG)
-            }
-            writer.littleEndian(family)
-            writer.append(path.utf8)
-            writer.u8(0)
-            return (family, writer.bytes)
-        }
-    }
+    /// The socket, which does not block; it is the caller's from now on.
+    package consuming func release() -> Int32 { socket.release() }
 
     private borrowing func wait(for events: Int16, _ operation: String) throws(SystemError) {
+        try Self.wait(socket.number, for: events, until: deadline, operation, name)
+    }
+
+    private static func wait(
+        _ number: Int32, for events: Int16, until deadline: ContinuousClock.Instant, _ operation: String,
+        _ name: String
+    ) throws(SystemError) {
         while true {
             let left = deadline - .now
             let milliseconds =
                 left.components.seconds.multipliedReportingOverflow(by: 1000).partialValue
                 + left.components.attoseconds / 1_000_000_000_000_000
             guard left > .zero else { throw SystemError(operation, name, code: ETIMEDOUT) }
-            var request = pollfd(fd: socket.number, events: events, revents: 0)
+            var request = pollfd(fd: number, events: events, revents: 0)
             let status = poll(&request, 1, Int32(clamping: milliseconds + 1))
             if status > 0 { return }
             guard status == 0 || errno == EINTR else { throw .last(operation, name) }
         }
     }
 
-    borrowing func send(_ bytes: [UInt8]) throws(SystemError) {
+    package borrowing func send(_ bytes: [UInt8]) throws(SystemError) {
         var position = 0
         while position < bytes.count {
             // Without a signal if the service is gone.
@@ -102,7 +90,7 @@ struct DeadlineConnection: ~Copyable {
     }
 
     /// Exactly so many bytes.
-    borrowing func receive(_ count: Int) throws(SystemError) -> [UInt8] {
+    package borrowing func receive(_ count: Int) throws(SystemError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         var position = 0
         while position < count {

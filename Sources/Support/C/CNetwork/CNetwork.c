@@ -1,11 +1,12 @@
 #define _GNU_SOURCE
-#include "ServerSocket.h"
+#include "CNetwork.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,9 +15,9 @@
 
 #include <linux/vm_sockets.h>
 
-int dstack_server_open_wake(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+int dstack_open_wake(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
-void dstack_server_prepare_thread(const char *name, int niceness) {
+void dstack_prepare_thread(const char *name, int niceness) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
@@ -25,17 +26,19 @@ void dstack_server_prepare_thread(const char *name, int niceness) {
     if (niceness != 0) setpriority(PRIO_PROCESS, 0, niceness);
 }
 
-int dstack_server_bind_vsock(uint32_t cid, uint32_t port) {
-    int descriptor = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (descriptor < 0) return -1;
-    struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
-    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) != 0) {
-        int error = errno;
-        close(descriptor);
-        errno = error;
-        return -1;
-    }
-    return descriptor;
+socklen_t dstack_vsock_address(uint32_t cid, uint32_t port, struct sockaddr_storage *address) {
+    struct sockaddr_vm vsock = {.svm_family = AF_VSOCK, .svm_cid = cid, .svm_port = port};
+    memset(address, 0, sizeof *address);
+    memcpy(address, &vsock, sizeof vsock);
+    return sizeof vsock;
+}
+
+bool dstack_vsock_parts(const struct sockaddr *address, socklen_t length, uint32_t *cid, uint32_t *port) {
+    if (address->sa_family != AF_VSOCK || length < sizeof(struct sockaddr_vm)) return false;
+    const struct sockaddr_vm *vsock = (const struct sockaddr_vm *)address;
+    *cid = vsock->svm_cid;
+    *port = vsock->svm_port;
+    return true;
 }
 
 // Sets the mode of the socket file behind a descriptor that names it (O_PATH), if the umask took something from it.
@@ -46,8 +49,8 @@ static int give_mode(int file, const struct stat *status, mode_t mode) {
     return chmod(path, mode);
 }
 
-int dstack_server_bind_unix(int descriptor, const struct sockaddr *address, socklen_t length, const char *path,
-                            mode_t mode, dev_t *device, ino_t *inode) {
+int dstack_bind_unix(int descriptor, const struct sockaddr *address, socklen_t length, const char *path, mode_t mode,
+                     dev_t *device, ino_t *inode) {
     // The file gets the socket's own mode less the umask, so it never has more than the wanted bits.
     if (fchmod(descriptor, mode) != 0 || bind(descriptor, address, length) != 0) return -1;
     int file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -71,7 +74,7 @@ int dstack_server_bind_unix(int descriptor, const struct sockaddr *address, sock
 #define SO_PEERPIDFD 77
 #endif
 
-int dstack_server_peer_process(int descriptor, int32_t pid) {
+int dstack_peer_process(int descriptor, int32_t pid) {
     int process = -1;
     socklen_t length = sizeof process;
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERPIDFD, &process, &length) == 0) return process;
@@ -84,15 +87,7 @@ int dstack_server_peer_process(int descriptor, int32_t pid) {
 #endif
 }
 
-bool dstack_server_vsock_address(const struct sockaddr *address, socklen_t length, uint32_t *cid, uint32_t *port) {
-    if (address->sa_family != AF_VSOCK || length < sizeof(struct sockaddr_vm)) return false;
-    const struct sockaddr_vm *vsock = (const struct sockaddr_vm *)address;
-    *cid = vsock->svm_cid;
-    *port = vsock->svm_port;
-    return true;
-}
-
-bool dstack_server_peer_credentials(int descriptor, int32_t *pid, uint32_t *uid, uint32_t *gid) {
+bool dstack_peer_credentials(int descriptor, int32_t *pid, uint32_t *uid, uint32_t *gid) {
     struct ucred credentials;
     socklen_t length = sizeof credentials;
     if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return false;
