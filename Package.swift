@@ -65,8 +65,9 @@ let package = Package(
 
         // Bytes, keys, the operating system.
         room("Sources/Support/Base/DstackEncoding"),
+        room("Sources/Support/Base/DstackConcurrency"),
         room("Sources/Support/Base/DstackCrypto", uses: ["COpenSSL", "CCryptoPP", "CSecp256k1", "DstackEncoding"]),
-        room("Sources/Support/Base/DstackSystem", uses: ["CSpawn", "DstackEncoding"]),
+        room("Sources/Support/Base/DstackSystem", uses: ["CSpawn", "DstackConcurrency", "DstackEncoding"]),
 
         // Connections.
         room(
@@ -74,9 +75,11 @@ let package = Package(
             uses: ["CNetwork", "COpenSSL", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room("Sources/Support/Network/DstackHTTP"),
         room(
-            "Sources/Support/Network/DstackHTTPClient", uses: ["CCurl", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+            "Sources/Support/Network/DstackHTTPClient",
+            uses: ["CCurl", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
         room(
-            "Sources/Support/Network/DstackHTTPServer", uses: ["CEvent", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+            "Sources/Support/Network/DstackHTTPServer",
+            uses: ["CEvent", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
 
         // What every service has.
         room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),
@@ -89,7 +92,7 @@ let package = Package(
             uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         room(
             "Sources/Support/Services/DstackRPCServer",
-            uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
+            uses: ["DstackConcurrency", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
 
         // A whole system on a developer's machine.
         room(
@@ -102,7 +105,7 @@ let package = Package(
         room(
             "Sources/DstackAttestation/Attestation", as: "DstackAttestation",
             uses: [
-                "CZlib", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "CZlib", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
                 "DstackMeasurement", "DstackNetwork", "DstackRPC", "DstackSystem",
             ]),
         room(
@@ -113,15 +116,17 @@ let package = Package(
             ]),
         room(
             "Sources/DstackMockTEE",
-            uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackMeasurement", "DstackSystem"]),
+            uses: [
+                "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackMeasurement",
+                "DstackSystem",
+            ]),
         room("Sources/DstackKeys", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
-                "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackNetwork", "DstackPages", "DstackRPC",
-                "DstackRPCServer",
-                "DstackSystem",
+                "DstackAttestation", "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
+                "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackNetwork", "DstackPages",
+                "DstackRPC", "DstackRPCServer", "DstackSystem",
             ]),
         room(
             "Sources/DstackGuest/Simulation", as: "DstackSimulation",
@@ -190,6 +195,7 @@ let package = Package(
         room("Tests/Kit", as: "TestKit"),
         tests(
             "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
+        tests("Tests/DstackConcurrencyTests", uses: ["DstackConcurrency", "TestKit"]),
         tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
         tests("Tests/DstackCryptoTests", uses: ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
         tests(
@@ -227,7 +233,10 @@ let package = Package(
             ]),
         tests(
             "Tests/DstackQuoteSourceTests",
-            uses: ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+            uses: [
+                "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackMockTEE",
+                "DstackSystem", "TestKit",
+            ]),
         tests(
             "Tests/DstackKeysTests",
             uses: [

@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackConcurrency
 import DstackCrypto
 import DstackEncoding
 import DstackSystem

@@ -283,13 +283,3 @@ struct SeededGenerator: RandomNumberGenerator {
 }
 
 func soon(_ milliseconds: Int) -> ContinuousClock.Instant { .now + .milliseconds(milliseconds) }
-
-/// A value that closures share.
-final class Shared<Value: Sendable>: Sendable {
-    private let storage: Mutex<Value>
-
-    init(_ value: Value) { storage = Mutex(value) }
-
-    var value: Value { storage.withLock { $0 } }
-    func edit(_ change: (inout Value) -> Void) { storage.withLock { change(&$0) } }
-}

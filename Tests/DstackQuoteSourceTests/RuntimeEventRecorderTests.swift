@@ -1,9 +1,11 @@
 import DstackAttestation
+import DstackConcurrency
 import DstackEncoding
 import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Quote sources: recording runtime events")

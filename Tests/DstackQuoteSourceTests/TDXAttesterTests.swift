@@ -4,6 +4,7 @@ import DstackMockTEE
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 /// Everything of a TDX guest that is not its hardware.
@@ -221,7 +222,7 @@ struct TDXAttesterTests {
 
     /// A source that hangs until it is released.
     private struct Hanging: QuoteProvider {
-        let gate: Gate
+        let gate: Barrier
         let domain: FakeTrustDomain
         let name = "hanging"
 
@@ -239,7 +240,7 @@ struct TDXAttesterTests {
 
     @Test("when the platform hangs, callers are told in time, later ones at once; when it is back, all is well")
     func hangs() async throws {
-        let gate = Gate()
+        let gate = Barrier()
         let attester = try TDXAttester(
             quotes: Hanging(gate: gate, domain: guest.kernel.domain), register: DeviceRegister(guest.kernel.domain),
             bootLog: guest.paths.bootLog, runtimeLogDirectory: guest.paths.runtimeLogDirectory, config: "",
@@ -310,7 +311,7 @@ struct TDXAttesterTests {
     func mutatedBootLogs() async throws {
         let good = guest.kernel.domain.ccel
         var generator = SeededGenerator(seed: 5)
-        let quotes = Hanging(gate: Gate(), domain: guest.kernel.domain)
+        let quotes = Hanging(gate: Barrier(), domain: guest.kernel.domain)
         quotes.gate.open()
         var refused = 0
         for _ in 0..<300 {

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackHTTP
 import DstackHTTPClient
 import DstackNetwork
@@ -202,30 +203,16 @@ public final class AttestedHTTPClient: Sendable {
         for quote: Quote, after error: AttestedTLSError, _ deadline: ContinuousClock.Instant
     ) async throws(AttestedTLSError) -> Bool {
         let collateral = verifier.collateral
-        let outcome: Result<Bool, any Error>? = await withTaskGroup(
-            of: Result<Bool, any Error>?.self
-        ) { group in
-            group.addTask {
-                do {
-                    return .success(try await collateral.prepare(for: quote))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            group.addTask {
-                try? await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        switch outcome {
-        case .success(let isNew): return isNew
-        // What is there already was judged; that it could not be renewed changes nothing.
-        case .failure where error.code != .collateralUnavailable: return false
-        case .failure(let reason):
+        do {
+            return try await Deadline.run(
+                within: ContinuousClock.now.duration(to: deadline), orThrow: AttestedTLSError.timedOut
+            ) { try await collateral.prepare(for: quote) }
+        } catch let late as AttestedTLSError {
+            throw late
+        } catch let reason {
+            // What is there already was judged; that it could not be renewed changes nothing.
+            guard error.code == .collateralUnavailable else { return false }
             throw AttestedTLSError(.collateralUnavailable, check: "collateral", reason: "\(reason)")
-        case nil: throw .timedOut
         }
     }
 

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackCrypto
 import DstackEncoding
 import DstackHTTP
@@ -10,11 +11,11 @@ import Synchronization
 final class SessionPool: Sendable {
     /// The connections to one host.
     private final class Station: Sendable {
-        let gate: RequestGate
+        let gate: Gate
         /// Those that no request uses, the one used last at the end.
         let idle = Mutex<[SessionLane]>([])
 
-        init(permits: Int) { gate = RequestGate(permits: permits) }
+        init(permits: Int) { gate = Gate(permits: permits) }
     }
 
     private let verifier: AttestedPeerVerifier

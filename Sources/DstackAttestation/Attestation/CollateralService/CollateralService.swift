@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackCrypto
 import DstackEncoding
 import DstackHTTPClient
@@ -291,20 +292,16 @@ public final class CollateralService: CollateralProvider {
         }
         // A caller of its own, so that the download outlives those who do not wait for it. It ends by its own time limits.
         let download = Task { await self.sharedDownload(request, anchor, isUrgent: isUrgent) }
-        let (outcomes, outcome) = AsyncStream<Result<FetchedCollateral, AttestationError>>.makeStream()
-        let arrival = Task { outcome.yield(await download.value) }
-        let timer = Task {
-            try? await Task.sleep(for: patience)
-            outcome.yield(
-                .failure(
-                    .init(.collateralUnavailable, subject: request.subject, reason: "the services take their time")))
+        @Sendable func unavailable(_ reason: String) -> AttestationError {
+            .init(.collateralUnavailable, subject: request.subject, reason: reason)
         }
-        defer {
-            arrival.cancel()
-            timer.cancel()
+        do {
+            return try await Deadline.run(within: patience, orThrow: unavailable("the services take their time")) {
+                await download.value
+            }
+        } catch {
+            return .failure(error as? AttestationError ?? unavailable("cancelled"))
         }
-        for await first in outcomes { return first }
-        return .failure(.init(.collateralUnavailable, subject: request.subject, reason: "cancelled"))
     }
 
     private func request(

@@ -1,4 +1,4 @@
-import DstackSystem
+import DstackConcurrency
 import Synchronization
 
 /// Who may wait for a download of collateral: places of their own, shared out so that neither a platform, nor strangers, nor a

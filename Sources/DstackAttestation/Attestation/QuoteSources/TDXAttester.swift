@@ -1,3 +1,4 @@
+internal import DstackConcurrency
 internal import DstackCrypto
 internal import DstackEncoding
 internal import DstackSystem

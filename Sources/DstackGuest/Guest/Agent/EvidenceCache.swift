@@ -1,21 +1,18 @@
+import DstackConcurrency
 import DstackSystem
 import Synchronization
 
 /// What calls are answered from, made from one quote and made anew after every measured event; so that Info costs no
 /// quote and is never about another state of the registers than the current one.
 final class EvidenceCache<Value: Sendable>: Sendable {
-    private struct State {
-        var value: Value?
-        var madeAt = ContinuousClock.now
-        /// Of the events that were measured; a value of an older one is not handed out.
-        var generation: UInt64 = 0
-        var flight: (generation: UInt64, task: Task<Value, any Error>)?
-        var nextAttempt = ContinuousClock.now
+    /// A value of an older state of the registers is not handed out. Failures are for those who wait for them: what is at
+    /// hand is of the present state all the same.
+    private let recent = RecentValue<Result<Value, any Error>>(maximumAge: nil) {
+        if case .success = $0 { true } else { false }
     }
-
-    private let state = Mutex(State())
+    private let nextAttempt = Mutex(ContinuousClock.now)
     private let maximumAge: Duration
-    private let make: @Sendable () async throws -> Value
+    private let make: @Sendable () async -> Result<Value, any Error>
     private let log = Log("guest.evidence")
 
     /// - Parameters:
@@ -24,78 +21,41 @@ final class EvidenceCache<Value: Sendable>: Sendable {
     ///   - make: makes a value of the present state.
     init(maximumAge: Duration, make: @escaping @Sendable () async throws -> Value) {
         self.maximumAge = maximumAge
-        self.make = make
+        self.make = { do { return .success(try await make()) } catch { return .failure(error) } }
     }
 
     /// The value at hand, if it is of the present state as far as this agent knows. Neither waits nor computes.
     var current: Value? {
-        let (value, isOld) = state.withLock { state -> (Value?, Bool) in
-            let now = ContinuousClock.now
-            let isOld =
-                state.value != nil && state.madeAt + maximumAge < now && state.flight == nil
-                && state.nextAttempt < now
+        guard let entry = recent.current else { return nil }
+        let now = ContinuousClock.now
+        if entry.madeAt + maximumAge < now {
             // One attempt in a while, also if it fails.
-            if isOld { state.nextAttempt = now + .seconds(5) }
-            return (state.value, isOld)
+            let isDue = nextAttempt.withLock { next in
+                guard next < now else { return false }
+                next = now + .seconds(5)
+                return true
+            }
+            if isDue { refresh() }
         }
-        if isOld { refresh() }
-        return value
+        return try? entry.value.get()
     }
 
     /// The value, made now if there is none. All who ask meanwhile share one attempt.
     func value() async throws -> Value {
         if let value = current { return value }
-        return try await flight().value
+        guard let value = await recent.value(.shared, make) else { throw CancellationError() }
+        return try value.get()
     }
 
     /// The registers have changed: what is at hand is of the past.
-    func invalidate() {
-        state.withLock { state in
-            state.generation += 1
-            state.value = nil
-        }
-    }
+    func invalidate() { recent.invalidate() }
 
     /// Makes a value in the background.
     func refresh() {
-        let task = flight()
-        Task { [log] in
-            do { _ = try await task.value } catch { log.warn("no evidence", ["error": "\(error)"]) }
-        }
-    }
-
-    /// Changes the value at hand, where what it says beside the evidence has changed.
-    func update(_ change: (Value) -> Value) {
-        state.withLock { state in
-            if let value = state.value { state.value = change(value) }
-        }
-    }
-
-    private func flight() -> Task<Value, any Error> {
-        state.withLock { state in
-            if let flight = state.flight, flight.generation == state.generation { return flight.task }
-            let generation = state.generation
-            let task = Task<Value, any Error> { [self] in
-                do {
-                    let value = try await make()
-                    finish(generation, value)
-                    return value
-                } catch {
-                    finish(generation, nil)
-                    throw error
-                }
+        Task { [recent, make, log] in
+            if case .failure(let error) = await recent.value(.renewed, make) {
+                log.warn("no evidence", ["error": "\(error)"])
             }
-            state.flight = (generation, task)
-            return task
-        }
-    }
-
-    private func finish(_ generation: UInt64, _ value: Value?) {
-        state.withLock { state in
-            if state.flight?.generation == generation { state.flight = nil }
-            guard let value, generation == state.generation else { return }
-            state.value = value
-            state.madeAt = .now
         }
     }
 }

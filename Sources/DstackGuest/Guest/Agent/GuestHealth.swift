@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackRPC
 import DstackSystem
 import Glibc
@@ -21,10 +22,12 @@ final class GuestHealth: Sendable {
         self.clock = clock
     }
 
-    func answer() async -> AgentRPCv1.HealthResponse {
+    func answer() async throws(CancellationError) -> AgentRPCv1.HealthResponse {
         // Who did not opt in is healthy as long as it answers.
         guard compose.checksHealth else { return .with { $0.isHealthy = true } }
-        return await recent.value { [self] in await compute() }
+        let answer = await recent.value { [self] in await compute() }
+        guard let answer else { throw CancellationError() }
+        return answer
     }
 
     private func compute() async -> AgentRPCv1.HealthResponse {

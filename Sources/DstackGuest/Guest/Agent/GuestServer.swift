@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackHTTP
 package import DstackHTTPServer
 import DstackSystem
@@ -112,9 +113,9 @@ package final class GuestServer: Sendable {
 
     /// As ``probe(_:)``.
     package func probe() async throws(GuestError) {
-        if let error = await withCheckedContinuation({ continuation in probe { continuation.resume(returning: $0) } }) {
-            throw error
-        }
+        let outcome = Promise<GuestError?>()
+        probe { outcome.fulfil($0) }
+        if let error = await outcome.value() { throw error }
     }
 
     /// Of the application's and the host's sockets.

@@ -1,5 +1,5 @@
+import DstackConcurrency
 import DstackRPC
-import DstackRPCServer
 import Synchronization
 
 /// Lets one quote, or other piece of evidence, be made at a time, and callers know soon where that takes too long.
@@ -8,16 +8,15 @@ import Synchronization
 /// their clients have given up: at most so many wait, each so long, and who would wait longer than that is told at once.
 package final class QuoteQueue: Sendable {
     private struct State {
-        /// Calls that were let in and are not done with: the one whose turn it is, and those that wait. Also those whose
-        /// callers have given up, since they hold their turn as long as the platform does.
+        /// Calls that were let in and are not done with: the one whose turn it is, also where its caller has given up, since
+        /// it holds its turn as long as the platform does; and those that wait.
         var admitted = 0
-        var isBusy = false
-        var waiting: [CheckedContinuation<Void, Never>] = []
         /// Of a quote, smoothed; nil before the first.
         var usual: Duration?
     }
 
     private let state = Mutex(State())
+    private let gate = Gate(permits: 1)
     private let timeout: Duration
     private let capacity: Int
     private let subject: Subject
@@ -51,22 +50,15 @@ package final class QuoteQueue: Sendable {
         let late = RPCError(
             "no \(subject.one) within \(Self.text(timeout)): \(subject.maker) is busy or does not answer; try again",
             status: 503)
-        return try await RPCDeadline.run(within: timeout, orThrow: late) { [self] in
-            await turn()
+        return try await Deadline.run(within: timeout, orThrow: late) { [self] in
+            defer { state.withLock { $0.admitted -= 1 } }
             // Nobody waits any more for a call whose time was over before its turn came.
-            guard !Task.isCancelled else {
-                done(after: nil)
-                throw CancellationError()
-            }
+            guard await gate.enter() == .admitted else { throw CancellationError() }
+            defer { gate.leave() }
             let start = ContinuousClock.now
-            do {
-                let value = try await body()
-                done(after: start.duration(to: .now))
-                return value
-            } catch {
-                done(after: nil)
-                throw error
-            }
+            let value = try await body()
+            note(start.duration(to: .now))
+            return value
         }
     }
 
@@ -89,31 +81,8 @@ package final class QuoteQueue: Sendable {
         if let refusal { throw refusal }
     }
 
-    private func turn() async {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            let isFree = state.withLock { state in
-                guard state.isBusy else {
-                    state.isBusy = true
-                    return true
-                }
-                state.waiting.append(continuation)
-                return false
-            }
-            if isFree { continuation.resume() }
-        }
-    }
-
-    private func done(after duration: Duration?) {
-        let next: CheckedContinuation<Void, Never>? = state.withLock { state in
-            state.admitted -= 1
-            if let duration { state.usual = state.usual.map { ($0 * 3 + duration) / 4 } ?? duration }
-            guard !state.waiting.isEmpty else {
-                state.isBusy = false
-                return nil
-            }
-            return state.waiting.removeFirst()
-        }
-        next?.resume()
+    private func note(_ duration: Duration) {
+        state.withLock { state in state.usual = state.usual.map { ($0 * 3 + duration) / 4 } ?? duration }
     }
 
     private static func text(_ duration: Duration) -> String {

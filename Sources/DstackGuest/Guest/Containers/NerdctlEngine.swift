@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackEncoding
 import DstackSystem
 import Synchronization
@@ -50,7 +51,7 @@ package struct NerdctlEngine: ContainerEngine {
     package func list() async throws(GuestError) -> [Container] { try await list(.shared) }
 
     private func list(_ age: RecentValue<Result<[Container], GuestError>>.Age) async throws(GuestError) -> [Container] {
-        let all = try await lists.value(age) {
+        let list = await lists.value(age) {
             do throws(GuestError) {
                 let output = try await run(["ps", "--all", "--no-trunc", "--format", NerdctlListing.template])
                 return .success(
@@ -58,8 +59,8 @@ package struct NerdctlEngine: ContainerEngine {
             } catch {
                 return .failure(error)
             }
-        }.get()
-        return all.filter { container in
+        }
+        return try (list ?? .failure(.cancelled)).get().filter { container in
             switch scope {
             case .engine: true
             case .project(let name): container.project == name

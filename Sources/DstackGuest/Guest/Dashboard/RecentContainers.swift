@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackSystem
 import Synchronization
 
@@ -23,14 +24,15 @@ final class RecentContainers: Sendable {
 
     func list() async throws(GuestError) -> [Container] {
         let engine = engine
-        return try await lists.value {
+        let list = await lists.value {
             do throws(GuestError) {
                 return .success(try await engine.list())
             } catch {
                 EngineComplaints.shared.note(error, "list")
                 return .failure(error)
             }
-        }.get()
+        }
+        return try (list ?? .failure(.cancelled)).get()
     }
 
     /// - Throws: ``GuestError/Code/noSuchContainer`` also for one that was started less than a second ago.
@@ -47,14 +49,15 @@ final class RecentContainers: Sendable {
             return new
         }
         let engine = engine
-        return try await recent.value {
+        let lines = await recent.value {
             do throws(GuestError) {
                 return .success(try await Self.read(container, engine))
             } catch {
                 EngineComplaints.shared.note(error, container.displayName)
                 return .failure(error)
             }
-        }.get()
+        }
+        return try (lines ?? .failure(.cancelled)).get()
     }
 
     private static func read(
@@ -70,6 +73,12 @@ final class RecentContainers: Sendable {
         }
         return collector.finish()
     }
+}
+
+extension GuestError {
+    /// Nobody waits for the engine's answer any more.
+    static let cancelled = GuestError(
+        .engineUnavailable, subject: "container engine", reason: "the request was cancelled")
 }
 
 /// Writes into the log what an engine says when it cannot do what it is asked for: once a minute for each thing, since

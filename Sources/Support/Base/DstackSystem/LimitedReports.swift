@@ -1,3 +1,4 @@
+import DstackConcurrency
 import Synchronization
 
 /// Passes on what strangers cause as often as they like: so many reports of a kind at once, then so many a second, and how
@@ -23,17 +24,11 @@ package final class LimitedReports: Sendable {
         var sumIsDue = false
     }
 
-    private struct Report: QueuedJob {
-        let make: @Sendable () -> Void
-        func perform() { make() }
-        func abandon() {}
-    }
-
     private let burst: Double
     private let perSecond: Double
     private let sumInterval: Duration
     private let state = Mutex(State())
-    private let queue: WorkQueue
+    private let thread: JobThreads<@Sendable () -> Void>
 
     /// - Parameters:
     ///   - burst: how many reports of one kind may be made at once.
@@ -43,10 +38,10 @@ package final class LimitedReports: Sendable {
         self.burst = Double(max(1, burst))
         self.perSecond = perSecond
         self.sumInterval = sumInterval
-        queue = WorkQueue(capacity: max(256, burst))
+        thread = JobThreads(capacity: max(256, burst)) { $0() }
     }
 
-    deinit { queue.stop() }
+    deinit { thread.stop() }
 
     /// - Parameters:
     ///   - kind: what is counted by; the same literal for all of a kind.
@@ -57,7 +52,7 @@ package final class LimitedReports: Sendable {
     ) {
         guard state.withLock({ allows(kind, sum, &$0) }) else { return leaveOut(kind, 1) }
         // Somebody who reads too slowly is one more reason to leave some out.
-        if queue.append(Report(make: report)) != nil { leaveOut(kind, 1) }
+        if thread.append(report) != nil { leaveOut(kind, 1) }
     }
 
     private func allows(
@@ -91,7 +86,7 @@ package final class LimitedReports: Sendable {
             for index in state.kinds.indices { state.kinds[index].leftOut = 0 }
             return due
         }
-        for kind in due where queue.append(Report { kind.sum(kind.leftOut) }) != nil {
+        for kind in due where thread.append({ kind.sum(kind.leftOut) }) != nil {
             // Nobody reads at all; it is said when somebody does.
             leaveOut(kind.name, kind.leftOut)
         }

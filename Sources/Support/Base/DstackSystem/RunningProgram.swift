@@ -1,4 +1,5 @@
 import CSpawn
+import DstackConcurrency
 import Glibc
 import Synchronization
 

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import Glibc
 import Synchronization
 
@@ -10,13 +11,13 @@ package final class ServiceWatchdog: Sendable {
         /// The answer to the question that is open, once it is there.
         var answer: Bool?
         var isStopped = false
-        var waiter: CheckedContinuation<Void, Never>?
     }
 
     private let interval: Duration
     private let probe: Probe
     private let sign: @Sendable () -> Void
     private let state = Mutex(State())
+    private let hasEnded = Promise<Void>()
     /// A pair of sockets, to be woken by at once.
     private let (wakes, waker): (Int32, Int32)
 
@@ -39,10 +40,8 @@ package final class ServiceWatchdog: Sendable {
 
     /// Returns after ``stop()``, or at once where the system gives no thread.
     package func run() async {
-        await withCheckedContinuation { continuation in
-            state.withLock { $0.waiter = continuation }
-            guard DetachedThread.start({ [self] in runThread() }) == 0 else { return end() }
-        }
+        guard DetachedThread.start({ [self] in runThread() }) == 0 else { return }
+        await hasEnded.value()
     }
 
     package func stop() {
@@ -51,11 +50,6 @@ package final class ServiceWatchdog: Sendable {
     }
 
     private func wake() { _ = write(waker, [1], 1) }
-
-    private func end() {
-        let waiter: CheckedContinuation<Void, Never>? = state.withLock { $0.waiter.take() }
-        waiter?.resume()
-    }
 
     private func runThread() {
         // Signals are for the threads that expect them.
@@ -75,7 +69,7 @@ package final class ServiceWatchdog: Sendable {
             if answer == true { sign() }
             pause()
         }
-        end()
+        hasEnded.fulfil(())
     }
 
     private var isStopped: Bool { state.withLock { $0.isStopped } }

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import Glibc
 import Synchronization
 

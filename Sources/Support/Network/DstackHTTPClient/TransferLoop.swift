@@ -1,4 +1,5 @@
 import CCurl
+import DstackConcurrency
 import DstackHTTP
 import DstackNetwork
 import DstackSystem

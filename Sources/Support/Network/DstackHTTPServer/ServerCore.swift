@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackHTTP
 import DstackSystem
 import Synchronization

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackEncoding
 package import DstackHTTP
 package import DstackHTTPServer
@@ -186,7 +187,9 @@ package struct RPCRouter: Sendable {
         _ method: RPCMethodHandler, _ payload: RPCPayload, _ call: RPCCall
     ) async throws -> [UInt8] {
         guard let timeout = method.limits.timeout else { return try await method.handler(payload, call) }
-        return try await RPCDeadline.run(within: timeout, on: threads) { try await method.handler(payload, call) }
+        return try await Deadline.run(
+            within: timeout, orThrow: RPCError("the call took longer than \(timeout)", status: 504), on: threads
+        ) { try await method.handler(payload, call) }
     }
 
     private func isCallable(_ request: HTTPServerRequest) -> Bool {

@@ -116,7 +116,7 @@ extension GuestAgent {
             Methods.info, immediately: { [self] _, _ in currentInfo?.visibleV1 },
             replying: { [self] _, _ in try await info().visibleV1 })
         addVersion(Methods.version, to: &service)
-        service.on(Methods.health) { [self] _, _ in await health.answer() }
+        service.on(Methods.health) { [self] _, _ in try await health.answer() }
         return service
     }
 

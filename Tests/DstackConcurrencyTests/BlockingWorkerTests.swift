@@ -1,28 +1,6 @@
-import DstackSystem
-import Glibc
-import Synchronization
+import DstackConcurrency
+import TestKit
 import Testing
-
-/// Holds calls up until it is opened.
-final class Gate: Sendable {
-    private let isOpen = Mutex(false)
-    private let waiting = Mutex(0)
-
-    func open() { isOpen.withLock { $0 = true } }
-
-    /// Blocks the thread.
-    func pass() {
-        waiting.withLock { $0 += 1 }
-        while !isOpen.withLock({ $0 }) { usleep(1000) }
-    }
-
-    var count: Int { waiting.withLock { $0 } }
-
-    /// Until so many calls are held up.
-    func wait(for count: Int) async {
-        while self.count < count { await Task.yield() }
-    }
-}
 
 @Suite("Blocking calls on a thread of their own")
 struct BlockingWorkerTests {
@@ -43,13 +21,13 @@ struct BlockingWorkerTests {
     @Test("a full queue refuses at once, and takes calls again afterwards")
     func saturation() async throws {
         let worker = BlockingWorker(capacity: 1)
-        let gate = Gate()
-        async let first = worker.run(within: .seconds(60)) { gate.pass() }
-        await gate.wait(for: 1)
+        let barrier = Barrier()
+        async let first = worker.run(within: .seconds(60)) { barrier.pass() }
+        await barrier.wait(for: 1)
         async let second = worker.run(within: .seconds(60)) { 2 }
         while worker.waitingCount == 0 { await Task.yield() }
         #expect(await worker.run(within: .seconds(60)) { 3 } == .failure(.saturated(1)))
-        gate.open()
+        barrier.open()
         #expect(try await second.get() == 2)
         try await first.get()
         #expect(await worker.run(within: .seconds(60)) { 4 } == .success(4))
@@ -58,15 +36,15 @@ struct BlockingWorkerTests {
     @Test("a call that hangs is abandoned in time; what waits behind it never runs")
     func deadline() async throws {
         let worker = BlockingWorker(capacity: 4)
-        let gate = Gate()
+        let barrier = Barrier()
         let hasRun = Shared(false)
-        async let first = worker.run(within: .milliseconds(50)) { gate.pass() }
-        await gate.wait(for: 1)
+        async let first = worker.run(within: .milliseconds(50)) { barrier.pass() }
+        await barrier.wait(for: 1)
         let second = await worker.run(within: .milliseconds(20)) { hasRun.edit { $0 = true } }
         #expect(throws: BlockingWorker.Rejection.timedOutWaiting) { try second.get() }
         let result = await first
         #expect(throws: BlockingWorker.Rejection.timedOutRunning) { try result.get() }
-        gate.open()
+        barrier.open()
         #expect(await worker.run(within: .seconds(60)) { 1 } == .success(1))
         #expect(!hasRun.value)
     }
@@ -74,30 +52,30 @@ struct BlockingWorkerTests {
     @Test("a call that must not be abandoned is waited for beyond its time")
     func waits() async throws {
         let worker = BlockingWorker(capacity: 4)
-        let gate = Gate()
+        let barrier = Barrier()
         async let result = worker.run(within: .milliseconds(10), onceStarted: .waitFor) {
-            gate.pass()
+            barrier.pass()
             return 7
         }
-        await gate.wait(for: 1)
+        await barrier.wait(for: 1)
         try await Task.sleep(for: .milliseconds(50))
-        gate.open()
+        barrier.open()
         #expect(try await result.get() == 7)
     }
 
     @Test("a cancelled task gets its answer, and its waiting call never runs")
     func cancellation() async throws {
         let worker = BlockingWorker(capacity: 4)
-        let gate = Gate()
+        let barrier = Barrier()
         let hasRun = Shared(false)
-        async let first = worker.run(within: .seconds(60)) { gate.pass() }
-        await gate.wait(for: 1)
+        async let first = worker.run(within: .seconds(60)) { barrier.pass() }
+        await barrier.wait(for: 1)
         let task = Task { await worker.run(within: .seconds(60)) { hasRun.edit { $0 = true } } }
         while worker.waitingCount == 0 { await Task.yield() }
         task.cancel()
         let second = await task.value
         #expect(throws: BlockingWorker.Rejection.cancelled(wasRunning: false)) { try second.get() }
-        gate.open()
+        barrier.open()
         try await first.get()
         #expect(!hasRun.value)
     }
@@ -106,7 +84,7 @@ struct BlockingWorkerTests {
     func letsGo() async throws {
         let worker = BlockingWorker(capacity: 4)
         for _ in 0..<500 {
-            var held: Gate? = Gate()
+            var held: Barrier? = Barrier()
             weak let observer = held
             held?.open()
             let result = await worker.run(within: .seconds(60)) { [held] in held?.pass() }

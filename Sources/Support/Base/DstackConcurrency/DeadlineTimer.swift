@@ -2,8 +2,8 @@ import Synchronization
 
 /// Calls something when a time is over, for very many times of which hardly one ever is: one sleeping task for all of
 /// them. A timer of the system for each costs more than most calls that it would watch.
-final class DeadlineTimer: Sendable {
-    static let shared = DeadlineTimer()
+package final class DeadlineTimer: Sendable {
+    package static let shared = DeadlineTimer()
 
     private struct Entry {
         let due: ContinuousClock.Instant
@@ -23,9 +23,11 @@ final class DeadlineTimer: Sendable {
     /// Calls the action after a time, unless it is removed before.
     ///
     /// - Parameter action: is called on the task that watches all the others: it must be quick.
-    func add(after limit: Duration, _ action: @escaping @Sendable () -> Void) -> UInt64 {
+    /// - Returns: what ``remove(_:)`` knows it by.
+    package func add(after limit: Duration, _ action: @escaping @Sendable () -> Void) -> UInt64 {
         state.withLock { state in
-            let due = ContinuousClock.now + limit
+            // A time beyond reckoning is never over.
+            let due = ContinuousClock.now + min(limit, .seconds(1 << 32))
             state.lastID += 1
             state.entries[state.lastID] = Entry(due: due, action: action)
             if let watch = state.watch, watch.until <= due { return state.lastID }
@@ -36,7 +38,8 @@ final class DeadlineTimer: Sendable {
         }
     }
 
-    func remove(_ id: UInt64) {
+    /// Lets go of an action that is not to be called any more; nothing happens where it was.
+    package func remove(_ id: UInt64) {
         // Let go of outside the lock, since anything may end with it.
         let removed = state.withLock { $0.entries.removeValue(forKey: id) }
         _ = removed

@@ -1,5 +1,6 @@
-import DstackSystem
+import DstackConcurrency
 import Glibc
+import TestKit
 import Testing
 
 @Suite("Threads of their own, and how often something may happen")
@@ -38,5 +39,49 @@ struct ThreadTests {
         #expect(!bucket.isFull(start + .seconds(7)) && bucket.isFull(start + .seconds(100)))
         for _ in 0..<3 { #expect(takes(after: 100)) }
         #expect(!takes(after: 100))
+    }
+
+    @Test("jobs are done in order on a thread of its own; those that do not fit are refused, and none is after the end")
+    func jobs() async {
+        let done = Shared<[Int]>([])
+        let barrier = Barrier()
+        let ended = Promise<Void>()
+        let threads = JobThreads<Int>(capacity: 2) { number in
+            if number == 0 { barrier.pass() }
+            done.edit { $0.append(number) }
+            if number == 2 { ended.fulfil(()) }
+        }
+        #expect(threads.append(0) == nil)
+        await barrier.wait(for: 1)
+        #expect(threads.append(1) == nil && threads.append(2) == nil)
+        #expect(threads.append(3) == .full(2) && threads.waitingCount == 2)
+        barrier.open()
+        await ended.value()
+        #expect(done.value == [0, 1, 2])
+        #expect(threads.stop() == [] && threads.append(4) == .stopped)
+    }
+
+    @Test("what waits when threads are stopped is given back, and jobs begin on several threads at once")
+    func stopping() async {
+        let barrier = Barrier()
+        let threads = JobThreads<Int>(3) { _ in barrier.pass() }
+        for number in 0..<5 { #expect(threads.append(number) == nil) }
+        await barrier.wait(for: 3)
+        #expect(threads.stop() == [3, 4])
+        barrier.open()
+    }
+
+    @Test("thousands of jobs that wait keep their order")
+    func many() async {
+        let seen = Shared<[Int]>([])
+        let ended = Promise<Void>()
+        let threads = JobThreads<Int> { number in
+            seen.edit { $0.append(number) }
+            if number == 9_999 { ended.fulfil(()) }
+        }
+        for number in 0..<10_000 { #expect(threads.append(number) == nil) }
+        await ended.value()
+        threads.stop()
+        #expect(seen.value == Array(0..<10_000))
     }
 }
