@@ -97,7 +97,7 @@ let package = Package(
         // A whole system on a developer's machine.
         room(
             "Sources/Support/Development/DstackDevelopment",
-            uses: ["CSpawn", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+            uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
 
         // Products.
         room(
@@ -192,6 +192,7 @@ let package = Package(
             uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
             ]),
+        program("Tests/ProcessProbe", as: "process-probe", uses: ["DstackSystem"]),
         room("Tests/Kit", as: "TestKit"),
         tests(
             "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
@@ -201,8 +202,9 @@ let package = Package(
         tests(
             "Tests/DstackSupportTests",
             uses: [
-                "COpenSSL", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem", "TestKit",
+                "COpenSSL", "DstackCommandLine", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem",
+                "TestKit", "process-probe",
             ]),
         tests(
             "Tests/DstackRPCTests",

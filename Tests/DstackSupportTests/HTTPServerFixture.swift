@@ -184,10 +184,10 @@ func runProgram(_ path: String, _ arguments: [String]) async -> String? {
 }
 
 /// Waits until something is so, for a minute at most.
-func eventually(_ condition: () -> Bool) async throws -> Bool {
+func eventually(_ condition: () throws -> Bool) async throws -> Bool {
     for _ in 0..<6000 {
-        if condition() { return true }
+        if try condition() { return true }
         try await Task.sleep(for: .milliseconds(10))
     }
-    return condition()
+    return try condition()
 }

@@ -126,7 +126,7 @@ struct RunningProgramTests {
         #expect(try await program.read(within: .milliseconds(50)).isEmpty)
         try Data("go\n".utf8).write(to: URL(fileURLWithPath: fifo))
         var errors: [UInt8] = []
-        var ending: RunningProgram.Ending?
+        var ending: ProgramEnding?
         while ending == nil {
             let piece = try await program.read(within: .seconds(60))
             errors += piece.errors

@@ -30,13 +30,5 @@ package struct GuestMachine: Sendable {
     /// What the boot wrote about the GPUs' attestation, byte for byte: its hash was measured. Empty where there is nothing.
     var gpuAttestation: [UInt8] { (try? File.read(gpuAttestationFile, limit: 16 << 20)) ?? [] }
 
-    var hasGPU: Bool {
-        guard let directory = opendir(gpuDriverDirectory) else { return false }
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            // The first two are "." and "..".
-            if entry.pointee.d_name.0 != CChar(bitPattern: UInt8(ascii: ".")) { return true }
-        }
-        return false
-    }
+    var hasGPU: Bool { (try? File.names(in: gpuDriverDirectory))?.isEmpty == false }
 }

@@ -12,7 +12,7 @@ actor NerdctlLogs: LogSource {
     /// When a log that is followed to a point in time ends.
     private let deadline: ContinuousClock.Instant?
     private var merge: NerdctlLogMerge
-    private var ending: RunningProgram.Ending?
+    private var ending: ProgramEnding?
 
     /// How long a followed log may be silent before its reader is told that it is being read.
     private static let beginning = Duration.seconds(1)

@@ -27,6 +27,27 @@ package enum File {
         return try file.readToEnd(limit: limit)
     }
 
+    /// The names of what is in a directory, sorted, without `.` and `..`.
+    ///
+    /// - Throws: ``SystemError`` with `ENOENT` where there is none, `ENOTDIR` for a file.
+    package static func names(in directory: String) throws(SystemError) -> [String] {
+        try FileDescriptor.check(path: directory)
+        guard let entries = opendir(directory) else { throw .last("open", directory) }
+        defer { closedir(entries) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = readdir(entries) else { break }
+            // Where it lies: an entry is only as long as its name, so that a copy of the whole field would read on.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        guard errno == 0 else { throw .last("list", directory) }
+        return names.sorted()
+    }
+
     /// Cuts a regular file off behind `count` bytes. A link is not followed.
     package static func truncate(_ path: String, to count: Int) throws(SystemError) {
         let file = try FileDescriptor(opening: path, flags: O_WRONLY | O_NOFOLLOW | O_NONBLOCK, doing: "cut off")

@@ -22,6 +22,13 @@ package struct FileDescriptor: ~Copyable, Sendable {
         self.init(owning: number, name: path)
     }
 
+    /// Opens another descriptor of what an open one is of; neither is inherited.
+    package init(duplicating number: Int32, name: String) throws(SystemError) {
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw .last("pass on", name) }
+        self.init(owning: copy, name: name)
+    }
+
     deinit {
         // After close, even an interrupted one, Linux has given the number up: it must not be closed again.
         if number >= 0 { _ = close(number) }

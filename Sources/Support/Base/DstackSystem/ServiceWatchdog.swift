@@ -83,10 +83,7 @@ package final class ServiceWatchdog: Sendable {
 
     /// Until the time is over or ``wake()``.
     private func wait(_ time: Duration) {
-        let (seconds, attoseconds) = time.components
-        let milliseconds = Int32(clamping: seconds * 1_000 + attoseconds / 1_000_000_000_000_000) + 1
-        var descriptor = pollfd(fd: wakes, events: Int16(POLLIN), revents: 0)
-        _ = poll(&descriptor, 1, min(max(1, milliseconds), 60_000))
+        _ = Readiness.wait(for: [wakes], until: .now + time)
         var bytes = [UInt8](repeating: 0, count: 16)
         while read(wakes, &bytes, bytes.count) > 0 {}
     }

@@ -69,7 +69,6 @@ package struct DevelopmentDirectory: Sendable {
         // What an `up` made that was killed at its very beginning.
         let own: [String: mode_t] = ["lock": S_IFREG, "log": S_IFDIR, "run": S_IFDIR]
         let foreign = Self.names(in: path).filter { own[$0] == nil || own[$0] != Self.kind(of: "\(path)/\($0)") }
-            .sorted()
         guard foreign.isEmpty else {
             throw DevelopmentError(
                 .configuration,
@@ -83,18 +82,8 @@ package struct DevelopmentDirectory: Sendable {
         return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
     }
 
-    private static func names(in directory: String) -> [String] {
-        guard let entries = opendir(directory) else { return [] }
-        defer { closedir(entries) }
-        var names: [String] = []
-        while let entry = readdir(entries) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names
-    }
+    /// None for a directory that is not there.
+    private static func names(in directory: String) -> [String] { (try? File.names(in: directory)) ?? [] }
 
     // MARK: Making and unmaking
 
@@ -156,7 +145,7 @@ package struct DevelopmentDirectory: Sendable {
     /// What is known of a component that was started.
     struct Record: Sendable, Hashable {
         let name: String
-        let process: ProcessIdentity
+        let process: ProcessGroup
         /// Tells whether it is the component that is wanted, but for its choices.
         let fingerprint: String
         /// Tells whether it runs the same program file.
@@ -169,6 +158,9 @@ package struct DevelopmentDirectory: Sendable {
         var pages: String?
         var isReady = false
 
+        /// Whether the component itself runs; what it has started may go on without it.
+        var isRunning: Bool { process.leader.isRunning }
+
         struct Choice: Sendable, Hashable {
             let option: String
             let value: String
@@ -179,9 +171,7 @@ package struct DevelopmentDirectory: Sendable {
     func write(_ record: Record) throws(DevelopmentError) {
         var writer = JSONWriter()
         writer.object { object in
-            object.member("pid", record.process.processID)
-            object.member("start_time", record.process.startTime)
-            object.member("boot_id", record.process.bootID)
+            record.process.write(to: &object)
             object.member("fingerprint", record.fingerprint)
             object.member("program", record.program)
             object.array("choices") { array in
@@ -224,9 +214,7 @@ package struct DevelopmentDirectory: Sendable {
         let root = document.root
         return Record(
             name: name,
-            process: ProcessIdentity(
-                processID: try root.member("pid").integer(), startTime: try root.member("start_time").integer(),
-                bootID: try root.member("boot_id").string()),
+            process: try ProcessGroup(root),
             fingerprint: try root.member("fingerprint").string(),
             // Those of older builds have neither, and are ended like any.
             program: try root.optionalMember("program")?.string() ?? "",

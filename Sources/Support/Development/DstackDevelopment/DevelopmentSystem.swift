@@ -61,7 +61,7 @@ package struct DevelopmentSystem: Sendable {
         _ = try directory.create()
         let records = directory.records
         let found = components.compactMap { component in
-            records[component.name].flatMap { $0.isReady && $0.process.isRunning ? (component, $0) : nil }
+            records[component.name].flatMap { $0.isReady && $0.isRunning ? (component, $0) : nil }
         }
         // Where others are left alone, the record of one that was left from something else is no reason to end anything.
         if found.count == components.count, others == .left || records.count == components.count {
@@ -82,7 +82,7 @@ package struct DevelopmentSystem: Sendable {
                         + ShellWord.quoted(directory.path))
             }
         }
-        if records.values.contains(where: { $0.process.isRunning }) {
+        if records.values.contains(where: { $0.isRunning }) {
             note("ending what runs in \(directory.path), which is not what is wanted now")
         }
         try await stopAll()
@@ -124,27 +124,9 @@ package struct DevelopmentSystem: Sendable {
         directory.rotateLog(of: component.name)
         let clock = ContinuousClock()
         let began = clock.now
-        let processID: Int32
-        do throws(SystemError) {
-            processID = try ChildProcess.start(component, log: directory.log(of: component.name))
-        } catch {
-            throw DevelopmentError(.system, "\(component.name): \(error)")
-        }
-        guard let process = ProcessIdentity(of: processID) else {
-            throw ended(component, ChildProcess.ending(of: processID))
-        }
-        var record = DevelopmentDirectory.Record(
-            name: component.name, process: process, fingerprint: component.fingerprint, program: component.program,
-            choices: component.choices.map { .init(option: $0.option, value: $0.value, shown: $0.shown) })
-        do {
-            try directory.write(record)
-        } catch {
-            // Without a record nobody would find it again.
-            kill(-processID, SIGKILL)
-            throw error
-        }
+        var (child, record) = try launch(component)
         while try await !isReady(component, &record.address) {
-            if let ending = ChildProcess.ending(of: processID) { throw ended(component, ending) }
+            if let ending = child.ending { throw ended(component, ending) }
             guard clock.now - began < readyTimeout else {
                 throw DevelopmentError(
                     .component,
@@ -157,7 +139,7 @@ package struct DevelopmentSystem: Sendable {
         // What is printed before a component answers may still be on its way to the log; and who answers may be another
         // one, while this one ends because the place is taken.
         for _ in 0..<50 where component.pages != nil && record.pages == nil {
-            if let ending = ChildProcess.ending(of: processID) { throw ended(component, ending) }
+            if let ending = child.ending { throw ended(component, ending) }
             record.pages = component.pages.flatMap { announced(by: component, $0) }
             if record.pages == nil { try await Task.sleep(for: Self.interval) }
         }
@@ -165,11 +147,42 @@ package struct DevelopmentSystem: Sendable {
         return Self.running(record)
     }
 
-    /// - Parameter ending: nil where nothing is known of it.
-    private func ended(_ component: Component, _ ending: ChildProcess.Ending?) -> DevelopmentError {
+    /// Starts a component in a session of its own, so that neither Ctrl-C nor a terminal that closes reaches it, and records
+    /// it before it does anything.
+    private func launch(
+        _ component: Component
+    ) throws(DevelopmentError) -> (ChildProcess, DevelopmentDirectory.Record) {
+        var launch = Launch(
+            component.executable, component.arguments + component.choices.flatMap(\.arguments),
+            environment: Launch.inheritedEnvironment.merging(component.environment) { $1 },
+            output: .log(directory.log(of: component.name)))
+        launch.hasSession = true
+        do {
+            var record: DevelopmentDirectory.Record?
+            let child = try ChildProcess(launch) { process in
+                let new = DevelopmentDirectory.Record(
+                    name: component.name, process: ProcessGroup(process), fingerprint: component.fingerprint,
+                    program: component.program,
+                    choices: component.choices.map { .init(option: $0.option, value: $0.value, shown: $0.shown) })
+                try directory.write(new)
+                record = new
+            }
+            guard let record else {
+                throw DevelopmentError(.system, "\(component.name): its process was not recorded")
+            }
+            return (child, record)
+        } catch let error as DevelopmentError {
+            throw error
+        } catch {
+            throw DevelopmentError(.system, "\(component.name): \(error)")
+        }
+    }
+
+    private func ended(_ component: Component, _ ending: ProgramEnding) -> DevelopmentError {
         DevelopmentError(
-            ending?.isRefusal == true ? .configuration : .component,
-            "\(component.name) ended \(ending?.description ?? "at once")" + tail(component),
+            // A program said that what it was asked for makes no sense.
+            ending == .exit(code: ExitStatus.wrongRequest.rawValue) ? .configuration : .component,
+            "\(component.name) \(ending)" + tail(component),
             hint: "look at \(directory.log(of: component.name))")
     }
 
@@ -203,17 +216,17 @@ package struct DevelopmentSystem: Sendable {
 
     private static func running(_ record: DevelopmentDirectory.Record) -> RunningComponent {
         RunningComponent(
-            name: record.name, processID: record.process.processID, address: record.address, pages: record.pages)
+            name: record.name, processID: record.process.leader.processID, address: record.address, pages: record.pages)
     }
 
     // MARK: Status and down
 
     /// The components that run, in the order of their starts, and those that were started and run no more.
     package var status: (running: [RunningComponent], ended: [String]) {
-        let records = directory.records.values.sorted { $0.process.startedBefore($1.process) }
+        let records = directory.records.values.sorted { $0.process.leader.startedBefore($1.process.leader) }
         return (
-            records.filter { $0.process.isRunning }.map(Self.running),
-            records.filter { !$0.process.isRunning }.map(\.name)
+            records.filter(\.isRunning).map(Self.running),
+            records.filter { !$0.isRunning }.map(\.name)
         )
     }
 
@@ -232,37 +245,18 @@ package struct DevelopmentSystem: Sendable {
 
     /// The last that was started ends first, because it uses those before it.
     private func stopAll() async throws {
-        for record in directory.records.values.sorted(by: { $1.process.startedBefore($0.process) }) {
+        for record in directory.records.values.sorted(by: { $1.process.leader.startedBefore($0.process.leader) }) {
             try await stop(record)
         }
     }
 
     private func stop(_ record: DevelopmentDirectory.Record) async throws {
-        for (signal, patience) in [(SIGTERM, stopTimeout), (SIGKILL, Duration.seconds(10))] {
-            if try await hasEnded(record.process, within: .zero) { break }
-            // Only a group that is known to be the recorded process's is ever signalled.
-            kill(-record.process.processID, signal)
-            if try await hasEnded(record.process, within: patience) { break }
-        }
-        guard try await hasEnded(record.process, within: .zero) else {
+        guard try await record.process.stop(grace: stopTimeout) else {
             throw DevelopmentError(
-                .system, "\(record.name) (process \(record.process.processID)) cannot be ended",
+                .system, "\(record.name) (process \(record.process.leader.processID)) cannot be ended",
                 hint: "it belongs to another user, or hangs in the kernel")
         }
         directory.remove(record)
-    }
-
-    /// Whether a process and all others of its group are gone.
-    private func hasEnded(_ process: ProcessIdentity, within patience: Duration) async throws -> Bool {
-        let clock = ContinuousClock()
-        let began = clock.now
-        while true {
-            // Where it is a child of this process, its entry stays until it is asked for.
-            _ = ChildProcess.ending(of: process.processID)
-            if !process.hasRunningGroup { return true }
-            guard clock.now - began < patience else { return false }
-            try await Task.sleep(for: Self.interval)
-        }
     }
 
     // MARK: Lock

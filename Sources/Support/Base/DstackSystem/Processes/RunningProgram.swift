@@ -3,7 +3,7 @@ import DstackConcurrency
 import Glibc
 import Synchronization
 
-/// A program that runs beside this process, with nothing to read, and what it writes.
+/// A program that runs beside this process, and what it writes.
 ///
 /// ```swift
 /// let program = try RunningProgram("nerdctl", ["logs", "--follow", id])
@@ -26,7 +26,7 @@ package final class RunningProgram: Sendable {
         package var hasMoreOutput = false
         package var hasMoreErrors = false
         /// How the program ended, with the last that it wrote; nil as long as it may write more.
-        package var ending: Ending?
+        package var ending: ProgramEnding?
 
         package init(output: [UInt8] = [], errors: [UInt8] = []) {
             self.output = output
@@ -37,21 +37,6 @@ package final class RunningProgram: Sendable {
         package var isEmpty: Bool { output.isEmpty && errors.isEmpty && ending == nil }
     }
 
-    package enum Ending: Sendable, Hashable, CustomStringConvertible {
-        case exit(code: Int32)
-        case signal(Int32)
-
-        package static let success = Ending.exit(code: 0)
-
-        /// To follow the program's name.
-        package var description: String {
-            switch self {
-            case .exit(let code): "ended with status \(code)"
-            case .signal(let number): "was ended by signal \(number)"
-            }
-        }
-    }
-
     private let process: Process
     private let worker = BlockingWorker(capacity: 2)
 
@@ -59,9 +44,11 @@ package final class RunningProgram: Sendable {
     ///
     /// - Parameters:
     ///   - program: a path, or a name to be found by `PATH`.
-    ///   - environment: nil for this process's own.
-    package init(_ program: String, _ arguments: [String] = [], environment: [String]? = nil) throws(SystemError) {
-        process = try Process(program, arguments, environment)
+    ///   - input: what it reads.
+    package init(
+        _ program: String, _ arguments: [String] = [], input: Launch.Input = .none
+    ) throws(SystemError) {
+        process = try Process(program, arguments, input)
     }
 
     /// Whether a program can be run: a path, or a name that is found by `PATH`.
@@ -114,7 +101,7 @@ package final class RunningProgram: Sendable {
 /// The process and its pipes. Reading and ending happen on the worker's thread alone, waking anywhere.
 private final class Process: Sendable {
     let name: String
-    private let id: pid_t
+    private let child: ChildProcess
     private let state: Mutex<State>
     /// Something to read here means: stop waiting.
     private let wakeOutlet: FileDescriptor
@@ -123,44 +110,46 @@ private final class Process: Sendable {
     private struct State: ~Copyable {
         var output: FileDescriptor?
         var errors: FileDescriptor?
-        /// Once the system has been asked for it, and its number is free for another process.
-        var ending: RunningProgram.Ending?
+        /// Once it was asked for.
+        var ending: ProgramEnding?
     }
 
     /// What one piece holds of each pipe at most: as much as a pipe does.
     private static let pieceBytes = 64 << 10
 
-    init(_ program: String, _ arguments: [String], _ environment: [String]?) throws(SystemError) {
-        guard !program.isEmpty, ([program] + arguments + (environment ?? [])).allSatisfy({ !$0.utf8.contains(0) })
-        else {
-            throw SystemError("run", program, code: EINVAL)
-        }
+    init(_ program: String, _ arguments: [String], _ input: Launch.Input) throws(SystemError) {
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw .last("run", program) }
         wakeOutlet = FileDescriptor(owning: ends[0], name: "wake-up")
         wakeInlet = FileDescriptor(owning: ends[1], name: "wake-up")
-
-        var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
-        var variables: [UnsafeMutablePointer<CChar>?] = (environment ?? []).map { strdup($0) } + [nil]
-        defer {
-            for word in words { free(word) }
-            for variable in variables { free(variable) }
-        }
-        var (process, output, errors): (pid_t, Int32, Int32) = (0, -1, -1)
-        let code =
-            environment == nil
-            ? dstack_spawn_piped(&process, program, &words, environ, &output, &errors)
-            : dstack_spawn_piped(&process, program, &words, &variables, &output, &errors)
-        guard code == 0 else {
-            throw SystemError("run", program, code: code, reason: code == ENOENT ? "there is no such program" : nil)
-        }
+        let output = try Pipe(of: program)
+        let errors = try Pipe(of: program)
+        var launch = Launch(
+            program, arguments, output: .descriptors(output: output.inlet.number, errors: errors.inlet.number))
+        launch.input = input
+        child = try ChildProcess(launch)
         name = program
-        id = process
-        state = Mutex(
-            State(
-                output: FileDescriptor(owning: output, name: program),
-                errors: FileDescriptor(owning: errors, name: program), ending: nil))
+        state = Mutex(State(output: output.takeOutlet(), errors: errors.takeOutlet(), ending: nil))
+    }
+
+    /// What a program writes into, and this process reads from.
+    private struct Pipe: ~Copyable {
+        let inlet: FileDescriptor
+        private let outlet: FileDescriptor
+
+        init(of program: String) throws(SystemError) {
+            var ends: (Int32, Int32) = (-1, -1)
+            let code = withUnsafeMutablePointer(to: &ends) { pointer in
+                pointer.withMemoryRebound(to: Int32.self, capacity: 2) { dstack_spawn_pipe($0) }
+            }
+            guard code == 0 else { throw SystemError("run", program, code: code) }
+            outlet = FileDescriptor(owning: ends.0, name: program)
+            inlet = FileDescriptor(owning: ends.1, name: program)
+        }
+
+        /// The end to read from; the other one is closed.
+        consuming func takeOutlet() -> FileDescriptor { outlet }
     }
 
     /// Makes whoever waits stop waiting, now and from now on.
@@ -202,22 +191,10 @@ private final class Process: Sendable {
     private func wait(_ state: borrowing State, until deadline: ContinuousClock.Instant) throws(SystemError) -> Wait {
         let (output, errors) = (Self.number(state.output), Self.number(state.errors))
         guard output >= 0 || errors >= 0 else { return .ready }
-        while true {
-            let left = max(.zero, ContinuousClock.now.duration(to: deadline))
-            var ready = [output, errors, wakeOutlet.number].map {
-                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-            }
-            let parts = left.components
-            // Rounded up, so that the last bit of a time is not spent in a busy loop.
-            let milliseconds =
-                parts.seconds >= 86_400
-                ? 86_400_000 : parts.seconds * 1_000 + (parts.attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
-            let count = poll(&ready, nfds_t(ready.count), Int32(milliseconds))
-            if count < 0, errno != EINTR { throw .last("wait for", name) }
-            if count == 0, ContinuousClock.now >= deadline { return .stopped }
-            guard count > 0 else { continue }
-            return ready[2].revents == 0 ? .ready : .stopped
+        guard let ready = Readiness.wait(for: [output, errors, wakeOutlet.number], until: deadline) else {
+            throw .last("wait for", name)
         }
+        return ready.isEmpty || ready.contains(2) ? .stopped : .ready
     }
 
     /// Negative for a pipe that has ended; the system passes over such numbers.
@@ -253,7 +230,7 @@ private final class Process: Sendable {
     func end() {
         state.withLock { state in
             // Those that clean up behind themselves may.
-            if state.ending == nil, !hasEnded { kill(-id, SIGTERM) }
+            if state.ending == nil, !child.handle.hasEnded { child.signalGroup(SIGTERM) }
             _ = reap(&state, patience: .milliseconds(500))
             state.output = nil
             state.errors = nil
@@ -261,24 +238,11 @@ private final class Process: Sendable {
     }
 
     /// Waits for the end of the process, and makes one after a while; of its group nothing is left.
-    private func reap(_ state: inout State, patience: Duration) -> RunningProgram.Ending {
+    private func reap(_ state: inout State, patience: Duration) -> ProgramEnding {
         if let ending = state.ending { return ending }
-        let deadline = ContinuousClock.now + patience
-        while !hasEnded, ContinuousClock.now < deadline { usleep(2_000) }
-        // Before its number is given back: until then no other process or group can have it.
-        kill(-id, SIGKILL)
-        var status: Int32 = 0
-        _ = retryingInterrupts { waitpid(id, &status, 0) }
-        let signal = status & 0x7F
-        let ending: RunningProgram.Ending = signal == 0 ? .exit(code: status >> 8 & 0xFF) : .signal(signal)
+        _ = child.handle.waitUntilEnded(within: patience)
+        let ending = child.finish()
         state.ending = ending
         return ending
-    }
-
-    private var hasEnded: Bool {
-        var information = siginfo_t()
-        guard waitid(P_PID, id_t(id), &information, WEXITED | WNOHANG | WNOWAIT) == 0 else { return true }
-        // Zero unless there was a change to tell of.
-        return information.si_signo != 0
     }
 }

@@ -51,7 +51,7 @@ package struct ProgramOutput: Sendable {
         } catch {
             throw failure(.notStarted, error.reason)
         }
-        let ending: RunningProgram.Ending
+        let ending: ProgramEnding
         do throws(Failure) {
             ending = try await read(running, limit: limit, patience: patience)
         } catch {
@@ -67,7 +67,7 @@ package struct ProgramOutput: Sendable {
         /// Reads until the end.
         func read(
             _ running: RunningProgram, limit: Int, patience: Duration
-        ) async throws(Failure) -> RunningProgram.Ending {
+        ) async throws(Failure) -> ProgramEnding {
             let deadline = ContinuousClock.now + patience
             while true {
                 let piece: RunningProgram.Piece

@@ -1,36 +1,38 @@
-import DstackSystem
 import Glibc
 
 /// A process that cannot be mistaken for another one that gets the same number later: its number, when it started, and in
 /// which boot of the machine.
-struct ProcessIdentity: Sendable, Hashable {
-    let processID: Int32
+package struct ProcessIdentity: Sendable, Hashable {
+    package let processID: Int32
     /// Clock ticks after boot.
-    let startTime: UInt64
-    let bootID: String
+    package let startTime: UInt64
+    package let bootID: String
 
-    init(processID: Int32, startTime: UInt64, bootID: String) {
+    package init(processID: Int32, startTime: UInt64, bootID: String) {
         self.processID = processID
         self.startTime = startTime
         self.bootID = bootID
     }
 
     /// A process that runs now; nil if there is none of that number.
-    init?(of processID: Int32) {
+    package init?(of processID: Int32) {
         guard let entry = ProcessEntry(processID), let boot = Self.currentBoot else { return nil }
         self.init(processID: processID, startTime: entry.startTime, bootID: boot)
     }
 
     /// Whether the very same process still runs. One that has ended and waits for its parent does not.
-    var isRunning: Bool {
-        guard bootID == Self.currentBoot, let entry = ProcessEntry(processID) else { return false }
+    package var isRunning: Bool {
+        guard isOfThisBoot, let entry = ProcessEntry(processID) else { return false }
         return entry.startTime == startTime && !entry.hasEnded
     }
 
     /// The order of starts. Within a clock tick (10 ms) numbers tell, which the kernel counts upwards.
-    func startedBefore(_ other: ProcessIdentity) -> Bool {
+    package func startedBefore(_ other: ProcessIdentity) -> Bool {
         (startTime, processID) < (other.startTime, other.processID)
     }
+
+    /// Whether it belongs to what runs since the machine's last start.
+    var isOfThisBoot: Bool { bootID == Self.currentBoot }
 
     private static let currentBoot: String? = {
         guard let text = try? File.readText("/proc/sys/kernel/random/boot_id", limit: 128) else { return nil }
@@ -41,8 +43,8 @@ struct ProcessIdentity: Sendable, Hashable {
     ///
     /// A group outlives its leader, whose number the kernel gives to nobody else meanwhile: if there is no process of that
     /// number, the group is still this one's; if there is another one, the group is a stranger's.
-    var hasRunningGroup: Bool {
-        guard bootID == Self.currentBoot else { return false }
+    package var hasRunningGroup: Bool {
+        guard isOfThisBoot else { return false }
         if let entry = ProcessEntry(processID), entry.startTime != startTime { return false }
         return ProcessEntry.all.contains { $0.group == processID && !$0.hasEnded }
     }
@@ -76,15 +78,6 @@ struct ProcessEntry {
 
     /// All processes that this one can see.
     static var all: [ProcessEntry] {
-        guard let directory = opendir("/proc") else { return [] }
-        defer { closedir(directory) }
-        var entries: [ProcessEntry] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                String(cString: UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-            }
-            if let number = Int32(name), let found = ProcessEntry(number) { entries.append(found) }
-        }
-        return entries
+        ((try? File.names(in: "/proc")) ?? []).compactMap { Int32($0).flatMap { ProcessEntry($0) } }
     }
 }
