@@ -84,6 +84,7 @@ let package = Package(
         // What every service has.
         room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),
         room("Sources/Support/Services/DstackCommandLine", uses: ["CBuildInfo", "DstackEncoding", "DstackSystem"]),
+        room("Sources/Support/Services/DstackService", uses: ["DstackHTTPServer", "DstackSystem"]),
         room(
             "Sources/Support/Services/DstackPages",
             uses: ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
@@ -126,7 +127,7 @@ let package = Package(
             uses: [
                 "DstackAttestation", "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
                 "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackNetwork", "DstackPages",
-                "DstackRPC", "DstackRPCServer", "DstackSystem",
+                "DstackRPC", "DstackRPCServer", "DstackService", "DstackSystem",
             ]),
         room(
             "Sources/DstackGuest/Simulation", as: "DstackSimulation",
@@ -152,7 +153,8 @@ let package = Package(
             "Sources/Executables/dstack-verifier",
             uses: [
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPServer", "DstackNetwork", "DstackShells", "DstackSystem", "DstackVerifierService",
+                "DstackHTTPServer", "DstackNetwork", "DstackService", "DstackShells", "DstackSystem",
+                "DstackVerifierService",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",
@@ -203,8 +205,8 @@ let package = Package(
             "Tests/DstackSupportTests",
             uses: [
                 "COpenSSL", "DstackCommandLine", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
-                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem",
-                "TestKit", "process-probe",
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork",
+                "DstackService", "DstackSystem", "TestKit", "process-probe",
             ]),
         tests(
             "Tests/DstackRPCTests",

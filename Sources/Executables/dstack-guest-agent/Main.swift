@@ -89,8 +89,7 @@ enum Main {
         let service = try GuestService.ofMachine(
             settings, version: GuestVersion(version: build.version, commit: build.commit), paths: paths)
         if let notice = service.notice { console.warn(notice) }
-        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
-        try await service.run(until: signals, watchdog: arguments[watchdog]) { bound in
+        try await service.run(watchdog: arguments[watchdog]) { bound in
             for line in service.announcements(bound) { console.note(line) }
         }
         return .done

@@ -82,8 +82,7 @@ enum Main {
             console.note("simulated: no TEE here; evidence from this agent proves nothing")
         }
         if let notice = service.notice { console.warn(notice) }
-        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
-        try await service.run(until: signals, watchdog: arguments[SimulatorProgram.watchdog]) { bound in
+        try await service.run(watchdog: arguments[SimulatorProgram.watchdog]) { bound in
             for line in service.announcements(bound) { console.note(line) }
         }
         return .done

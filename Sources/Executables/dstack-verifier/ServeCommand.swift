@@ -3,9 +3,9 @@ import DstackCommandLine
 import DstackHTTP
 import DstackHTTPServer
 import DstackNetwork
+import DstackService
 import DstackSystem
 import DstackVerifierService
-import Synchronization
 
 /// `serve`: upstream's verifier service over HTTP.
 enum ServeCommand {
@@ -21,7 +21,7 @@ enum ServeCommand {
         ],
         notes: [
             "Without --config, dstack-verifier.toml in the working directory is read if it is there. SIGHUP reads it again "
-                + "(address and limits stay), SIGTERM lets requests under way finish."
+                + "(address and limits stay), SIGUSR1 logs what was served, SIGTERM lets requests under way finish."
         ],
         arguments: [config]
     ) { arguments, console in try await serve(arguments.path(config), console) }
@@ -33,30 +33,18 @@ enum ServeCommand {
     /// Serves until it is asked to end.
     static func serve(_ path: String?, _ console: Console) async throws -> ExitStatus {
         let configuration = try VerifierConfiguration.load(path)
-        let service = CurrentService(try VerifierService(configuration))
-        let signals = try Signals.stream(of: .interrupt, .terminate, .hangup)
+        let service = Current(try VerifierService(configuration))
         let server = HTTPServer(
             http(configuration),
             // Health is answered also while all handlers are busy.
             immediate: { $0.method == .get && $0.path == "/health" ? .json(VerifierService.health) : nil },
             handler: routes(service).respond)
-        let addresses = try await server.start().map(\.description).joined(separator: ", ")
-        report(configuration, service.value)
-        console.note("listening on \(addresses)")
-        let notifier = ServiceNotifier()
-        notifier.ready(status: "listening on \(addresses)")
-        let keepAlive = Task { await notifier.keepAlive() }
-        defer { keepAlive.cancel() }
-
-        for await signal in signals {
-            guard signal == .hangup else { break }
-            notifier.reloading()
-            reload(path, service)
-            notifier.ready(status: "listening on \(addresses)")
+        try await Service(
+            "verifier", server, drainingWithin: .seconds(15), reload: .configuration { try reload(path, service) }
+        ).run { bound in
+            report(configuration, service.value)
+            console.note("listening on " + bound.map(\.description).joined(separator: ", "))
         }
-        notifier.stopping()
-        log.info("draining")
-        await server.stop(within: .seconds(15))
         return .done
     }
 
@@ -91,7 +79,7 @@ enum ServeCommand {
         return [HTTPListener("http", .tcp(host: configuration.address, port: configuration.port))]
     }
 
-    private static func routes(_ service: CurrentService) -> HTTPRoutes {
+    private static func routes(_ service: Current<VerifierService>) -> HTTPRoutes {
         var routes = HTTPRoutes()
         // For people who look at it, with a browser or without.
         let answers = "dstack-verifier: POST /verify judges evidence, GET /health says whether the service is there\n"
@@ -119,15 +107,10 @@ enum ServeCommand {
         limited.info("verified", ["peer": "\(peer)", "valid": false, "reason": reason])
     }
 
-    private static func reload(_ path: String?, _ service: CurrentService) {
-        do {
-            let configuration = try VerifierConfiguration.load(path)
-            service.value = try VerifierService(configuration, after: service.value)
-            report(configuration, service.value)
-            log.info("configuration read again")
-        } catch {
-            log.error("configuration cannot be used, the old one stays in force", ["error": "\(error)"])
-        }
+    private static func reload(_ path: String?, _ service: Current<VerifierService>) throws {
+        let configuration = try VerifierConfiguration.load(path)
+        service.value = try VerifierService(configuration, after: service.value)
+        report(configuration, service.value)
     }
 
     private static func report(_ configuration: VerifierConfiguration, _ service: VerifierService) {
@@ -140,17 +123,5 @@ enum ServeCommand {
         for key in configuration.withoutEffect {
             log.warn("setting has no effect: only TDX is verified, and without images", ["key": key])
         }
-    }
-}
-
-/// The service that requests are given to; replaced when the configuration is read again.
-private final class CurrentService: Sendable {
-    private let service: Mutex<VerifierService>
-
-    init(_ service: VerifierService) { self.service = Mutex(service) }
-
-    var value: VerifierService {
-        get { service.withLock { $0 } }
-        set { service.withLock { $0 = newValue } }
     }
 }

@@ -60,7 +60,7 @@ struct ServiceNotifierTests {
     func states(kind: String) throws {
         let directory = try TemporaryDirectory()
         let name = kind == "path" ? directory("notify") : "@dstack-test-\(UUID().uuidString)"
-        let manager = try Manager(name)
+        let manager = try ServiceManagerPeer(name)
         let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": name]))
         #expect(notifier.isActive)
         notifier.ready(status: "listening on\nport 1")
@@ -87,9 +87,9 @@ struct ServiceNotifierTests {
     }
 
     @Test("a manager that does not read keeps nobody from ending")
-    func deafManager() throws {
+    func deafServiceManagerPeer() throws {
         let directory = try TemporaryDirectory()
-        let manager = try Manager(directory("notify"))
+        let manager = try ServiceManagerPeer(directory("notify"))
         let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": directory("notify")]))
         manager.fill(directory("notify"))
         notifier.stopping()
@@ -105,7 +105,7 @@ struct ServiceNotifierTests {
     @Test("signs of life are sent until the task is cancelled")
     func keepAlive() async throws {
         let directory = try TemporaryDirectory()
-        let manager = try Manager(directory("notify"))
+        let manager = try ServiceManagerPeer(directory("notify"))
         let notifier = ServiceNotifier(
             environment: Environment(["NOTIFY_SOCKET": directory("notify"), "WATCHDOG_USEC": "2000"]))
         #expect(notifier.watchdogInterval == .milliseconds(2))
@@ -120,63 +120,5 @@ struct ServiceNotifierTests {
     func otherProcess() {
         let variables = ["NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"]
         #expect(ServiceNotifier(environment: Environment(variables)).watchdogInterval == nil)
-    }
-
-    /// The other end: a datagram socket as systemd opens it.
-    private final class Manager: Sendable {
-        private let descriptor: Int32
-
-        init(_ name: String) throws {
-            descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            let bytes = Array(name.utf8)
-            withUnsafeMutableBytes(of: &address.sun_path) { path in
-                path.copyBytes(from: bytes)
-                if name.hasPrefix("@") { path[0] = 0 }
-            }
-            let length = socklen_t(2 + bytes.count + (name.hasPrefix("@") ? 0 : 1))
-            let bound = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-            }
-            try #require(bound == 0)
-        }
-
-        deinit { close(descriptor) }
-
-        /// Sends to it until it takes no more.
-        func fill(_ path: String) {
-            let peer = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-            defer { close(peer) }
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-            let length = socklen_t(2 + path.utf8.count)
-            var count = 1
-            while count > 0 {
-                count = withUnsafePointer(to: &address) { pointer in
-                    pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                        sendto(peer, "x", 1, Int32(MSG_DONTWAIT), $0, length)
-                    }
-                }
-            }
-        }
-
-        /// The next message, empty if there is none yet.
-        func receive() -> String {
-            var buffer = [UInt8](repeating: 0, count: 4_096)
-            let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            return String(decoding: buffer[..<max(0, count)], as: UTF8.self)
-        }
-
-        /// The next message, waiting for it without holding the thread that may have to send it.
-        func next() async throws -> String {
-            for _ in 0..<30_000 {
-                let message = receive()
-                if !message.isEmpty { return message }
-                try await Task.sleep(for: .milliseconds(1))
-            }
-            return ""
-        }
     }
 }

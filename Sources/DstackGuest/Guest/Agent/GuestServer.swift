@@ -1,6 +1,7 @@
 import DstackConcurrency
 import DstackHTTP
 package import DstackHTTPServer
+import DstackService
 import DstackSystem
 
 /// Serves an agent on its sockets.
@@ -8,7 +9,7 @@ import DstackSystem
 /// The application and the host have a server of their own: whatever strangers do on the public port, neither threads nor
 /// places for connections go to them. Their requests run on threads of their own, which stand back where the machine is
 /// busy.
-package final class GuestServer: Sendable {
+package final class GuestServer: ServiceServer {
     private let agent: GuestAgent
     private let inner: HTTPServer
     private let outer: HTTPServer
@@ -116,6 +117,11 @@ package final class GuestServer: Sendable {
         let outcome = Promise<GuestError?>()
         probe { outcome.fulfil($0) }
         if let error = await outcome.value() { throw error }
+    }
+
+    /// What was served, the application's and the host's sockets apart from the public port.
+    package var parts: [(name: String, statistics: HTTPServerStatistics)] {
+        [("own", statistics), ("public", publicStatistics)]
     }
 
     /// Of the application's and the host's sockets.

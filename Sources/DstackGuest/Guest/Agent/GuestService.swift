@@ -1,12 +1,12 @@
 package import DstackHTTPServer
-package import DstackSystem
-import Synchronization
+import DstackService
+import DstackSystem
 
 /// A whole agent as a process runs it: sockets, pages, service manager, draining.
 ///
 /// ```swift
 /// let service = try GuestService.ofMachine(settings, paths: paths)
-/// try await service.run(until: signals) { bound in service.announcements(bound).forEach { console.note($0) } }
+/// try await service.run { bound in service.announcements(bound).forEach { console.note($0) } }
 /// ```
 package struct GuestService: Sendable {
     package let agent: GuestAgent
@@ -33,35 +33,26 @@ package struct GuestService: Sendable {
 
     private static let log = Log("guest")
 
-    /// Serves until the stream ends or gives a signal to end by; then lets calls under way finish.
+    /// Serves until the process is asked to end; then lets calls under way finish.
     ///
     /// - Parameters:
-    ///   - notifier: is told when the agent is ready and, with `watchdog`, that it is alive.
-    ///   - watchdog: whether signs of life depend on the agent's answers.
+    ///   - watchdog: whether signs of life, which a service manager may want, depend on the agent's answers. Without one in
+    ///     time, systemd starts the service again, which mends what asking again does not.
     ///   - whenListening: told where.
-    package func run(
-        until signals: AsyncStream<Signal>, notifier: ServiceNotifier = .init(), watchdog: Bool = false,
-        whenListening: ([HTTPBoundListener]) -> Void
-    ) async throws {
-        let bound = try await server.start()
-        whenListening(bound)
-        notifier.ready(status: "listening on " + bound.map(\.description).joined(separator: ", "))
-        let life = Task { [self] in await keepAlive(notifier, probing: watchdog) }
-        let history = Task { [dashboard] in await dashboard?.recordHistory() }
-        let upkeep = Task { [upkeep] in await upkeep?() }
-        defer {
-            upkeep.cancel()
-            life.cancel()
-            history.cancel()
+    package func run(watchdog: Bool = false, whenListening: ([HTTPBoundListener]) -> Void) async throws {
+        let probe: ServiceWatchdog.Probe = { [server] answer in
+            server.probe { error in
+                if let error { Self.log.error("the agent does not answer itself", ["error": "\(error)"]) }
+                answer(error == nil)
+            }
         }
-        for await signal in signals {
-            guard signal == .hangup else { break }
-            // Keys and compose file are those of the boot; other ones come with another boot.
-            Self.log.info("nothing is read again: start the agent anew for other settings")
-        }
-        notifier.stopping()
-        Self.log.info("draining")
-        await server.stop(within: .seconds(10))
+        // Keys and compose file are those of the boot; other ones come with another boot.
+        let service = Service(
+            "guest", server, drainingWithin: .seconds(10),
+            reload: .nothing("nothing is read again: start the agent anew for other settings"),
+            probe: watchdog ? probe : Service.isAlive,
+            upkeep: [{ [dashboard] in _ = await dashboard?.recordHistory() }, { [upkeep] in _ = await upkeep?() }])
+        try await service.run(whenListening: whenListening)
     }
 
     /// What a person wants to know once it listens: where, and where a browser on this machine finds the public pages, if they
@@ -70,17 +61,5 @@ package struct GuestService: Sendable {
         let pages = bound.first { $0.name == GuestListeners.Name.external && $0.description.hasPrefix("http") }
         return bound.map { "listening on \($0.description) (\($0.name))" }
             + (pages.map { ["dashboard at \($0.description)/"] } ?? [])
-    }
-
-    /// Signs of life at half the interval in which they are expected. Without one in time, systemd starts the service
-    /// again, which mends what asking again does not.
-    private func keepAlive(_ notifier: ServiceNotifier, probing: Bool) async {
-        guard probing else { return await notifier.keepAlive() }
-        await notifier.keepAlive { [server] answer in
-            server.probe { error in
-                if let error { Self.log.error("the agent does not answer itself", ["error": "\(error)"]) }
-                answer(error == nil)
-            }
-        }
     }
 }
