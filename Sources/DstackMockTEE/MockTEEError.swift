@@ -1,6 +1,6 @@
 import DstackCrypto
 import DstackEncoding
-import DstackSystem
+package import DstackSystem
 
 /// Why the simulated TEE could not do what it was asked. Two errors are equal if their codes are.
 public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible {
@@ -46,4 +46,9 @@ public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible 
 
     /// Errors are equal if their codes are.
     public static func == (left: MockTEEError, right: MockTEEError) -> Bool { left.code == right.code }
+}
+
+extension MockTEEError: ModuleError {
+    package var hint: String { "" }
+    package var exitStatus: ExitStatus { code == .foreignFile ? .wrongRequest : .worldFailed }
 }

@@ -90,7 +90,7 @@ struct ServiceLifeTests {
 
     @Test("a service that cannot listen says nothing and throws; work beside it ends with it")
     func ends() async throws {
-        let error = HTTPServerError(.address, "a", "in use")
+        let error = HTTPServerError(.listen, "a", "in use")
         await #expect(throws: HTTPServerError.self) {
             try await Service("test", Server(calls, failing: error), drainingWithin: .zero, reload: .nothing(""))
                 .run(until: AsyncStream { $0.finish() }, notifier: .init(environment: Environment([:]))) { _ in

@@ -52,12 +52,13 @@ extension GuestError: CustomStringConvertible {
     package var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
 }
 
-extension GuestError {
-    /// How a shell ends that could not start for it.
+extension GuestError: ModuleError {
     package var exitStatus: ExitStatus {
         [.invalidFile, .invalidConfiguration].contains(code) ? .wrongRequest : .worldFailed
     }
+}
 
+extension GuestError {
     /// A file that the operating system did not give.
     package init(_ code: Code, _ error: SystemError, _ path: String) {
         self.init(code, subject: error.subject ?? path, reason: error.description)

@@ -25,9 +25,11 @@ extension CommandFailure {
             hint: error.remedy?.text(for: arguments), code: error.code.rawValue)
     }
 
-    /// An error of fetching collateral: the world failed, but for a platform that no service in the world knows.
+    /// An error of asking services: the world failed, but for a platform that no service in the world knows, and for a policy
+    /// that makes no sense.
     package init(fetching error: AttestationError, for arguments: Arguments) {
-        self.init(error.code == .simulatedPlatform ? .wrongRequest : .worldFailed, error, for: arguments)
+        let isAboutRequest = [.simulatedPlatform, .invalidPolicy].contains(error.code)
+        self.init(isAboutRequest ? .wrongRequest : .worldFailed, error, for: arguments)
     }
 
     /// Runs a body whose errors are mistakes in the request: an option or a file that makes no sense, not a verdict.

@@ -44,13 +44,12 @@ enum Main {
         do {
             return try await serve(arguments, console)
         } catch let error as GuestError {
+            guard !arguments.has(config) else { throw error }
             // Nothing was said, and this is no virtual machine: somebody wants to see what it does.
-            let isAlone = !arguments.has(config)
             throw CommandFailure(
                 error.exitStatus, "\(error.subject): \(error.reason)",
-                hint: isAlone
-                    ? "without a TEE, run `dstack-guest-agent --simulate ./simulation`; in one, name its settings with "
-                        + "--config" : error.hint.isEmpty ? nil : error.hint)
+                hint: "without a TEE, run `dstack-guest-agent --simulate ./simulation`; in one, name its settings with "
+                    + "--config")
         }
     }
 

@@ -49,11 +49,7 @@ enum FetchCommand {
             console.print(String(decoding: fetched.collateral.json, as: UTF8.self))
             return .done
         }
-        do throws(SystemError) {
-            try AtomicFile.write(fetched.collateral.json, to: path, mode: .readable)
-        } catch {
-            throw CommandFailure(.worldFailed, error.description)
-        }
+        try AtomicFile.write(fetched.collateral.json, to: path, mode: .readable)
         if arguments[Flag.json] {
             var writer = JSONWriter()
             writer.object { object in

@@ -69,10 +69,6 @@ enum MockTEECommand {
             return .done
         } catch let error as AttestationError {
             throw CommandFailure(.wrongRequest, error, for: arguments)
-        } catch let error as MockTEEError {
-            throw CommandFailure(error.code == .foreignFile ? .wrongRequest : .worldFailed, "\(error)")
-        } catch let error as SystemError {
-            throw CommandFailure(.worldFailed, error.description)
         }
     }
 

@@ -53,8 +53,7 @@ enum VerifyCommand {
             let report = try await verifier.verify(address, at: JudgementOptions.time(arguments))
             return console.show(report, arguments)
         } catch {
-            throw error.code == .invalidPolicy
-                ? CommandFailure(.wrongRequest, error, for: arguments) : CommandFailure(fetching: error, for: arguments)
+            throw CommandFailure(fetching: error, for: arguments)
         }
     }
 

@@ -13,9 +13,24 @@ package enum ExitStatus: Int32, Sendable, Equatable {
     package static let yes = ExitStatus.done
 }
 
+/// What the errors of all modules look like: an open code, and in words what failed, why, and what to do about it.
+///
+/// How a shell ends by one stands with the codes, and nowhere else; a shell that knows better, because it knows what was asked
+/// for, catches it.
+package protocol ModuleError: Error {
+    associatedtype Code: RawRepresentable<String>
+
+    var code: Code { get }
+    var subject: String { get }
+    var reason: String { get }
+    /// Empty where there is nothing to say.
+    var hint: String { get }
+    var exitStatus: ExitStatus { get }
+}
+
 /// An error that knows how the shell should end and what the person can do about it.
 ///
-/// Any other error ends a shell with ``ExitStatus/worldFailed`` and no hint.
+/// Any error that is neither this nor a ``ModuleError`` ends a shell with ``ExitStatus/worldFailed`` and no hint.
 package protocol ExplainedFailure: Error {
     var exitStatus: ExitStatus { get }
     /// What to do next, as one sentence; nil where nothing can be done.

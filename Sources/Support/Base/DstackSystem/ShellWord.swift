@@ -1,6 +1,6 @@
 /// Words of commands that are shown to be typed.
 package enum ShellWord {
-    /// A word as a POSIX shell takes it: in single quotes unless every character stands for itself.
+    /// A word as a POSIX shell takes it, and bash and zsh: in single quotes unless every character stands for itself.
     package static func quoted(_ text: String) -> String {
         let isPlain = text.utf8.allSatisfy { byte in
             switch byte {
@@ -10,7 +10,8 @@ package enum ShellWord {
             default: "/._-:=+,@%".utf8.contains(byte)
             }
         }
-        guard !isPlain || text.isEmpty else { return text }
+        // zsh takes `=name` for the path of a program.
+        guard !isPlain || text.isEmpty || text.hasPrefix("=") else { return text }
         return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }

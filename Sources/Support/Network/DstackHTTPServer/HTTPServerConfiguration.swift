@@ -126,6 +126,12 @@ package struct HTTPBoundListener: Sendable, Hashable, CustomStringConvertible {
             port = nil
         }
     }
+
+    package init(name: String, description: String, port: UInt32?) {
+        self.name = name
+        self.description = description
+        self.port = port
+    }
 }
 
 /// What a server does beside answering.

@@ -16,5 +16,11 @@ package struct CommandFailure: ExplainedFailure, Equatable, CustomStringConverti
         self.code = code
     }
 
+    /// The error of a module, as it ends a command that knows nothing better.
+    package init(_ error: some ModuleError) {
+        self.init(
+            error.exitStatus, "\(error.subject): \(error.reason)", hint: error.hint.isEmpty ? nil : error.hint)
+    }
+
     package var description: String { message }
 }

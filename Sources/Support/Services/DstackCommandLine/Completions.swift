@@ -110,8 +110,3 @@ extension ArgumentCompletion {
         }
     }
 }
-
-/// A text in single quotes, as bash and zsh read it.
-func shellQuoted(_ text: String) -> String {
-    "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
-}

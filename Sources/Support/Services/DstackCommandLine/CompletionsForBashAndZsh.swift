@@ -1,14 +1,16 @@
+import DstackSystem
+
 /// Both scripts have the same shape: a function walks over the words before the cursor to learn the command and
 /// whether a value is expected, then offers what fits. It needs nothing but the shell itself.
 func bashCompletions(_ tree: CompletionTree) -> String {
     let name = "_\(tree.identifier)"
     let options = tree.nodes.map { node in
-        "            \(shellQuoted(node.path))) words="
-            + shellQuoted(node.options.map(\.label).joined(separator: " ")) + " ;;"
+        "            \(ShellWord.quoted(node.path))) words="
+            + ShellWord.quoted(node.options.map(\.label).joined(separator: " ")) + " ;;"
     }
     let commands = tree.nodes.filter { !$0.subcommands.isEmpty }.map { node in
-        "            \(shellQuoted(node.path))) expected="
-            + shellQuoted("words " + node.subcommands.map(\.name).joined(separator: " ")) + " ;;"
+        "            \(ShellWord.quoted(node.path))) expected="
+            + ShellWord.quoted("words " + node.subcommands.map(\.name).joined(separator: " ")) + " ;;"
     }
     return """
         # bash completions for \(tree.program). To load them: source <(\(tree.program) completions bash)
@@ -61,11 +63,11 @@ func bashCompletions(_ tree: CompletionTree) -> String {
 func zshCompletions(_ tree: CompletionTree) -> String {
     let name = "_\(tree.identifier)"
     let options = tree.nodes.map { node in
-        "            \(shellQuoted(node.path))) offers=("
+        "            \(ShellWord.quoted(node.path))) offers=("
             + node.options.map { described($0.label, $0.help) }.joined(separator: " ") + ") ;;"
     }
     let commands = tree.nodes.filter { !$0.subcommands.isEmpty }.map { node in
-        "            \(shellQuoted(node.path))) offers=("
+        "            \(ShellWord.quoted(node.path))) offers=("
             + node.subcommands.map { described($0.name, $0.summary) }.joined(separator: " ") + ") ;;"
     }
     return """
@@ -117,8 +119,10 @@ func zshCompletions(_ tree: CompletionTree) -> String {
 private func kindFunction(_ tree: CompletionTree) -> String {
     let cases = tree.values.map { keys, completion in
         // A repeated positional's key ends in a pattern, which must stay outside the quotes.
-        let patterns = keys.map { $0.hasSuffix("#*") ? shellQuoted(String($0.dropLast())) + "*" : shellQuoted($0) }
-        return "        \(patterns.joined(separator: " | "))) kind=\(shellQuoted(completion.name)) ;;"
+        let patterns = keys.map {
+            $0.hasSuffix("#*") ? ShellWord.quoted(String($0.dropLast())) + "*" : ShellWord.quoted($0)
+        }
+        return "        \(patterns.joined(separator: " | "))) kind=\(ShellWord.quoted(completion.name)) ;;"
     }
     return """
         _\(tree.identifier)_kind() {
@@ -138,7 +142,7 @@ private func walk(_ tree: CompletionTree) -> String {
             if [[ -n $only ]]; then count=$((count + 1)); continue; fi
             case "$command:$word" in
                 *:--) only=1 ;;
-                \(tree.steps.map(shellQuoted).joined(separator: " | "))) command="${command:+$command }$word" ;;
+                \(tree.steps.map(ShellWord.quoted).joined(separator: " | "))) command="${command:+$command }$word" ;;
                 *:-*) if _\(tree.identifier)_kind "$command:$word"; then expected="$kind"; fi ;;
                 *) count=$((count + 1)) ;;
             esac
@@ -147,5 +151,5 @@ private func walk(_ tree: CompletionTree) -> String {
 
 /// `name:description` for zsh's `_describe`.
 private func described(_ name: String, _ description: String) -> String {
-    shellQuoted(name + ":" + description)
+    ShellWord.quoted(name + ":" + description)
 }

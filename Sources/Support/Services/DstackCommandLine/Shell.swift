@@ -59,6 +59,7 @@ package struct Shell: Sendable {
             status = try await perform(
                 CommandLineParser.parse(words, as: root, environment: environment))
         } catch {
+            let error: any Error = (error as? any ModuleError).map { CommandFailure($0) } ?? error
             let explained = error as? any ExplainedFailure
             status = explained?.exitStatus ?? .worldFailed
             let isJSON = words.prefix { $0 != "--" }.contains {
