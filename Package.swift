@@ -217,10 +217,9 @@ let package = Package(
         tests(
             "Tests/DstackAttestationTests",
             uses: [
-                "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackMeasurement", "DstackNetwork", "DstackSystem",
-                "DstackVerifierService",
-                "TestKit",
+                "CZlib", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer", "DstackMeasurement", "DstackMockTEE", "DstackNetwork", "DstackSystem",
+                "DstackVerifierService", "TestKit",
             ]),
         tests(
             "Tests/DstackClientTests",

@@ -1,3 +1,4 @@
+import CZlib
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
@@ -56,7 +57,12 @@ struct MeasurementKernelTests {
         #expect(try vectors.member("variants").count == 4)
         for variant in try vectors.member("variants").array() {
             let packed = try Base64.decode(variant.member("kernel_zlib_b64").string(), subject: "kernel")
-            let file = MeasurementInflate.unpack(packed)
+            var result = DSTACK_INFLATE_FAILED
+            let file = [UInt8](unsafeUninitializedCapacity: 16 << 20) { buffer, count in
+                result = dstack_inflate(
+                    DSTACK_INFLATE_ZLIB, packed, packed.count, buffer.baseAddress, buffer.count, &count)
+            }
+            #expect(result == DSTACK_INFLATE_DONE)
             #expect(SHA256.hash(file) == (try variant.member("kernel_hex_sha256").fixedHex()))
             #expect(try check(LinuxKernel(decoding: file), variant.member("cases")) >= 2)
         }

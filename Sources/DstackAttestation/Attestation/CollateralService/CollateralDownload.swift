@@ -349,7 +349,7 @@ struct CollateralDownload: Sendable {
             guard response.isSuccess else {
                 return .failure(
                     CollateralFailure(
-                        status: response, of: what, selector: selector, now: surroundings.clock.unixSeconds))
+                        status: response, of: what, selector: selector))
             }
             do throws(CollateralFailure) {
                 try AnswerForm.check(response)

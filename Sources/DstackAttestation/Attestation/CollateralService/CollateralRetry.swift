@@ -96,12 +96,10 @@ struct CollateralFailure: Error, Sendable {
             }
     }
 
-    /// - Parameters:
-    ///   - now: Unix seconds, for a `Retry-After` that names a time.
-    ///   - selector: what was asked for.
-    init(status response: HTTPResponse, of what: String, selector: TCBDataSelector, now: Int64) {
+    /// - Parameter selector: what was asked for.
+    init(status response: HTTPResponse, of what: String, selector: TCBDataSelector) {
         mayPass = response.status == 429 || response.status >= 500
-        wait = mayPass ? response.headers["Retry-After"].flatMap { Self.retryAfter($0, now: now) } : nil
+        wait = mayPass ? response.retryAfter : nil
         let meaning =
             switch response.status {
             case 300...399: ", a redirect, which is not followed"
@@ -139,23 +137,5 @@ struct CollateralFailure: Error, Sendable {
         let words = (response.headers["Error-Message"] ?? String(decoding: response.body.prefix(4096), as: UTF8.self))
             .trimmed
         return words.isEmpty ? "" : "; it says \(SafeText.quoted(words, limit: maximumWords))"
-    }
-
-    /// Seconds, or a date of RFC 9110 section 5.6.7 in its one current form; anything else counts as absent.
-    static func retryAfter(_ text: String, now: Int64) -> Duration? {
-        if text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) {
-            // A number that does not fit is longer than anybody waits.
-            return .seconds(min(Int64(text) ?? .max, 1_000_000))
-        }
-        let parts = text.split(separator: " ", omittingEmptySubsequences: false)
-        let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-        guard parts.count == 6, parts[5] == "GMT", parts[0].hasSuffix(","),
-            let month = months.firstIndex(of: String(parts[2])), parts[1].count == 2, parts[3].count == 4
-        else { return nil }
-        // The standard's own parser knows calendars; it wants another spelling of the same fields.
-        let number = month + 1 < 10 ? "0\(month + 1)" : "\(month + 1)"
-        let stamp = Array("\(parts[3])-\(number)-\(parts[1])T\(parts[4])Z".utf8)
-        guard let moment = try? RFC3339.parse(stamp.span.bytes, rounding: .up) else { return nil }
-        return .seconds(min(max(moment &- now, 0), 1_000_000))
     }
 }

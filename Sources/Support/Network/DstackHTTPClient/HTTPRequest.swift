@@ -52,10 +52,14 @@ package struct HTTPResponse: Sendable {
     package let connection: HTTPClientConnection?
     /// What ``HTTPRequest/exporterLabel`` asked for; else empty.
     package let exporter: [UInt8]
+    /// How long the server asks to wait before the next request (`Retry-After`: seconds, or a time by this machine's clock);
+    /// nil where it does not, or asks for no time at all.
+    package let retryAfter: Duration?
 
     package init(
         status: Int, headers: HTTPHeaders, body: [UInt8], peerCertificates: [[UInt8]] = [],
-        openedConnection: Bool = true, connection: HTTPClientConnection? = nil, exporter: [UInt8] = []
+        openedConnection: Bool = true, connection: HTTPClientConnection? = nil, exporter: [UInt8] = [],
+        retryAfter: Duration? = nil
     ) {
         self.status = status
         self.headers = headers
@@ -64,6 +68,7 @@ package struct HTTPResponse: Sendable {
         self.openedConnection = openedConnection
         self.connection = connection
         self.exporter = exporter
+        self.retryAfter = retryAfter
     }
 
     package var isSuccess: Bool { (200...299).contains(status) }

@@ -342,13 +342,14 @@ final class Transfer {
     func finish(_ code: CURLcode) {
         if isCancelled, code != CURLE_OK { return cancel() }
         guard code == CURLE_OK else { return answer(.failure(explain(code))) }
+        let pause = number(offset: CURLINFO_RETRY_AFTER)
         answer(
             .success(
                 HTTPResponse(
                     status: number(CURLINFO_RESPONSE_CODE), headers: received.headers, body: received.takeBody(),
                     peerCertificates: received.certificates, openedConnection: openedConnection,
                     connection: connection ?? (submission.request.endsWithHandshake ? verification.accepted : nil),
-                    exporter: exporter)))
+                    exporter: exporter, retryAfter: pause > 0 ? .seconds(pause) : nil)))
     }
 
     private func answer(_ outcome: TransferLoop.Outcome) {
