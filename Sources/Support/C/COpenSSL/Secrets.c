@@ -4,55 +4,59 @@
 
 #include <limits.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-// A page for every secret would cost four system calls each, more time than the arithmetic of a signature takes, and would
-// use up RLIMIT_MEMLOCK (8 MiB, usually) after two thousand secrets, from where on they could be swapped out. So small
-// secrets share regions that are locked as long as they live: blocks of one size, taken and given back. They are no less
-// apart for that: a block is wiped before anyone else can have it; a region is unlocked as a whole and only when it is
-// empty, so that nobody's lock goes with another's; and untouchable pages lie before and behind it, so that what runs over
-// its end stops there.
+// Small secrets come from OpenSSL's secure heap: one region that is locked in memory, left out of core dumps, with
+// untouchable pages on both sides. OpenSSL takes its own private numbers from it, too, and fails when it is full. So half of
+// it is left to OpenSSL, which needs little at a time: some hundred bytes for each signature or handshake that is being
+// computed. What does not fit into our half, and larger secrets, which are rare, get pages of their own: four system calls
+// each, and a page that counts against RLIMIT_MEMLOCK.
 enum {
-    REGION = 16384,  // a power of two; on a machine with larger pages a page
-    SMALLEST = 64,
-    SIZES = 6,
-    LARGEST = SMALLEST << (SIZES - 1),  // larger secrets are rare and get pages of their own
+    HEAP = 4 << 20,        // half of what systemd and most systems let a process lock (8 MiB); touched pages alone take memory
+    SMALLEST_HEAP = 16384, // less is not worth having
+    BLOCK = 64,            // the smallest that it gives out
+    LARGEST = 2048,
 };
 
-// At the beginning of a region, in the place of its first block.
-struct region {
-    struct region *next, *previous;  // among those of the same block size that have a free block
-    void *mapping;
-    uint32_t size_class, taken_count;
-    uint64_t taken[REGION / SMALLEST / 64];  // a bit for every block; the one of this header is set
-};
-_Static_assert(sizeof(struct region) <= SMALLEST, "the header fits into a block");
+static pthread_once_t heap_made = PTHREAD_ONCE_INIT;
+static size_t heap_share; // what of it is ours; 0 where there is none
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct region *open_regions[SIZES];
+static void make_heap(void) {
+    struct rlimit limit;
+    size_t size = HEAP;
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return;
+    // The other half is for pages of their own.
+    if (limit.rlim_cur != RLIM_INFINITY)
+        while (size > limit.rlim_cur / 2) size /= 2;
+    // Whoever else has made one knows what it is for.
+    if (size < SMALLEST_HEAP || CRYPTO_secure_malloc_initialized()) return;
+    // 2 means that it could not be locked, and then pages of their own may still be.
+    if (CRYPTO_secure_malloc_init(size, BLOCK) == 1) heap_share = size / 2;
+}
 
-static size_t page_size(void) {
-    static size_t known;
-    size_t size = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    if (size == 0) __atomic_store_n(&known, size = (size_t)sysconf(_SC_PAGESIZE), __ATOMIC_RELAXED);
-    return size;
+static void *allocate_in_heap(size_t size) {
+    pthread_once(&heap_made, make_heap);
+    // Several threads may see the last room at once; there is the other half for that. Where there is no heap, OpenSSL 3.0
+    // must not be asked how much of it is used.
+    if (heap_share == 0 || CRYPTO_secure_used() + size > heap_share) return NULL;
+    // A failure here is none of whoever looks at OpenSSL's errors next.
+    ERR_set_mark();
+    void *memory = OPENSSL_secure_zalloc(size);
+    ERR_pop_to_mark();
+    return memory;
 }
 
 // Whole pages for `size` bytes, 0 if that is not a number.
 static size_t mapped_size(size_t size) {
-    size_t page = page_size();
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     if (size > SIZE_MAX - page) return 0;
     return (size + page - 1) / page * page;
-}
-
-static void keep_in_memory(void *memory, size_t length) {
-    (void)mlock(memory, length);
-    (void)madvise(memory, length, MADV_DONTDUMP);
 }
 
 static void *allocate_pages(size_t size) {
@@ -60,101 +64,29 @@ static void *allocate_pages(size_t size) {
     if (length == 0) return NULL;
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return NULL;
-    keep_in_memory(memory, length);
+    (void)mlock(memory, length);
+    (void)madvise(memory, length, MADV_DONTDUMP);
     return memory;
 }
 
-static size_t region_size(void) { return page_size() > REGION ? page_size() : REGION; }
-
-// Enough to have an aligned region and a page on both sides of it.
-static size_t reserved_size(void) { return 2 * region_size() + 2 * page_size(); }
-
-static unsigned class_of(size_t size) {
-    unsigned size_class = 0;
-    while ((size_t)SMALLEST << size_class < size) size_class++;
-    return size_class;
-}
-
-static struct region *make_region(unsigned size_class) {
-    void *mapping = mmap(NULL, reserved_size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapping == MAP_FAILED) return NULL;
-    uintptr_t start = ((uintptr_t)mapping + page_size() + region_size() - 1) & ~(uintptr_t)(region_size() - 1);
-    struct region *region = (struct region *)start;
-    if (mprotect(region, region_size(), PROT_READ | PROT_WRITE) != 0) {
-        munmap(mapping, reserved_size());
-        return NULL;
-    }
-    keep_in_memory(region, region_size());
-    region->mapping = mapping;
-    region->size_class = size_class;
-    region->taken[0] = 1;
-    return region;
-}
-
-static unsigned block_count(const struct region *region) { return REGION / (SMALLEST << region->size_class); }
-
-static void open_region(struct region *region) {
-    struct region **first = &open_regions[region->size_class];
-    region->previous = NULL;
-    region->next = *first;
-    if (*first) (*first)->previous = region;
-    *first = region;
-}
-
-static void close_region(struct region *region) {
-    if (region->next) region->next->previous = region->previous;
-    if (region->previous) {
-        region->previous->next = region->next;
-    } else {
-        open_regions[region->size_class] = region->next;
-    }
-}
+// An address is asked for even where there is nothing to keep.
+static size_t at_least_one(size_t size) { return size == 0 ? 1 : size; }
 
 void *dstack_secret_allocate(size_t size) {
-    if (size > LARGEST) return allocate_pages(size);
-    unsigned size_class = class_of(size);
-    void *block = NULL;
-    pthread_mutex_lock(&lock);
-    struct region *region = open_regions[size_class];
-    if (!region && (region = make_region(size_class))) open_region(region);
-    if (region) {
-        // One of its bits is clear, or it would not be open.
-        unsigned word = 0;
-        while (region->taken[word] == UINT64_MAX) word++;
-        unsigned index = word * 64 + (unsigned)__builtin_ctzll(~region->taken[word]);
-        region->taken[word] |= (uint64_t)1 << index % 64;
-        if (++region->taken_count == block_count(region) - 1) close_region(region);
-        block = (uint8_t *)region + (size_t)index * (SMALLEST << size_class);
-    }
-    pthread_mutex_unlock(&lock);
-    return block;
+    size = at_least_one(size);
+    void *memory = size <= LARGEST ? allocate_in_heap(size) : NULL;
+    return memory ? memory : allocate_pages(size);
 }
 
 void dstack_secret_release(void *memory, size_t size) {
     if (!memory) return;
-    OPENSSL_cleanse(memory, size);
-    if (size > LARGEST) {
-        munmap(memory, mapped_size(size));
+    size = at_least_one(size);
+    if (CRYPTO_secure_allocated(memory)) {
+        OPENSSL_secure_clear_free(memory, size);
         return;
     }
-    // An address that cannot be one of these, and a block that nobody has, mean that secrets are in the wrong hands.
-    struct region *region = (struct region *)((uintptr_t)memory & ~(uintptr_t)(region_size() - 1));
-    size_t offset = (size_t)((uint8_t *)memory - (uint8_t *)region), block = (size_t)SMALLEST << class_of(size);
-    size_t index = offset / block;
-    void *unused = NULL;
-    pthread_mutex_lock(&lock);
-    if (index == 0 || offset % block != 0 || region->size_class != class_of(size) ||
-        !(region->taken[index / 64] >> index % 64 & 1))
-        abort();
-    region->taken[index / 64] &= ~((uint64_t)1 << index % 64);
-    if (region->taken_count-- == block_count(region) - 1) open_region(region);
-    // One that is empty is kept, or one secret that comes and goes would cost what a page for it did.
-    if (region->taken_count == 0 && (region->next || region->previous)) {
-        close_region(region);
-        unused = region->mapping;
-    }
-    pthread_mutex_unlock(&lock);
-    if (unused) munmap(unused, reserved_size());
+    OPENSSL_cleanse(memory, size);
+    munmap(memory, mapped_size(size));
 }
 
 int dstack_random(uint8_t *bytes, size_t count, int secret) {

@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Memory for secrets: pages that hold nothing else, so that letting one go never unlocks a neighbour (locks do not nest),
-// kept out of swap and core dumps where the system allows it. OpenSSL's secure heap is not used: once it exists, OpenSSL
-// takes every private number from it and fails when it is full.
+// Memory for secrets, kept out of swap and core dumps where the system allows it: OpenSSL's secure heap, of up to 4 MiB, which
+// is made with the first secret; pages that hold nothing else, so that letting one go never unlocks a neighbour (locks do not
+// nest), where that has no room for it, or cannot be had. From then on OpenSSL takes its own private numbers from the heap.
 
 /// At least `size` zero bytes, or NULL. Locking is best effort (RLIMIT_MEMLOCK).
 void *dstack_secret_allocate(size_t size);
