@@ -5,7 +5,7 @@
 # make check-api   the public interface against the lists in docs/api; Scripts/check-api --update writes them
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations, the full differential run, and coverage-guided fuzzing of every parser
-# make bench   speed beside dcap-qvl (verification) and nginx (guest agent), each in one run on this machine
+# make bench   speed beside dcap-qvl (verification), nginx (guest agent) and bare mutual TLS, each in one run on this machine
 # make build   release builds of all programs, into .build/release; the Swift libraries are inside them
 # make install the programs, manual pages, completions and systemd units to PREFIX (/usr/local), below DESTDIR if that is set
 # make man     manual pages of all programs, into .build/man
@@ -84,6 +84,7 @@ bench: setup-test commit
 	@Scripts/setup bench
 	PATH="$(CURDIR)/.venv/bin:$$PATH" Benchmarks/verification
 	Benchmarks/agent
+	Benchmarks/mutual-tls
 
 # Manual pages of all programs, from their declarations, to be installed under share/man/man1.
 man: build

@@ -181,6 +181,13 @@ let package = Package(
             "Benchmarks/Verification", as: "VerificationBenchmark",
             uses: ["DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
+        program(
+            "Benchmarks/MutualTLS", as: "MutualTLSBenchmark",
+            uses: [
+                "DstackAttestation", "DstackAttestedHTTP", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackSystem",
+            ]),
+
         // Tests
         room(
             "Tests/FuzzSupport",

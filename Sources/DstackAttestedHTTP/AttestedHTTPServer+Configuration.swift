@@ -11,7 +11,8 @@ extension AttestedHTTPServer {
         public enum Clients: Sendable {
             /// They are not.
             case notAsked
-            /// A client may have a certificate; one that has a certificate without acceptable evidence is refused.
+            /// A client may have a certificate; one that has a certificate without acceptable evidence is refused. The first of
+            /// a platform that was not seen before waits for its collateral, no longer than a handshake may take.
             case optional(AttestedPeerVerifier)
             /// Every client needs a certificate with acceptable evidence.
             case required(AttestedPeerVerifier)
@@ -55,7 +56,7 @@ extension AttestedHTTPServer {
 
     /// What a server does beside answering.
     public enum Event: Sendable {
-        /// A handshake failed; the reason tells of a client's evidence, too. After the first twenty at most one a second is
+        /// A handshake failed, or a client was refused by its evidence after it; the reason says why. After the first twenty at most one a second is
         /// told of, since anybody can have as many as he likes.
         case handshakeFailed(peer: String, reason: String)
         /// So many more handshakes failed than were told of.
@@ -73,8 +74,8 @@ extension AttestedHTTPServer.Configuration {
     func http(
         _ name: String, _ identity: TLSIdentity, _ observer: (@Sendable (AttestedHTTPServer.Event) -> Void)?
     ) -> HTTPServerConfiguration {
-        var http = HTTPServerConfiguration(
-            listeners: [HTTPListener(name, .tcp(host: host, port: port), tls: tls(identity))])
+        let tls = HTTPServerTLS(http: identity.credentials, clientCertificates: clients.clientCertificates)
+        var http = HTTPServerConfiguration(listeners: [HTTPListener(name, .tcp(host: host, port: port), tls: tls)])
         http.limits.maximumBodyBytes = maximumBodyByteCount
         let descriptors = Int(clamping: DescriptorLimit.raise())
         http.limits.maximumConnections = min(maximumConnections, max(16, descriptors / 2))
@@ -83,9 +84,14 @@ extension AttestedHTTPServer.Configuration {
         guard let observer else { return http }
         let reports = LimitedReports()
         http.observer = { event in
-            guard case .handshakeFailed(_, let peer, let reason) = event else { return }
+            let failure: (peer: HTTPPeer.Address, reason: String)
+            switch event {
+            case .handshakeFailed(_, let failed, let why), .clientRefused(_, let failed, let why):
+                failure = (failed, why)
+            default: return
+            }
             reports.add("handshake") {
-                observer(.handshakeFailed(peer: "\(peer)", reason: reason))
+                observer(.handshakeFailed(peer: "\(failure.peer)", reason: failure.reason))
             } sum: {
                 observer(.handshakeFailuresLeftOut(count: $0))
             }
@@ -93,18 +99,14 @@ extension AttestedHTTPServer.Configuration {
         return http
     }
 
-    func tls(_ identity: TLSIdentity) -> HTTPServerTLS {
-        HTTPServerTLS(http: identity.credentials, clientCertificates: clientCertificates)
-    }
+}
 
-    private var clientCertificates: HTTPServerTLS.ClientCertificates? {
-        guard let verifier = clients.verifier else { return nil }
-        let isRequired = if case .required = clients { true } else { false }
-        return HTTPServerTLS.ClientCertificates(isRequired: isRequired) { certificates in
-            switch verifier.verify(certificates, as: .client) {
-            case .success: .accepted
-            case .failure(let error): .refused(error.description)
-            }
-        }
+extension AttestedHTTPServer.Configuration.Clients {
+    /// What takes no waiting is said in the handshake, and the rest after it.
+    var clientCertificates: HTTPServerTLS.ClientCertificates? {
+        guard let verifier else { return nil }
+        let isRequired = if case .required = self { true } else { false }
+        let judge = AttestedClientJudge(verifier)
+        return HTTPServerTLS.ClientCertificates(isRequired: isRequired, judge: judge) { judge.check($0) }
     }
 }

@@ -32,13 +32,18 @@ public final class AttestedHTTPServer: Sendable {
         public let port: UInt16
     }
 
+    private struct State {
+        var identity: TLSIdentity
+        var clients: Configuration.Clients
+        var duties: Task<Void, Never>?
+    }
+
     private let configuration: Configuration
-    private let identity: Mutex<TLSIdentity>
+    private let state: Mutex<State>
     private let renewIdentity: (@Sendable () async throws -> TLSIdentity)?
     private let observer: (@Sendable (Event) -> Void)?
     private let clock: any WallClock
     private let server: HTTPServer
-    private let background = Mutex<Task<Void, Never>?>(nil)
 
     private static let listenerName = "https"
 
@@ -70,32 +75,22 @@ public final class AttestedHTTPServer: Sendable {
         observer: (@Sendable (Event) -> Void)?, clock: any WallClock, handler: @escaping Handler
     ) {
         self.configuration = configuration
-        self.identity = Mutex(identity)
+        state = Mutex(State(identity: identity, clients: configuration.clients))
         self.renewIdentity = renewIdentity
         self.observer = observer
         self.clock = clock
         let witness = attestSession.map { SessionWitness(configuration, observer: observer, attest: $0) }
-        let clients = configuration.clients.verifier
         server = HTTPServer(configuration.http(Self.listenerName, identity, observer)) { request in
             if request.path == SessionEvidence.path {
                 return await witness?.answer(request) ?? SessionWitness.refusal(404, "there is no such evidence here")
             }
-            var peer: AttestedPeer?
-            // Judged again, not remembered: what was accepted in the handshake may have expired since.
-            if let clients, let certificates = request.peer.tls?.certificates, !certificates.isEmpty {
-                switch clients.verify(certificates, as: .client) {
-                case .success(let accepted): peer = accepted
-                case .failure(let error):
-                    var response = HTTPServerResponse.text(403, "\(error)\n")
-                    response.closesConnection = true
-                    return response
-                }
-            }
+            // The server has looked whether it holds before it let the request in.
+            let peer = (request.peer.verdict as? AttestedClientVerdict)?.peer
             return await handler(AttestedServerRequest(request, peer)).http
         }
     }
 
-    deinit { background.withLock { $0 }?.cancel() }
+    deinit { state.withLock { $0.duties }?.cancel() }
 
     /// Opens the listener and begins to serve, until ``stop(within:)``.
     ///
@@ -109,8 +104,7 @@ public final class AttestedHTTPServer: Sendable {
             throw AttestationError(
                 .serverUnavailable, subject: error.subject, reason: error.reason, hint: error.hint ?? "")
         }
-        let duties = Duties(self)
-        background.withLock { $0 = Task { await duties.run() } }
+        beginDuties()
         let address = bound.first
         return Address(
             url: address?.description ?? "", port: UInt16(truncatingIfNeeded: address?.port ?? 0))
@@ -118,10 +112,7 @@ public final class AttestedHTTPServer: Sendable {
 
     /// Stops accepting, lets requests under way finish until the deadline, and returns when all is closed.
     public func stop(within patience: Duration = .seconds(10)) async {
-        background.withLock { task in
-            task?.cancel()
-            task = nil
-        }
+        endDuties()
         await server.stop(within: patience)
     }
 
@@ -131,23 +122,54 @@ public final class AttestedHTTPServer: Sendable {
     ) async throws(AttestationError) {
         whenListening(try await start())
         await server.serve(drainingWithin: patience)
-        background.withLock { $0 }?.cancel()
+        endDuties()
     }
 
     /// Key and certificates of new connections.
-    public var currentIdentity: TLSIdentity { identity.withLock { $0 } }
+    public var currentIdentity: TLSIdentity { state.withLock { $0.identity } }
 
     /// Gives new connections another identity; those that are there keep theirs.
     public func replaceIdentity(_ new: TLSIdentity) async throws(AttestationError) {
+        try await change { $0.credentials = new.credentials }
+        state.withLock { $0.identity = new }
+    }
+
+    /// Changes whom requests are taken from, also on connections that are there: before its next request, a client is judged
+    /// by the new verifier, and one without the certificate that is needed now is answered with 403 and closed.
+    public func replaceClients(_ new: Configuration.Clients) async throws(AttestationError) {
+        try await change { $0.clientCertificates = new.clientCertificates }
+        let isRunning = state.withLock { state in
+            state.clients = new
+            return state.duties != nil
+        }
+        if isRunning { beginDuties() }
+    }
+
+    private func change(_ body: @escaping @Sendable (inout HTTPServerTLS) -> Void) async throws(AttestationError) {
         do throws(HTTPServerError) {
-            try await server.replaceTLS(configuration.tls(new), of: Self.listenerName)
+            try await server.changeTLS(of: Self.listenerName, body)
         } catch {
             throw AttestationError(.serverUnavailable, subject: error.subject, reason: error.reason)
         }
-        identity.withLock { $0 = new }
     }
 
     // MARK: Renewal
+
+    private func beginDuties() {
+        let duties = Duties(self)
+        let task = Task { await duties.run() }
+        state.withLock { state in
+            state.duties?.cancel()
+            state.duties = task
+        }
+    }
+
+    private func endDuties() {
+        state.withLock { state in
+            state.duties?.cancel()
+            state.duties = nil
+        }
+    }
 
     /// What happens beside the listener. Does not keep the server alive.
     private struct Duties {
@@ -157,7 +179,7 @@ public final class AttestedHTTPServer: Sendable {
 
         init(_ server: AttestedHTTPServer) {
             self.server = server
-            collateral = server.configuration.clients.verifier?.collateral
+            collateral = server.state.withLock { $0.clients.verifier?.collateral }
             interval = server.configuration.renewalCheckInterval
         }
 

@@ -265,7 +265,7 @@ struct ServerTests {
     }
 
     @Test(
-        "a client of a platform that was not seen before is let in once its collateral was fetched, beside the handshakes",
+        "a client whose collateral cannot be had is refused, and let in once it was fetched beside the handshakes",
         .timeLimit(.minutes(2)))
     func newPlatform() async throws {
         let simulation = try Simulation.shared()
@@ -290,7 +290,7 @@ struct ServerTests {
                 }
                 #expect(response?.status == 200)
             })
-        #expect(events.all.first?.contains("there is none yet for the peer") == true)
+        #expect(events.all.first?.contains("not yet") == true, "\(events.all)")
         #expect(provider.asked.withLock { $0 } == 2)
     }
 

@@ -90,10 +90,7 @@ public final class AttestedPeerVerifier: Sendable {
     ) -> Result<AttestedPeer, AttestedTLSError> {
         Result { () throws(AttestedTLSError) in
             let certificate = try checkedLeaf(certificates, role)
-            guard let attestation = certificate.attestation else {
-                throw AttestedTLSError(
-                    .noEvidence, check: "evidence", reason: certificate.missingEvidence.reason)
-            }
+            guard let attestation = certificate.attestation else { throw Self.noEvidence(certificate) }
             let quote = try Self.quote(of: attestation)
             let ready = try ready(for: quote)
             let report = try Self.policyChecked { () throws(AttestationError) in
@@ -104,6 +101,44 @@ public final class AttestedPeerVerifier: Sendable {
             collateral.noteAccepted(quote)
             return AttestedPeer(report, .keyBound, certificates, certificate)
         }
+    }
+
+    /// As ``verify(_:as:)``, and waits for collateral where the peer's platform was not seen before, or what there is of it has
+    /// run out. Not for the middle of a handshake: for a server, after it and before the first request.
+    ///
+    /// Nothing is fetched for evidence that does not lead to the trust anchor. So many peers may wait at once, half of them at
+    /// most of one platform or for one client; the others are refused with ``AttestedTLSError/Code/collateralUnavailable``.
+    ///
+    /// - Parameters:
+    ///   - certificates: what the peer presented, leaf first, DER.
+    ///   - client: who waits, such as an address: the same text for all that should count as one. Nil for nobody in
+    ///     particular.
+    public func verify(
+        _ certificates: [[UInt8]], as role: Role, askedBy client: String?
+    ) async -> Result<AttestedPeer, AttestedTLSError> {
+        let first = verify(certificates, as: role)
+        guard case .failure(let error) = first, error.mayFindOtherCollateral, let quote = error.quote else {
+            return first
+        }
+        do {
+            guard try await collateral.prepare(for: quote, askedBy: client) else { return first }
+        } catch {
+            return .failure(
+                AttestedTLSError(.collateralUnavailable, check: "collateral", reason: "\(error)", quote: quote))
+        }
+        return verify(certificates, as: role)
+    }
+
+    /// What can be said of a peer's certificate at once: that it keeps the rules, and has evidence to be judged.
+    ///
+    /// - Throws: ``AttestedTLSError``.
+    package func checkClaim(_ certificates: [[UInt8]], as role: Role) throws(AttestedTLSError) {
+        let certificate = try checkedLeaf(certificates, role)
+        guard certificate.attestation != nil else { throw Self.noEvidence(certificate) }
+    }
+
+    private static func noEvidence(_ certificate: RATLSCertificate) -> AttestedTLSError {
+        AttestedTLSError(.noEvidence, check: "evidence", reason: certificate.missingEvidence.reason)
     }
 
     /// Judges the server of a connection by evidence about that connection.
@@ -156,8 +191,8 @@ public final class AttestedPeerVerifier: Sendable {
 
     /// Whether an accepted peer is still within the validity of everything that this rests on, and nothing newer of it has been
     /// verified since, which may revoke it.
-    func stillHolds(_ peer: AttestedPeer) -> Bool {
-        clock.unixSeconds <= peer.lastValidSecond && peer.isJudgedByNewest(of: collateral.floors)
+    package func stillHolds(_ peer: AttestedPeer) -> Bool {
+        clock.unixSeconds <= peer.validUntil && peer.isJudgedByNewest(of: collateral.floors)
     }
 
     /// Checks the certificate's own rules, for a connection whose evidence comes later.
@@ -259,8 +294,9 @@ public struct AttestedPeer: Sendable {
     public let binding: EvidenceBinding
     /// What the peer presented, leaf first, DER.
     public let certificates: [[UInt8]]
-    /// Of evidence, collateral and certificate together, Unix seconds.
-    let lastValidSecond: Int64
+    /// The last second for which the verdict holds: of evidence, collateral and certificate together, Unix seconds. Something
+    /// newer that revokes the peer may end it before.
+    public let validUntil: Int64
 
     init(
         _ report: VerificationReport, _ binding: EvidenceBinding, _ certificates: [[UInt8]], _ leaf: RATLSCertificate
@@ -268,7 +304,7 @@ public struct AttestedPeer: Sendable {
         judgement = Judgement(report)
         self.binding = binding
         self.certificates = certificates
-        lastValidSecond = min(report.validUntil ?? .min, leaf.notAfter)
+        validUntil = min(report.validUntil ?? .min, leaf.notAfter)
     }
 
     /// Whether the collateral that the peer was judged by is the newest that is known.

@@ -50,6 +50,16 @@ public struct AttestedTLSError: Error, Sendable {
     public var report: VerificationReport? { judgement?.report }
     /// Whose collateral is missing, or may be outdated.
     var quote: Quote? { judgement?.quote }
+    /// Whether other collateral than there is could make another verdict: there is none, or it has run out.
+    var mayFindOtherCollateral: Bool {
+        if code == .collateralUnavailable { return true }
+        return switch report?.failure?.check {
+        case .tcbInfoNextUpdate?, .qeIdentityNextUpdate?, .rootCRLValidity?, .pckCRLValidity?, .tcbInfoSignerValidity?,
+            .qeIdentitySignerValidity?, .policyCollateralAge?, .collateralFloor?:
+            true
+        default: false
+        }
+    }
     private let judgement: Judgement?
 
     /// Reports and quotes are thousands of bytes of fields. Behind a reference a typed error stays small: by value they are

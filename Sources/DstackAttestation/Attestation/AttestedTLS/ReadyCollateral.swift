@@ -11,8 +11,9 @@ import Synchronization
 /// ```
 ///
 /// Collateral from a provider is fetched by ``prepare(for:)``, which an ``AttestedHTTPClient`` calls by itself between two
-/// handshakes, and kept fresh by ``run()``, which a server runs beside its listeners: a peer of a platform that was not
-/// seen before is refused, and let in once the collateral is there.
+/// handshakes, and kept fresh by ``run()``, which a server runs beside its listeners. A client of a platform that was not seen
+/// before waits after its handshake until the collateral is there (``AttestedPeerVerifier/verify(_:as:askedBy:)``); where
+/// nobody waits, it is refused and let in once the collateral is there.
 public final class ReadyCollateral: Sendable {
     private enum Source {
         /// Finding it takes no waiting.
@@ -43,6 +44,10 @@ public final class ReadyCollateral: Sendable {
     private let state = Mutex(State())
     private let refreshInterval: Duration
     private let verifier: QuoteVerifier
+    /// One for each platform family, however many want it.
+    private let flights = SingleFlight<CollateralRequest, Result<Bool, AttestationError>>()
+    /// Of strangers who wait for it.
+    private let places = WaitingPlaces(maximum: ReadyCollateral.maximumWaiting)
     /// What was verified before; nil where collateral does not change.
     let floors: CollateralFloors?
     /// The root that evidence must lead back to.
@@ -57,6 +62,8 @@ public final class ReadyCollateral: Sendable {
     private static let maximumWanted = 64
     /// Fetched for at once, for the first time and again; each has places of its own.
     private static let maximumFetches = 8
+    /// Peers that wait for collateral, all together. They share what is fetched; a place costs a task.
+    private static let maximumWaiting = 64
     /// Chains remembered.
     private static let maximumChains = 4096
 
@@ -116,6 +123,44 @@ public final class ReadyCollateral: Sendable {
         guard case .provider(let provider) = source else { return false }
         let family = try family(of: quote)
         try verifier.requireOrigin(of: quote)
+        return try await fetch(quote, family, provider).get()
+    }
+
+    /// As ``prepare(for:)``, for a quote that a stranger brought, who waits for it: there are places for so many, half of them
+    /// at most for one platform or one client.
+    ///
+    /// - Parameter client: who waits; the same text for all that should count as one.
+    /// - Throws: also ``AttestationError/Code/collateralBusy``.
+    func prepare(for quote: Quote, askedBy client: String?) async throws -> Bool {
+        guard case .provider(let provider) = source else { return false }
+        let family = try family(of: quote)
+        try verifier.requireOrigin(of: quote)
+        let isKnown = state.withLock { $0.entries[family] != nil }
+        let outcome = await places.wait(for: family, isKnown: isKnown, askedBy: client) {
+            await self.fetch(quote, family, provider)
+        }
+        guard let outcome else { throw AttestationError.busy("collateral") }
+        return try outcome.get()
+    }
+
+    /// Takes part in the one request that there is for a platform family.
+    private func fetch(
+        _ quote: Quote, _ family: CollateralRequest, _ provider: any CollateralProvider
+    ) async -> Result<Bool, AttestationError> {
+        await flights.value(for: family) {
+            do {
+                return .success(try await self.store(quote, family, provider))
+            } catch let error as AttestationError {
+                return .failure(error)
+            } catch {
+                return .failure(AttestationError(.collateralUnavailable, subject: "collateral", reason: "\(error)"))
+            }
+        } ?? .failure(AttestationError(.collateralUnavailable, subject: "collateral", reason: "cancelled"))
+    }
+
+    private func store(
+        _ quote: Quote, _ family: CollateralRequest, _ provider: any CollateralProvider
+    ) async throws -> Bool {
         var collateral = try await provider.collateral(for: quote, verifiedBy: verifier)
         // Quotes bring their own; that of one machine would be in the way of the others.
         collateral.pckCertificateChain = nil

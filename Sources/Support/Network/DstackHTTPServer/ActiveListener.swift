@@ -9,7 +9,7 @@ final class ActiveListener {
     let name: String
     let bound: HTTPBoundListener
     let requiresHost: Bool
-    private(set) var tls: TLSServerContext?
+    let rules: ListenerRules
     private let clientsAreLocal: Bool
     private let identifiesProcesses: Bool
     private let isTCP: Bool
@@ -18,11 +18,11 @@ final class ActiveListener {
     private let socket: ListeningSocket
     private var resumesAt: UInt64?
 
-    var hasTLS: Bool { tls != nil }
+    var hasTLS: Bool { rules.tls != nil }
     var isPaused: Bool { resumesAt != nil }
 
     init(_ listener: HTTPListener, _ loop: ServerLoop) throws(HTTPServerError) {
-        tls = if let settings = listener.tls { try Self.context(settings, listener.name) } else { nil }
+        rules = try ListenerRules(listener.tls, listener: listener.name)
         do throws(ListenFailure) {
             socket = try ListeningSocket(listener.endpoint)
         } catch {
@@ -55,18 +55,6 @@ final class ActiveListener {
     private func closeHandle() {
         if let handle { dstack_listener_free(handle) }
         handle = nil
-    }
-
-    func replaceTLS(_ settings: HTTPServerTLS) throws(HTTPServerError) {
-        tls = try Self.context(settings, name)
-    }
-
-    private static func context(_ settings: HTTPServerTLS, _ name: String) throws(HTTPServerError) -> TLSServerContext {
-        do throws(TLSFailure) {
-            return try TLSServerContext(settings)
-        } catch {
-            throw HTTPServerError(.tls, name, "TLS cannot be set up: \(error)")
-        }
     }
 
     private func accept(_ descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: Int32) {

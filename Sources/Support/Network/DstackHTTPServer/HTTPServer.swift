@@ -59,11 +59,23 @@ package final class HTTPServer: Sendable {
         }
     }
 
-    /// Gives a TLS listener another certificate, for connections from now on.
+    /// Gives a TLS listener other settings, as ``changeTLS(of:_:)`` does.
     package func replaceTLS(_ tls: HTTPServerTLS, of listener: String) async throws(HTTPServerError) {
+        try await changeTLS(of: listener) { $0 = tls }
+    }
+
+    /// Changes the settings of a TLS listener: for handshakes from now on; whom requests are taken from, also for connections
+    /// that stand. None is dropped.
+    ///
+    /// - Parameter change: gets the settings of the moment, on the loop's thread, so that changes of different parts do not
+    ///   undo each other.
+    /// - Throws: for settings that cannot be used; then nothing is changed.
+    package func changeTLS(
+        of listener: String, _ change: @escaping @Sendable (inout HTTPServerTLS) -> Void
+    ) async throws(HTTPServerError) {
         let core = core
         let error = await withCheckedContinuation { continuation in
-            core.mailbox.post(.replaceIdentity(listener: listener, tls, continuation))
+            core.mailbox.post(.changeTLS(listener: listener, change, continuation))
         }
         if let error { throw error }
     }

@@ -41,6 +41,9 @@ package struct HTTPServerLimits: Sendable, Hashable {
     package var maximumConnections = 4096
     /// Requests with a handler at once; what comes beyond is answered with 503.
     package var maximumRequestsInFlight = 1024
+    /// Clients that are judged at once (``TLSPeerJudge``), half of them for one address; one more is closed.
+    package var maximumJudgements = 256
+    /// For a handshake, and as long again for judging the client after it.
     package var handshakeTimeout = Duration.seconds(10)
     /// From the first byte of a request to the end of its header, and from connecting to the first byte.
     package var headerTimeout = Duration.seconds(15)
@@ -141,6 +144,8 @@ package enum HTTPServerEvent: Sendable {
     /// A request that never reached a handler; the connection closes.
     case refused(listener: String, peer: HTTPPeer.Address, HTTPRefusal)
     case handshakeFailed(listener: String, peer: HTTPPeer.Address, reason: String)
+    /// A client was refused by its certificates, after the handshake or later.
+    case clientRefused(listener: String, peer: HTTPPeer.Address, reason: String)
     /// A connection was closed, old or new, because there are too many.
     case overloaded(listener: String)
     /// The system has no more descriptors or memory; accepting pauses for a moment.

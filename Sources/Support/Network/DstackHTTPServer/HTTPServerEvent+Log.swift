@@ -16,6 +16,8 @@ extension HTTPServerEvent {
             limited.info("refused", ["listener": listener, "peer": "\(peer)", "reason": refusal.reason])
         case .handshakeFailed(let listener, let peer, let reason):
             limited.info("handshake failed", ["listener": listener, "peer": "\(peer)", "reason": reason])
+        case .clientRefused(let listener, let peer, let reason):
+            limited.info("client refused", ["listener": listener, "peer": "\(peer)", "reason": reason])
         case .overloaded(let listener): limited.warn("too many connections", ["listener": listener])
         case .acceptFailed(let listener, let reason):
             limited.error("cannot accept connections", ["listener": listener, "reason": reason])

@@ -115,6 +115,8 @@ package struct HTTPPeer: Sendable {
     package let tls: TLSPeer?
     /// The process that connected, where the listener identifies them (``HTTPListener/identifiesProcesses``).
     package let process: PeerProcess?
+    /// What the listener's judge found out about the client, and what holds still; nil without certificates or judge.
+    package internal(set) var verdict: (any TLSPeerVerdict)?
 
     package init(address: Address, tls: TLSPeer? = nil, process: PeerProcess? = nil) {
         self.address = address

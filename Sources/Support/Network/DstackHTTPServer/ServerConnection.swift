@@ -10,6 +10,8 @@ import Glibc
 final class ServerConnection {
     enum Phase {
         case handshaking
+        /// Who the client is, is being found out; before its first request, or before one that is whole.
+        case judging
         /// Before the first byte of a request.
         case idle
         case receivingHead
@@ -31,7 +33,10 @@ final class ServerConnection {
     let listenerName: String
     let channel: ByteChannel
     let tls: TLSServerContext?
+    let rules: ListenerRules
     private(set) var peer: HTTPPeer
+    /// Who found out about the client.
+    private(set) var foundBy: (any TLSPeerJudge)?
     let holder: HTTPPeer.Identity
 
     var phase: Phase
@@ -93,7 +98,8 @@ final class ServerConnection {
         self.peer = HTTPPeer(address: peer, process: listener.process(of: descriptor, peer))
         holder = peer.identity
         listenerName = listener.name
-        tls = listener.tls
+        rules = listener.rules
+        tls = rules.tls
         channel = ByteChannel(descriptor: descriptor, tls: tls)
         let limits = loop.limits
         parser = HTTPRequestParser(
@@ -147,6 +153,7 @@ final class ServerConnection {
     func finishSoon() {
         switch phase {
         case .idle, .handshaking: close()
+        case .judging where !hasRequest: close()
         default: closesAfterResponse = true
         }
     }
@@ -155,6 +162,7 @@ final class ServerConnection {
         switch phase {
         case .receivingHead: refuse(HTTPRefusal(408, "the header took too long"))
         case .receivingBody: continueBody(now)
+        case .judging: endJudgement()
         case .handling:
             task?.cancel()
             task = nil
@@ -168,7 +176,7 @@ final class ServerConnection {
 
     func setDeadline(_ duration: Duration) { deadline = MonotonicClock.now &+ duration.wholeNanoseconds }
 
-    private func beginPhase(_ limit: Duration) {
+    func beginPhase(_ limit: Duration) {
         since = MonotonicClock.now
         deadline = since &+ limit.wholeNanoseconds
     }
@@ -184,7 +192,7 @@ final class ServerConnection {
         }
         let elapsed = Int64(clamping: now) - Int64(clamping: since)
         switch phase {
-        case .handshaking: return slowAfterPatience(elapsed)
+        case .handshaking, .judging: return slowAfterPatience(elapsed)
         case .receivingHead:
             let behind = BodyPace.behind(elapsed, pending.count, loop.limits.minimumBytesPerSecond)
             return candidate(
@@ -218,7 +226,7 @@ final class ServerConnection {
 
     // MARK: Input
 
-    private func setReading(_ wanted: Bool) {
+    func setReading(_ wanted: Bool) {
         guard wanted != isReading, let readEvent else { return }
         isReading = wanted
         let isDone = wanted ? dstack_event_add(readEvent, 0) : dstack_event_remove(readEvent)
@@ -251,17 +259,28 @@ final class ServerConnection {
         switch channel.handshake() {
         case .bytes:
             peer = HTTPPeer(address: peer.address, tls: channel.tlsPeer, process: peer.process)
-            phase = .idle
-            beginPhase(loop.limits.headerTimeout)
-            setWriting(false)
-            setReading(true)
-            receive()
+            admit()
         case .blocked(let untilReadable): setWriting(!untilReadable)
         case .ended, .failed:
             let reason = tls?.takeFailure() ?? "the connection was closed"
             loop.report(.handshakeFailed(listener: listenerName, peer: peer.address, reason: reason))
             close()
         }
+    }
+
+    /// From now on requests are taken.
+    func beginServing() {
+        phase = .idle
+        beginPhase(loop.limits.headerTimeout)
+        setWriting(false)
+        setReading(true)
+        pending.isEmpty ? receive() : usePending()
+    }
+
+    func setVerdict(_ found: (any TLSPeerVerdict)?, by judge: (any TLSPeerJudge)? = nil) {
+        guard foundBy != nil || judge != nil else { return }
+        foundBy = judge
+        peer.verdict = found
     }
 
     /// Reads once: the loop comes back as long as there is more, after the others had their turn.
@@ -275,7 +294,7 @@ final class ServerConnection {
             peerEnded = true
             setReading(false)
             // A client that reads a stream has no reason to half-close, so this is its way to go.
-            if waitsForInput || phase == .streaming { close() }
+            if waitsForInput || phase == .streaming || phase == .judging && !hasRequest { close() }
         case .failed: close()
         }
     }
@@ -406,7 +425,20 @@ final class ServerConnection {
 
     // MARK: Requests
 
+    /// Whether there is one that is whole, or is being handled.
+    var hasRequest: Bool { head != nil }
+
     private func dispatch() {
+        if admitsRequest() { handle() }
+    }
+
+    /// Goes on with a whole request that waited for a verdict on its client.
+    func continueRequest() {
+        handle()
+        resumeInput()
+    }
+
+    private func handle() {
         guard let head else { return close() }
         requestNumber += 1
         phase = .handling

@@ -1,5 +1,6 @@
 import DstackConcurrency
 import DstackHTTP
+import DstackNetwork
 import DstackSystem
 import Synchronization
 
@@ -90,6 +91,19 @@ final class ServerCore: Sendable {
         if case .stream(let produce) = response.body, request.method != .head {
             await run(produce, exchange)
         }
+    }
+
+    func startJudgement(
+        _ judge: any TLSPeerJudge, _ certificates: [[UInt8]], _ holder: HTTPPeer.Identity, _ exchange: ExchangeID
+    ) -> Task<Void, Never> {
+        let mailbox = mailbox
+        let body = { @Sendable in
+            let judgement = await judge.judge(certificates, askedBy: "\(holder)")
+            // Also where nobody waits any more: the place is counted until then.
+            mailbox.post(.judged(exchange, holder, judge, judgement))
+        }
+        guard let threads = configuration.threads else { return Task { await body() } }
+        return Task(executorPreference: threads) { await body() }
     }
 
     /// Not on the threads of ``HTTPServerConfiguration/threads``, which are what others may fill.

@@ -20,6 +20,10 @@ final class ServerLoop {
         didSet { core.counters.setRequestsInFlight(requestsInFlight) }
     }
 
+    var judgements = JudgementPlaces() {
+        didSet { core.counters.setJudgements(judgements.count) }
+    }
+
     private let base: OpaquePointer
     private var mailEvent: OpaquePointer?
     private var tickEvent: OpaquePointer?
@@ -204,11 +208,14 @@ final class ServerLoop {
                 connection.stream(bytes, for: exchange.request, continuation)
             case .bodyEnd(let exchange, let isComplete):
                 connection(of: exchange)?.endStream(for: exchange.request, isComplete: isComplete)
+            case .judged(let exchange, let holder, let judge, let judgement):
+                judgements.leave(holder)
+                connection(of: exchange)?.deliver(judgement, by: judge, for: exchange.request)
             case .session(let exchange, let label, let limit, let continuation):
                 continuation.resume(
                     returning: connection(of: exchange)?.session(label, limit: limit) ?? .unavailable)
-            case .replaceIdentity(let name, let tls, let continuation):
-                continuation.resume(returning: replaceTLS(tls, of: name))
+            case .changeTLS(let name, let change, let continuation):
+                continuation.resume(returning: changeTLS(of: name, change))
             case .probe(let request, let answer): core.startProbe(request, answer)
             case .stop(let deadline): stop(deadline)
             }
@@ -222,12 +229,12 @@ final class ServerLoop {
         return connection
     }
 
-    private func replaceTLS(_ tls: HTTPServerTLS, of name: String) -> HTTPServerError? {
+    private func changeTLS(of name: String, _ change: (inout HTTPServerTLS) -> Void) -> HTTPServerError? {
         guard let listener = listeners.first(where: { $0.name == name && $0.hasTLS }) else {
             return HTTPServerError(.state, name, "there is no TLS listener of this name")
         }
         do throws(HTTPServerError) {
-            try listener.replaceTLS(tls)
+            try listener.rules.changeTLS(change, listener: name)
             return nil
         } catch {
             return error

@@ -16,8 +16,11 @@ final class ServerMailbox: Sendable {
         /// The continuation gets whether the bytes were taken, once there is room for more.
         case bodyPart(ExchangeID, [UInt8], CheckedContinuation<Bool, Never>)
         case bodyEnd(ExchangeID, isComplete: Bool)
+        /// A judge's word on a client, and whose place it took.
+        case judged(ExchangeID, HTTPPeer.Identity, any TLSPeerJudge, TLSJudgement)
         case session(ExchangeID, String, limit: Int, CheckedContinuation<HTTPTLSSession.Answer, Never>)
-        case replaceIdentity(listener: String, HTTPServerTLS, CheckedContinuation<HTTPServerError?, Never>)
+        case changeTLS(
+            listener: String, @Sendable (inout HTTPServerTLS) -> Void, CheckedContinuation<HTTPServerError?, Never>)
         /// A request that comes over no connection; see ``HTTPServer/probe(_:_:)``.
         case probe(HTTPServerRequest, @Sendable (HTTPServerResponse?) -> Void)
         /// Finish what is under way, but end at this moment of the monotonic clock (nanoseconds).
@@ -68,10 +71,10 @@ final class ServerMailbox: Sendable {
         switch message {
         case .bodyPart(_, _, let continuation): continuation.resume(returning: false)
         case .session(_, _, _, let continuation): continuation.resume(returning: .unavailable)
-        case .replaceIdentity(let name, _, let continuation):
+        case .changeTLS(let name, _, let continuation):
             continuation.resume(returning: HTTPServerError(.state, name, "the server is not running"))
         case .probe(_, let answer): answer(nil)
-        case .response, .bodyEnd, .stop: break
+        case .response, .bodyEnd, .judged, .stop: break
         }
     }
 }

@@ -16,10 +16,16 @@ package struct TLSServerSettings: Sendable {
         /// PEM. If there are any, a certificate must lead to one of them.
         package var authorities: [UInt8]
         package var verifier: Verifier?
+        /// Asked after the handshake, before the first request is taken; for whoever serves the connections to do. Nil to
+        /// accept what the handshake did.
+        package var judge: (any TLSPeerJudge)?
 
-        package init(isRequired: Bool, authorities: [UInt8] = [], verifier: Verifier? = nil) {
+        package init(
+            isRequired: Bool, authorities: [UInt8] = [], judge: (any TLSPeerJudge)? = nil, verifier: Verifier? = nil
+        ) {
             self.isRequired = isRequired
             self.authorities = authorities
+            self.judge = judge
             self.verifier = verifier
         }
     }
