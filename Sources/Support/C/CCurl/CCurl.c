@@ -39,3 +39,12 @@ CURLcode dstack_curl_get_offset(CURL *easy, CURLINFO info, curl_off_t *value) {
 CURLMcode dstack_curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
     return curl_multi_setopt(multi, option, value);
 }
+
+CURLMcode dstack_curl_multi_set_callbacks(CURLM *multi, curl_socket_callback socket_changed,
+                                          curl_multi_timer_callback timer_changed, void *context) {
+    CURLMcode code = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
+    if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, context);
+    if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed);
+    if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_TIMERDATA, context);
+    return code;
+}

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +25,26 @@ void dstack_prepare_thread(const char *name, int niceness) {
     pthread_setname_np(pthread_self(), name);
     // On Linux this is a thread's own, and 0 names the calling one. Where it cannot be had, the thread is as all others.
     if (niceness != 0) setpriority(PRIO_PROCESS, 0, niceness);
+}
+
+int dstack_poller_new(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+bool dstack_poller_set(int poller, int descriptor, uint64_t key, bool reads, bool writes) {
+    struct epoll_event event = {.events = (reads ? EPOLLIN : 0) | (writes ? EPOLLOUT : 0), .data.u64 = key};
+    if (epoll_ctl(poller, EPOLL_CTL_MOD, descriptor, &event) == 0) return true;
+    return errno == ENOENT && epoll_ctl(poller, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+void dstack_poller_remove(int poller, int descriptor) { epoll_ctl(poller, EPOLL_CTL_DEL, descriptor, NULL); }
+
+int dstack_poller_wait(int poller, dstack_ready *ready, int count, int milliseconds) {
+    struct epoll_event events[64];
+    int found = epoll_wait(poller, events, count < 64 ? count : 64, milliseconds);
+    for (int index = 0; index < found; index++) {
+        uint32_t what = events[index].events;
+        ready[index] = (dstack_ready){events[index].data.u64, what & EPOLLIN, what & EPOLLOUT, what & (EPOLLERR | EPOLLHUP)};
+    }
+    return found < 0 ? 0 : found;
 }
 
 socklen_t dstack_vsock_address(uint32_t cid, uint32_t port, struct sockaddr_storage *address) {

@@ -5,8 +5,8 @@ import Synchronization
 ///     let client = HTTPClient(HTTPClientConfiguration(transport: .unix(path: "/run/dstack.sock")))
 ///     let response = try await client.send(HTTPRequest(.get, "http://dstack/Info"))
 ///
-/// All transfers of a client run on one thread of its own, which starts with the first request and ends with the
-/// client. Cancelling the task that waits in ``send(_:)`` ends its transfer.
+/// All transfers of all clients run on one thread, which starts with the first request and ends with the last client (but for
+/// clients over vsock, whose connections are made by a call that waits: each has a thread of its own). Cancelling the task that waits in ``send(_:)`` ends its transfer.
 package final class HTTPClient: Sendable {
     private let loop: TransferLoop
 

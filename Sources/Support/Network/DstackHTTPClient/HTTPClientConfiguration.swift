@@ -75,8 +75,8 @@ package struct ServerTrust: Sendable {
     /// A refusal's reason becomes the error's.
     package typealias Verdict = TLSVerifier.Verdict
 
-    /// Decides in the middle of the handshake, on the client's own thread: a slow verifier holds up the other requests
-    /// of the same client, and one that waits for such a request waits for ever.
+    /// Decides in the middle of the handshake, on the thread of all clients: a slow verifier holds up their other requests,
+    /// and one that waits for a request waits for ever.
     package typealias Verifier = @Sendable (Peer) -> Verdict
 
     package var authorities: Authorities
@@ -85,7 +85,7 @@ package struct ServerTrust: Sendable {
     /// Whether the leaf must be for the URL's host.
     package private(set) var checksHost: Bool
     package private(set) var verifier: Verifier?
-    /// Asked before each request, on the client's own thread, whether what a connection was accepted by still holds, for what
+    /// Asked before each request, on the thread of all clients, whether what a connection was accepted by still holds, for what
     /// expires sooner than connections do. Where it does not, the connection closes, and the request fails with
     /// ``HTTPClientError/Code/connectionChanged`` before a byte of it is sent. Nil where nothing expires.
     package var stillAccepts: (@Sendable (HTTPClientConnection) -> Bool)?

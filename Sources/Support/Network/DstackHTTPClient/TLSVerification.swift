@@ -5,7 +5,7 @@ import Synchronization
 /// One transfer's side of TLS: hands the peer's certificates to the caller's verifier and keeps its reason.
 ///
 /// An `SSL_CTX` holds a reference, because a kept connection outlives its first transfer. Everything here happens on
-/// the client's thread; the lock is for the compiler, which cannot know that.
+/// the thread that has the client's handles; the lock is for the compiler, which cannot know that.
 final class TLSVerification: Sendable {
     private struct State {
         /// Why the peer was refused, if it was.

@@ -40,6 +40,10 @@ CURLcode dstack_curl_get_offset(CURL *easy, CURLINFO info, curl_off_t *value);
 
 CURLMcode dstack_curl_multi_set_long(CURLM *multi, CURLMoption option, long value);
 
+/// `CURLMOPT_SOCKETFUNCTION` and `CURLMOPT_TIMERFUNCTION`, with the context of both.
+CURLMcode dstack_curl_multi_set_callbacks(CURLM *multi, curl_socket_callback socket_changed,
+                                          curl_multi_timer_callback timer_changed, void *context);
+
 #pragma clang assume_nonnull end
 
 #endif

@@ -17,6 +17,27 @@ int dstack_open_wake(void);
 /// one that stands back.
 void dstack_prepare_thread(const char *name, int niceness);
 
+/// Something that waits for many descriptors (epoll); -1 with `errno` set.
+int dstack_poller_new(void);
+
+/// What a descriptor is ready for.
+typedef struct {
+    /// As given with the descriptor.
+    uint64_t key;
+    bool readable;
+    bool writable;
+    /// It has failed, or its other end is gone.
+    bool failed;
+} dstack_ready;
+
+/// Waits for a descriptor from now on, or for something else than before; for nothing but its failure where both are false.
+bool dstack_poller_set(int poller, int descriptor, uint64_t key, bool reads, bool writes);
+void dstack_poller_remove(int poller, int descriptor);
+
+/// Sleeps until a descriptor is ready, or so many milliseconds have passed; -1 for as long as it takes. Returns how many of
+/// `ready`, which has room for `count` (at most 64), are filled in.
+int dstack_poller_wait(int poller, dstack_ready *ready, int count, int milliseconds);
+
 /// The address of a vsock peer or listener.
 socklen_t dstack_vsock_address(uint32_t cid, uint32_t port, struct sockaddr_storage *address);
 
