@@ -79,7 +79,10 @@ let package = Package(
             uses: ["CCurl", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
         room(
             "Sources/Support/Network/DstackHTTPServer",
-            uses: ["CEvent", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+            uses: [
+                "CEvent", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackNetwork",
+                "DstackSystem",
+            ]),
 
         // What every service has.
         room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),

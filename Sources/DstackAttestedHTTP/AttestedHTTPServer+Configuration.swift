@@ -79,7 +79,10 @@ extension AttestedHTTPServer.Configuration {
         http.limits.maximumBodyBytes = maximumBodyByteCount
         let descriptors = Int(clamping: DescriptorLimit.raise())
         http.limits.maximumConnections = min(maximumConnections, max(16, descriptors / 2))
-        http.bodyLimit = { head, _ in head.path == SessionEvidence.path ? SessionWitness.maximumBodyBytes : .max }
+        http.route = { head, _ in
+            HTTPRouteRules(
+                maximumBodyBytes: head.path == SessionEvidence.path ? SessionWitness.maximumBodyBytes : nil)
+        }
         http.limits.handlerTimeout = requestTimeout
         guard let observer else { return http }
         let reports = LimitedReports()

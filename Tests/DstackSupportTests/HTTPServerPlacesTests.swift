@@ -366,7 +366,9 @@ struct HTTPServerPlacesTests {
     @Test("a body over the limit of its path is refused before any of it is read", arguments: [true, false])
     func bodyLimit(isChunked: Bool) async throws {
         let fixture = try await HTTPServerFixture.echoing {
-            $0.bodyLimit = { head, listener in head.path == "/small" && listener == "tcp" ? 10 : .max }
+            $0.route = { head, listener in
+                HTTPRouteRules(maximumBodyBytes: head.path == "/small" && listener == "tcp" ? 10 : nil)
+            }
         }
         func ask(_ path: String, _ count: Int) async throws -> String {
             let body = String(repeating: "a", count: count)

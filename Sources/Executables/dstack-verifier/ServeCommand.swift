@@ -54,7 +54,7 @@ enum ServeCommand {
         // What comes in beyond is for the process's own files and connections.
         let descriptors = Int(clamping: DescriptorLimit.raise())
         http.limits.maximumConnections = min(http.limits.maximumConnections, max(16, descriptors / 2))
-        http.bodyLimit = { head, _ in head.path == "/verify" ? .max : 4 << 10 }
+        http.route = { head, _ in HTTPRouteRules(maximumBodyBytes: head.path == "/verify" ? nil : 4 << 10) }
         let limit = http.limits.maximumBodyBytes
         http.refusal = { refusal in
             let reason =

@@ -1,6 +1,15 @@
 internal import COpenSSL
 package import DstackEncoding
 
+/// SHA-1 (FIPS 180-4), for formats that prescribe it where nobody relies on it being hard to invert or to collide.
+package enum SHA1 {
+    package static func hash(_ data: [UInt8]) -> FixedBytes<20> {
+        FixedBytes(filling: { output in
+            data.withUnsafeBytes { input in dstack_sha1(input.baseAddress, input.count, output) }
+        })
+    }
+}
+
 /// SHA-256 (FIPS 180-4).
 package enum SHA256 {
     package static func hash(_ data: [UInt8]) -> FixedBytes<32> { hash(data.span.bytes) }

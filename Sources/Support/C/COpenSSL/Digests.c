@@ -5,6 +5,8 @@
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 
+void dstack_sha1(const void *data, size_t length, uint8_t digest[20]) { SHA1(data, length, digest); }
+
 void dstack_sha256(const void *data, size_t length, uint8_t digest[32]) {
     SHA256_CTX context;
     SHA256_Init(&context);

@@ -1,4 +1,5 @@
 import CCurl
+import DstackConcurrency
 import DstackNetwork
 import DstackSystem
 import Synchronization

@@ -7,6 +7,7 @@ import Glibc
 /// A listener at work. Lives on the loop's thread; its socket closes with it.
 final class ActiveListener {
     let name: String
+    let place: ListeningPlace
     let bound: HTTPBoundListener
     let requiresHost: Bool
     let rules: ListenerRules
@@ -22,13 +23,14 @@ final class ActiveListener {
     var isPaused: Bool { resumesAt != nil }
 
     init(_ listener: HTTPListener, _ loop: ServerLoop) throws(HTTPServerError) {
-        rules = try ListenerRules(listener.tls, listener: listener.name)
+        rules = try ListenerRules(listener, loop.limits)
         do throws(ListenFailure) {
             socket = try ListeningSocket(listener.endpoint)
         } catch {
             throw HTTPServerError(error.isSystems ? .system : .listen, listener.name, error.reason, hint: error.hint)
         }
         name = listener.name
+        place = listener.endpoint
         bound = HTTPBoundListener(listener, socket)
         requiresHost = listener.requiresHost
         identifiesProcesses = listener.identifiesProcesses

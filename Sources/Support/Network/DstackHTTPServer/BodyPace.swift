@@ -18,9 +18,11 @@ struct BodyPace {
     /// Of the steps that are over, the time that a brisk client would not have taken.
     private var wasted: Int64 = 0
 
+    /// - Parameter bytes: what has come of the body before.
     /// - Returns: when ``next(_:_:_:_:)`` is to be asked.
-    mutating func begin(_ now: UInt64, _ limits: HTTPServerLimits) -> UInt64 {
+    mutating func begin(_ now: UInt64, _ limits: HTTPServerLimits, from bytes: Int = 0) -> UInt64 {
         self = BodyPace(stepBegan: now)
+        bytesBefore = bytes
         return now &+ min(Self.step, limits.bodyTimeout.wholeNanoseconds)
     }
 

@@ -11,6 +11,8 @@ struct HTTPResponseEncoder {
         case untilClose
         /// 204 and 304 have neither body nor length.
         case none
+        /// 101: what follows is another protocol's.
+        case upgrade
     }
 
     /// Headers that follow from the message and the connection, so no handler may set them.
@@ -39,10 +41,13 @@ struct HTTPResponseEncoder {
             Self.append(length, to: &bytes)
             Self.append("\r\n", to: &bytes)
         case .chunked: Self.append("Transfer-Encoding: chunked\r\n", to: &bytes)
+        case .upgrade: Self.append("Connection: Upgrade\r\n", to: &bytes)
         case .untilClose, .none: break
         }
         bytes.append(contentsOf: currentDate())
-        if !keepsAlive {
+        if case .upgrade = framing {
+            // Says what becomes of the connection.
+        } else if !keepsAlive {
             Self.append("Connection: close\r\n", to: &bytes)
         } else if isOldClient {
             Self.append("Connection: keep-alive\r\n", to: &bytes)
@@ -104,6 +109,7 @@ struct HTTPResponseEncoder {
 
     static func phrase(_ status: Int) -> String {
         switch status {
+        case 101: "Switching Protocols"
         case 200: "OK"
         case 201: "Created"
         case 202: "Accepted"
@@ -125,6 +131,7 @@ struct HTTPResponseEncoder {
         case 414: "URI Too Long"
         case 415: "Unsupported Media Type"
         case 417: "Expectation Failed"
+        case 426: "Upgrade Required"
         case 422: "Unprocessable Content"
         case 429: "Too Many Requests"
         case 431: "Request Header Fields Too Large"

@@ -80,6 +80,20 @@ package final class HTTPServer: Sendable {
         if let error { throw error }
     }
 
+    /// Changes where the server listens, the TLS settings of its listeners and its limits, while it runs. A listener of the same
+    /// name and address keeps its socket; no connection is dropped, and those that stand are served by the new limits and
+    /// client rules from their next request on. What a configuration has beside (``HTTPServerConfiguration/observer``,
+    /// ``HTTPServerConfiguration/route``, threads) stays as it was.
+    ///
+    /// - Returns: where the server listens now.
+    /// - Throws: where a new listener cannot be opened or TLS settings cannot be used; then nothing is changed.
+    package func reload(_ configuration: HTTPServerConfiguration) async throws(HTTPServerError) -> [HTTPBoundListener] {
+        let core = core
+        return try await withCheckedContinuation { continuation in
+            core.mailbox.post(.reload(configuration, continuation))
+        }.get()
+    }
+
     /// Has the server answer a GET that comes over no connection: its thread and a handler must do their part, and nothing
     /// that clients can fill (places, requests under way, descriptors, threads of their own) plays any.
     ///

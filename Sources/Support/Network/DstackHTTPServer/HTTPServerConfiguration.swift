@@ -11,9 +11,9 @@ package struct HTTPServerConfiguration: Sendable {
     /// Makes the answer to a request that is refused before it reaches a handler, on the loop's thread; nil for its
     /// reason as text. The connection closes whatever it says.
     package var refusal: (@Sendable (HTTPRefusal) -> HTTPServerResponse)?
-    /// The largest body that a request with this head may have, by where it came in; asked before any of it is read, on the
-    /// loop's thread. Nil, and whatever is over it, for ``HTTPServerLimits/maximumBodyBytes``.
-    package var bodyLimit: (@Sendable (HTTPRequestHead, _ listener: String) -> Int)?
+    /// What holds for a request with this head, by where it came in; asked before any of its body is read, on the loop's
+    /// thread. Nil where the listener's limits are all there is.
+    package var route: (@Sendable (HTTPRequestHead, _ listener: String) -> HTTPRouteRules)?
     /// Where handlers run; nil for the threads that all tasks of the process share.
     package var threads: HandlerThreads?
 
@@ -62,6 +62,26 @@ package struct HTTPServerLimits: Sendable, Hashable {
     package init() {}
 }
 
+/// What holds for some requests beside the limits of their listener.
+package struct HTTPRouteRules: Sendable, Hashable {
+    /// The largest body. Nil for the listener's ``HTTPServerLimits/maximumBodyBytes``, which is also the most where bodies are
+    /// handed over whole: only what is read as it comes may be larger.
+    package var maximumBodyBytes: Int?
+    /// Whether the handler begins with the head and reads the body as it comes (``HTTPServerRequest/incoming``). Then it may
+    /// take as long as the handler does, but must not stand still (``HTTPServerLimits/minimumBytesPerSecond``).
+    package var streamsBody = false
+    /// How long the handler may take, in place of ``HTTPServerLimits/handlerTimeout``.
+    package var handlerTimeout: Duration?
+
+    package init(maximumBodyBytes: Int? = nil, streamsBody: Bool = false, handlerTimeout: Duration? = nil) {
+        self.maximumBodyBytes = maximumBodyBytes
+        self.streamsBody = streamsBody
+        self.handlerTimeout = handlerTimeout
+    }
+
+    static let none = HTTPRouteRules()
+}
+
 /// One address that a server listens at.
 package struct HTTPListener: Sendable {
     /// Reported with each request.
@@ -74,6 +94,9 @@ package struct HTTPListener: Sendable {
     /// Whether ``HTTPPeer/process`` is there for clients of a Unix socket. It costs a descriptor for each connection until
     /// the process is looked up.
     package var identifiesProcesses = false
+    /// What peers of this listener may take, in place of the server's. What all connections share stays the server's: how many
+    /// there are, how many requests are under way and clients are judged, and the memory for bodies.
+    package var limits: HTTPServerLimits?
 
     package init(_ name: String, _ endpoint: ListeningPlace, tls: HTTPServerTLS? = nil) {
         self.name = name

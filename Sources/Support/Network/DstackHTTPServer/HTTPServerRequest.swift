@@ -5,7 +5,10 @@ package import DstackSystem
 /// A whole request, as a handler gets it.
 package struct HTTPServerRequest: Sendable {
     package let head: HTTPRequestHead
+    /// Whole; empty where it is read as it comes.
     package let body: [UInt8]
+    /// The body as it comes, where ``HTTPRouteRules/streamsBody`` says so.
+    package let incoming: IncomingBytes?
     /// ``HTTPListener/name`` of the listener that the request came in by: what may be asked often depends on it.
     package let listener: String
     package let peer: HTTPPeer
@@ -18,12 +21,16 @@ package struct HTTPServerRequest: Sendable {
     }
 
     package init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer) {
-        self.init(head: head, body: body, listener: listener, peer: peer, origin: nil)
+        self.init(head: head, body: body, incoming: nil, listener: listener, peer: peer, origin: nil)
     }
 
-    init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer, origin: Origin?) {
+    init(
+        head: HTTPRequestHead, body: [UInt8], incoming: IncomingBytes?, listener: String, peer: HTTPPeer,
+        origin: Origin?
+    ) {
         self.head = head
         self.body = body
+        self.incoming = incoming
         self.listener = listener
         self.peer = peer
         self.origin = origin

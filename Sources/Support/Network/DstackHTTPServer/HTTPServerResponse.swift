@@ -7,6 +7,9 @@ package struct HTTPServerResponse: Sendable {
         /// Sent as it is written. Runs after the head is on its way; throwing, or being cancelled because the client
         /// has gone, cuts the connection so that the client sees that the body is not complete.
         case stream(@Sendable (HTTPBodyWriter) async throws -> Void)
+        /// Of a 101, which ``HTTPServerResponse/upgrade(_:to:headers:serve:)`` makes: the connection is the handler's from then
+        /// on, and ends with it.
+        case upgrade(@Sendable (HTTPUpgradedConnection) async throws -> Void)
     }
 
     package var status: Int

@@ -45,11 +45,11 @@ final class ServerConnection {
     /// When it began to be idle, to send the head, to send the body.
     private(set) var since: UInt64
     /// Of the body that is being received.
-    private(set) var pace = BodyPace()
+    var pace = BodyPace()
 
     private var parser: HTTPRequestParser
     /// Input that was read but not used yet.
-    private var pending: [UInt8] = []
+    private(set) var pending: [UInt8] = []
     private var readEvent: OpaquePointer?
     private var writeEvent: OpaquePointer?
     private var isReading = false
@@ -61,6 +61,13 @@ final class ServerConnection {
     private(set) var head: HTTPRequestHead?
     private var body: [UInt8] = []
     private var bodyLimit = Int.max
+    private var routeRules = HTTPRouteRules.none
+    /// The body that a handler reads as it comes, or what an upgraded connection carries; nil once it is through.
+    var incoming: IncomingBytes?
+    /// How much has come of a body that is read as it comes.
+    var incomingBytes = 0
+    var isUpgraded = false
+    var handlerDeadline = UInt64.max
     private(set) var heldBodyBytes = 0
     var task: Task<Void, Never>?
 
@@ -80,7 +87,7 @@ final class ServerConnection {
     /// The client sends nothing more; it may still read.
     private(set) var peerEnded = false
 
-    private static let maximumPendingBytes = 64 << 10
+    static let maximumPendingBytes = 64 << 10
     /// Pipelined requests handled in one go, before other connections get their turn.
     private static let maximumRun = 32
     static let lingerNanoseconds: UInt64 = 2_000_000_000
@@ -101,11 +108,13 @@ final class ServerConnection {
         rules = listener.rules
         tls = rules.tls
         channel = ByteChannel(descriptor: descriptor, tls: tls)
-        let limits = loop.limits
+        let limits = rules.limits
+        // Routes may allow for larger bodies than the listener; those are counted here then.
+        let bodyBytes = loop.core.configuration.route == nil ? limits.maximumBodyBytes : Int.max
         parser = HTTPRequestParser(
             limits: .init(
                 headerBytes: limits.maximumHeaderBytes, headerCount: limits.maximumHeaderCount,
-                bodyBytes: limits.maximumBodyBytes),
+                bodyBytes: bodyBytes),
             requiresHost: listener.requiresHost)
         phase = tls == nil ? .idle : .handshaking
         let now = MonotonicClock.now
@@ -145,6 +154,7 @@ final class ServerConnection {
         task = nil
         streamContinuation?.resume(returning: false)
         streamContinuation = nil
+        endIncoming(.failure(.clientGone))
         releaseBody()
         loop.remove(self)
     }
@@ -154,7 +164,10 @@ final class ServerConnection {
         switch phase {
         case .idle, .handshaking: close()
         case .judging where !hasRequest: close()
-        default: closesAfterResponse = true
+        default:
+            closesAfterResponse = true
+            // Nothing else tells the handler of such a connection that it is to come to its end.
+            if isUpgraded { incoming?.end(.success(())) }
         }
     }
 
@@ -163,6 +176,7 @@ final class ServerConnection {
         case .receivingHead: refuse(HTTPRefusal(408, "the header took too long"))
         case .receivingBody: continueBody(now)
         case .judging: endJudgement()
+        case .handling where now < handlerDeadline: continueIncoming(now)
         case .handling:
             task?.cancel()
             task = nil
@@ -194,13 +208,13 @@ final class ServerConnection {
         switch phase {
         case .handshaking, .judging: return slowAfterPatience(elapsed)
         case .receivingHead:
-            let behind = BodyPace.behind(elapsed, pending.count, loop.limits.minimumBytesPerSecond)
+            let behind = BodyPace.behind(elapsed, pending.count, rules.limits.minimumBytesPerSecond)
             return candidate(
-                behind > BodyPace.patience ? .slow : .young, BodyPace.lateness(elapsed, pending.count, loop.limits))
+                behind > BodyPace.patience ? .slow : .young, BodyPace.lateness(elapsed, pending.count, rules.limits))
         case .receivingBody:
             return candidate(
-                pace.isSlow(now, body.count, loop.limits) ? .slow : .young,
-                pace.lateness(now, body.count, loop.limits))
+                pace.isSlow(now, body.count, rules.limits) ? .slow : .young,
+                pace.lateness(now, body.count, rules.limits))
         case .idle:
             guard pending.isEmpty else { return nil }
             guard requestNumber > 0 else { return slowAfterPatience(elapsed) }
@@ -210,10 +224,14 @@ final class ServerConnection {
         case .responding, .streaming:
             if deadline == .max { return phase == .streaming ? candidate(.streaming, elapsed) : nil }
             // Set when it stopped taking.
-            let limit = Int64(clamping: loop.limits.writeTimeout.wholeNanoseconds)
+            let limit = Int64(clamping: rules.limits.writeTimeout.wholeNanoseconds)
             let late = limit - (Int64(clamping: deadline) - Int64(clamping: now))
             return slowAfterPatience(late, phase == .streaming ? .streaming : .young)
-        case .handling, .closed: return nil
+        case .handling:
+            // Served, as long as it sends what its handler wants to read.
+            guard let incoming, incoming.takesMore, pace.isSlow(now, incomingBytes, rules.limits) else { return nil }
+            return candidate(.slow, pace.lateness(now, incomingBytes, rules.limits))
+        case .closed: return nil
         }
     }
 
@@ -271,7 +289,7 @@ final class ServerConnection {
     /// From now on requests are taken.
     func beginServing() {
         phase = .idle
-        beginPhase(loop.limits.headerTimeout)
+        beginPhase(rules.limits.headerTimeout)
         setWriting(false)
         setReading(true)
         pending.isEmpty ? receive() : usePending()
@@ -294,14 +312,20 @@ final class ServerConnection {
             peerEnded = true
             setReading(false)
             // A client that reads a stream has no reason to half-close, so this is its way to go.
+            if isUpgraded {
+                // What waits for its reader comes first.
+                if pending.isEmpty { endIncoming(.success(())) }
+                return
+            }
             if waitsForInput || phase == .streaming || phase == .judging && !hasRequest { close() }
         case .failed: close()
         }
     }
 
-    private var waitsForInput: Bool {
+    var waitsForInput: Bool {
         switch phase {
         case .idle, .receivingHead, .receivingBody: true
+        case .handling, .responding, .streaming: incoming?.takesMore ?? false
         default: false
         }
     }
@@ -318,7 +342,7 @@ final class ServerConnection {
     }
 
     /// Goes on with input that waited.
-    private func usePending() {
+    func usePending() {
         // Taken out while it is used: a request that it holds may be answered, and answering looks at this connection.
         var input = pending
         pending = []
@@ -341,6 +365,10 @@ final class ServerConnection {
         var requests = 0
         while waitsForInput {
             let rest = input.extracting(position..<input.count)
+            if isUpgraded {
+                rest.withUnsafeBufferPointer { incoming?.append($0) }
+                return input.count
+            }
             let (consumed, event) = parser.advance(rest)
             switch event {
             case .needsMore:
@@ -350,13 +378,16 @@ final class ServerConnection {
             case .head(let head):
                 if phase == .idle { beginHead() }
                 beginBody(head, bodyFollows: consumed < rest.count)
+                if routeRules.streamsBody, phase == .receivingBody { dispatch() }
             case .body(let range):
                 rest.extracting(range).withUnsafeBufferPointer { append($0) }
+            case .end where incoming != nil: endIncoming(.success(()))
+            case .end where routeRules.streamsBody: break
             case .end:
                 dispatch()
                 requests += 1
             case .refused(let refusal):
-                refuse(refusal)
+                incoming == nil ? refuse(refusal) : failIncoming(.clientGone, refusal)
             }
             position += consumed
             if requests >= Self.maximumRun { break }
@@ -366,21 +397,27 @@ final class ServerConnection {
 
     private func beginHead() {
         phase = .receivingHead
-        beginPhase(loop.limits.headerTimeout)
+        beginPhase(rules.limits.headerTimeout)
     }
 
     private func beginBody(_ head: HTTPRequestHead, bodyFollows: Bool) {
         self.head = head
         phase = .receivingBody
         closesAfterResponse = !head.keepsAlive || loop.isStopping
-        guard head.framing != .none else { return }
-        bodyLimit = loop.core.configuration.bodyLimit?(head, listenerName) ?? .max
+        routeRules = loop.core.configuration.route?(head, listenerName) ?? .none
+        guard head.framing != .none else {
+            routeRules.streamsBody = false
+            return
+        }
+        let most = rules.limits.maximumBodyBytes
+        let limit = routeRules.maximumBodyBytes ?? most
+        bodyLimit = routeRules.streamsBody ? limit : min(limit, most)
         if case .length(let length) = head.framing {
             guard length <= bodyLimit else { return refuse(.bodyTooLarge(bodyLimit)) }
-            body.reserveCapacity(min(length, 64 << 10))
+            if !routeRules.streamsBody { body.reserveCapacity(min(length, 64 << 10)) }
         }
         since = MonotonicClock.now
-        deadline = pace.begin(since, loop.limits)
+        deadline = pace.begin(since, rules.limits)
         if head.expectsContinue, !bodyFollows {
             output.append(HTTPResponseEncoder.continueHead)
             flush()
@@ -389,13 +426,20 @@ final class ServerConnection {
 
     /// Whether a body that is not complete yet comes fast enough.
     private func continueBody(_ now: UInt64) {
-        guard let next = pace.next(now, since, body.count, loop.limits) else {
+        guard let next = pace.next(now, since, body.count, rules.limits) else {
             return refuse(HTTPRefusal(408, "the body took too long"))
         }
         deadline = next
     }
 
     private func append(_ part: UnsafeBufferPointer<UInt8>) {
+        if let incoming {
+            guard part.count <= bodyLimit - incomingBytes else {
+                return failIncoming(.tooLarge, .bodyTooLarge(bodyLimit))
+            }
+            incomingBytes += part.count
+            return incoming.append(part)
+        }
         guard part.count <= bodyLimit - body.count else { return refuse(.bodyTooLarge(bodyLimit)) }
         guard
             loop.bufferedBodyBytes <= loop.limits.maximumBufferedBodyBytes - part.count
@@ -442,9 +486,13 @@ final class ServerConnection {
         guard let head else { return close() }
         requestNumber += 1
         phase = .handling
-        deadline = loop.limits.handlerTimeout.map { MonotonicClock.now &+ $0.wholeNanoseconds } ?? .max
+        deadline =
+            (routeRules.handlerTimeout ?? rules.limits.handlerTimeout).map { MonotonicClock.now &+ $0.wholeNanoseconds }
+            ?? .max
+        handlerDeadline = deadline
+        if routeRules.streamsBody { beginIncoming() }
         let request = HTTPServerRequest(
-            head: head, body: body, listener: listenerName, peer: peer,
+            head: head, body: body, incoming: incoming, listener: listenerName, peer: peer,
             origin: .init(exchange: exchange, mailbox: loop.core.mailbox))
         body = []
         if let response = loop.core.immediate?(request) { return respond(response) }
@@ -470,9 +518,15 @@ final class ServerConnection {
         task = nil
         head = nil
         releaseBody()
+        if incoming != nil || isUpgraded {
+            // Where the next request would begin is not known before the rest of the body has come.
+            closesAfterResponse = true
+            lingers = !isUpgraded
+            endIncoming(.failure(.answered))
+        }
         if closesAfterResponse { return finishConnection() }
         phase = .idle
-        beginPhase(loop.limits.idleTimeout)
+        beginPhase(rules.limits.idleTimeout)
     }
 
     /// After a response that did not go out within ``use(_:)``: goes on with what came in the meantime.

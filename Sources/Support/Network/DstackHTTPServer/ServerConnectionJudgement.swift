@@ -51,7 +51,7 @@ extension ServerConnection {
         setVerdict(nil)
         phase = .judging
         // As for a handshake, and in its place: who has not been let in yet must not stay longer.
-        beginPhase(loop.limits.handshakeTimeout)
+        beginPhase(rules.limits.handshakeTimeout)
         guard loop.judgements.take(holder, of: loop.limits.maximumJudgements) else {
             loop.report(.overloaded(listener: listenerName))
             let reason = "too many clients are being judged at once"

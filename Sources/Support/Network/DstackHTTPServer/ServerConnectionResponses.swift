@@ -16,29 +16,37 @@ extension ServerConnection {
     }
 
     /// A task's answer.
-    func deliver(_ response: HTTPServerResponse, for request: UInt64) {
-        guard request == requestNumber, phase == .handling else { return }
-        respond(response, producerRuns: true)
+    ///
+    /// - Parameter incoming: what an upgraded connection will carry.
+    /// - Returns: false where nobody waits for it any more.
+    func deliver(_ response: HTTPServerResponse, _ incoming: IncomingBytes?, for request: UInt64) -> Bool {
+        guard request == requestNumber, phase == .handling else { return false }
+        respond(response, producerRuns: true, incoming)
         resumeInput()
+        if isUpgraded { resumeIncoming() }
+        return true
     }
 
     /// - Parameter producerRuns: whether somebody else runs the producer of a streaming body.
-    func respond(_ given: HTTPServerResponse, producerRuns: Bool = false) {
+    func respond(_ given: HTTPServerResponse, producerRuns: Bool = false, _ upgraded: IncomingBytes? = nil) {
         let response = checked(given)
         let isHead = head?.method == .head
         let isOld = head?.version == .http10
         if response.closesConnection || loop.isStopping { closesAfterResponse = true }
 
-        var produce: ServerCore.Producer?
         var body: [UInt8] = []
+        var hasProducer = true
         switch response.body {
         case .bytes(let bytes):
+            hasProducer = false
             body = bytes
             responseFraming = .length(bytes.count)
-        case .stream(let producer):
-            produce = producer
+        case .stream:
             responseFraming = isOld ? .untilClose : .chunked
             if isOld { closesAfterResponse = true }
+        case .upgrade:
+            responseFraming = .upgrade
+            closesAfterResponse = true
         }
         if response.status == 204 || response.status == 304 {
             responseFraming = .none
@@ -62,11 +70,18 @@ extension ServerConnection {
                     status: response.status))
         }
         deadline = .max
-        if let produce, sendsBody {
+        if hasProducer, sendsBody {
             phase = .streaming
             streamEnded = false
-            if !producerRuns { task = loop.core.startProducer(produce, exchange) }
+            var upgraded = upgraded
+            if !producerRuns {
+                let (produce, incoming) = loop.core.producer(of: response, exchange)
+                upgraded = incoming
+                if let produce { task = loop.core.startProducer(produce, exchange) }
+            }
+            if let upgraded { upgrade(upgraded) }
         } else {
+            upgraded?.end(.failure(.answered))
             phase = .responding
         }
         flush()
@@ -76,7 +91,12 @@ extension ServerConnection {
     /// somebody else's header.
     private func checked(_ response: HTTPServerResponse) -> HTTPServerResponse {
         var problem = response.commonHeaders?.problem ?? response.headers.problem
-        if !(200...599).contains(response.status) { problem = "the status \(response.status) is not 200 to 599" }
+        if case .upgrade = response.body {
+            let asked = response.headers["Upgrade"].map { head?.asksForUpgrade(to: $0) ?? false } ?? false
+            if !asked || response.status != 101 { problem = "the request does not ask for what it is upgraded to" }
+        } else if !(200...599).contains(response.status) {
+            problem = "the status \(response.status) is not 200 to 599"
+        }
         guard let problem else { return response }
         loop.report(.invalidResponse(listener: listenerName, path: head?.path ?? "", reason: problem))
         return .text(500, "internal error\n")
@@ -128,7 +148,7 @@ extension ServerConnection {
             switch output.withFront({ channel.write($0) }) {
             case .bytes(let count): noteProgress(count)
             case .blocked(let untilReadable):
-                if deadline == .max { setDeadline(loop.limits.writeTimeout) }
+                if deadline == .max { setDeadline(rules.limits.writeTimeout) }
                 if !untilReadable { setWriting(true) }
                 return
             case .ended, .failed: return close()

@@ -87,10 +87,25 @@ final class ServerCore: Sendable {
 
     private func handle(_ request: HTTPServerRequest, _ exchange: ExchangeID) async {
         let response = await handler(request)
-        mailbox.post(.response(exchange, response))
-        if case .stream(let produce) = response.body, request.method != .head {
-            await run(produce, exchange)
+        let (produce, incoming) = producer(of: response, exchange)
+        mailbox.post(.response(exchange, response, incoming))
+        if let produce, request.method != .head { await run(produce, exchange) }
+    }
+
+    /// Who writes what follows the head of a response, and what the client of an upgraded connection sends to him.
+    func producer(of response: HTTPServerResponse, _ exchange: ExchangeID) -> (Producer?, IncomingBytes?) {
+        switch response.body {
+        case .bytes: return (nil, nil)
+        case .stream(let produce): return (produce, nil)
+        case .upgrade(let serve):
+            let incoming = makeIncoming(exchange)
+            return ({ try await serve(HTTPUpgradedConnection(incoming: incoming, writer: $0)) }, incoming)
         }
+    }
+
+    func makeIncoming(_ exchange: ExchangeID) -> IncomingBytes {
+        let mailbox = mailbox
+        return IncomingBytes { mailbox.post(.roomMade(exchange)) }
     }
 
     func startJudgement(

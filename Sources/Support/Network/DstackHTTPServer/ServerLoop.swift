@@ -7,7 +7,7 @@ import Glibc
 /// by that thread alone.
 final class ServerLoop {
     let core: ServerCore
-    let limits: HTTPServerLimits
+    private(set) var limits: HTTPServerLimits
     /// Where reads land; what a connection wants to keep, it copies.
     let scratch: UnsafeMutableRawBufferPointer
     private(set) var listeners: [ActiveListener] = []
@@ -197,9 +197,15 @@ final class ServerLoop {
     private func readMail() {
         for message in core.mailbox.takeAll() {
             switch message {
-            case .response(let exchange, let response):
+            case .response(let exchange, let response, let incoming):
                 requestsInFlight -= 1
-                connection(of: exchange)?.deliver(response, for: exchange.request)
+                guard let connection = connection(of: exchange),
+                    connection.deliver(response, incoming, for: exchange.request)
+                else {
+                    incoming?.end(.failure(.clientGone))
+                    continue
+                }
+            case .roomMade(let exchange): connection(of: exchange)?.resumeIncoming()
             case .bodyPart(let exchange, let bytes, let continuation):
                 guard let connection = connection(of: exchange) else {
                     continuation.resume(returning: false)
@@ -216,6 +222,8 @@ final class ServerLoop {
                     returning: connection(of: exchange)?.session(label, limit: limit) ?? .unavailable)
             case .changeTLS(let name, let change, let continuation):
                 continuation.resume(returning: changeTLS(of: name, change))
+            case .reload(let configuration, let continuation):
+                continuation.resume(returning: Result { () throws(HTTPServerError) in try reload(configuration) })
             case .probe(let request, let answer): core.startProbe(request, answer)
             case .stop(let deadline): stop(deadline)
             }
@@ -239,6 +247,34 @@ final class ServerLoop {
         } catch {
             return error
         }
+    }
+
+    /// Changes addresses, TLS and limits; nothing, where one of them cannot be had.
+    private func reload(_ configuration: HTTPServerConfiguration) throws(HTTPServerError) -> [HTTPBoundListener] {
+        guard !isStopping else { throw HTTPServerError(.state, "server", "it is stopping") }
+        var next: [ActiveListener] = []
+        var changes: [(ListenerRules, ListenerRules.Prepared, HTTPServerLimits)] = []
+        for listener in configuration.listeners {
+            guard let known = listeners.first(where: { $0.name == listener.name && $0.place == listener.endpoint })
+            else {
+                let new = try ActiveListener(listener, self)
+                new.rules.limits = listener.limits ?? configuration.limits
+                guard new.open() else { throw HTTPServerError(.system, listener.name, "no memory for events") }
+                next.append(new)
+                continue
+            }
+            let prepared = try ListenerRules.prepare(listener.tls, listener.name)
+            changes.append((known.rules, prepared, listener.limits ?? configuration.limits))
+            next.append(known)
+        }
+        for (rules, prepared, limits) in changes {
+            rules.use(prepared)
+            rules.limits = limits
+        }
+        limits = configuration.limits
+        // Those that are not among them close; their connections stay.
+        listeners = next
+        return bound
     }
 
     // MARK: Time

@@ -12,7 +12,10 @@ struct ExchangeID: Sendable, Hashable {
 /// The only way from tasks to the loop's thread: messages under a lock, and a descriptor that wakes the loop.
 final class ServerMailbox: Sendable {
     enum Message: Sendable {
-        case response(ExchangeID, HTTPServerResponse)
+        /// With what an upgraded connection will carry.
+        case response(ExchangeID, HTTPServerResponse, IncomingBytes?)
+        /// A reader has made room for more.
+        case roomMade(ExchangeID)
         /// The continuation gets whether the bytes were taken, once there is room for more.
         case bodyPart(ExchangeID, [UInt8], CheckedContinuation<Bool, Never>)
         case bodyEnd(ExchangeID, isComplete: Bool)
@@ -21,6 +24,8 @@ final class ServerMailbox: Sendable {
         case session(ExchangeID, String, limit: Int, CheckedContinuation<HTTPTLSSession.Answer, Never>)
         case changeTLS(
             listener: String, @Sendable (inout HTTPServerTLS) -> Void, CheckedContinuation<HTTPServerError?, Never>)
+        case reload(
+            HTTPServerConfiguration, CheckedContinuation<Result<[HTTPBoundListener], HTTPServerError>, Never>)
         /// A request that comes over no connection; see ``HTTPServer/probe(_:_:)``.
         case probe(HTTPServerRequest, @Sendable (HTTPServerResponse?) -> Void)
         /// Finish what is under way, but end at this moment of the monotonic clock (nanoseconds).
@@ -74,7 +79,9 @@ final class ServerMailbox: Sendable {
         case .changeTLS(let name, _, let continuation):
             continuation.resume(returning: HTTPServerError(.state, name, "the server is not running"))
         case .probe(_, let answer): answer(nil)
-        case .response, .bodyEnd, .judged, .stop: break
+        case .reload(_, let continuation):
+            continuation.resume(returning: .failure(HTTPServerError(.state, "server", "it is not running")))
+        case .response, .roomMade, .bodyEnd, .judged, .stop: break
         }
     }
 }
