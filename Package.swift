@@ -76,7 +76,7 @@ let package = Package(
         room("Sources/Support/Network/DstackHTTP"),
         room(
             "Sources/Support/Network/DstackHTTPClient",
-            uses: ["CCurl", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+            uses: ["CCurl", "CNetwork", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
         room(
             "Sources/Support/Network/DstackHTTPServer",
             uses: [
@@ -136,7 +136,7 @@ let package = Package(
             "Sources/DstackGuest/Simulation", as: "DstackSimulation",
             uses: [
                 "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackGuest", "DstackKeys", "DstackMockTEE",
-                "DstackSystem",
+                "DstackNetwork", "DstackSystem",
             ]),
 
         // Shells.
@@ -259,8 +259,8 @@ let package = Package(
             "Tests/DstackGuestTests",
             uses: [
                 "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
-                "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackPages",
-                "DstackRPC", "DstackRPCServer", "DstackSimulation", "DstackSystem", "TestKit",
+                "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork",
+                "DstackPages", "DstackRPC", "DstackRPCServer", "DstackSimulation", "DstackSystem", "TestKit",
             ], exclude: ["Peers"]),
         // Runs the programs themselves, which are built with it.
         tests(

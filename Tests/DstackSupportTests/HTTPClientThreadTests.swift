@@ -1,5 +1,6 @@
 import DstackHTTP
 import DstackHTTPClient
+import DstackHTTPServer
 import Foundation
 import Testing
 

@@ -1,4 +1,5 @@
 package import DstackGuest
+import DstackNetwork
 package import DstackSystem
 
 extension GuestService {

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackEncoding
 import DstackGuest
+import DstackNetwork
 import DstackRPC
 import DstackSimulation
 import DstackSystem

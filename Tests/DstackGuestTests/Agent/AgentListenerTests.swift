@@ -4,6 +4,7 @@ import DstackGuest
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
+import DstackNetwork
 import DstackSimulation
 import DstackSystem
 import Foundation

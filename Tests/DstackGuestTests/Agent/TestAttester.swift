@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackGuest
 import DstackHTTPServer
+import DstackNetwork
 import DstackSimulation
 import DstackSystem
 import Foundation

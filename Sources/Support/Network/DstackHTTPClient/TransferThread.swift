@@ -1,4 +1,5 @@
 import CCurl
+import CNetwork
 import DstackConcurrency
 import DstackNetwork
 import DstackSystem
