@@ -120,7 +120,10 @@ struct HTTPServerStreamTests {
             let answer = try await fixture.raw("POST /s HTTP/1.1\r\nHost: x\r\n\(request)", halfClose: halfClose)
             #expect(status.isEmpty ? answer.isEmpty : answer.hasPrefix("HTTP/1.1 \(status) "), "\(answer)")
             if let expected {
-                let isSaid = try await eventually { said.all.contains { $0.contains(expected) } }
+                // The handler is told to stop as well, which it may hear of first.
+                let isSaid = try await eventually {
+                    said.all.contains { $0.contains(expected) || expected == "has closed" && $0.contains("cancelled") }
+                }
                 #expect(isSaid, "\(expected): \(said.all)")
             }
             await fixture.server.stop()
@@ -235,7 +238,8 @@ struct HTTPUpgradeTests {
             (Self.handshake(method: "PUT"), 405, "Allow: GET"),
         ] {
             let answer = try await fixture.raw(request, halfClose: true)
-            #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && answer.contains(field), "\(request)\(answer)")
+            let hasField = field.isEmpty || answer.contains(field)
+            #expect(answer.hasPrefix("HTTP/1.1 \(status) ") && hasField, "\(request)\(answer)")
         }
         await fixture.server.stop()
     }

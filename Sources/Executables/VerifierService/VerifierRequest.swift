@@ -76,6 +76,10 @@ package struct VerifierRequest: Sendable {
 
     private init(_ root: JSONNode) throws(DecodingFailure) {
         guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
+        guard root.count <= RestrictionNames.maximumMembers else {
+            throw root.failure(RestrictionNames.tooMany, .tooLarge)
+        }
+        let inner = try Self.statedInside(root)
         // All members are read, whichever counts, so that a mistyped one never passes.
         let quote = try Self.bytes(root.optionalMember("quote"), .quote)
         let eventLog = try root.optionalMember("event_log").map { node throws(DecodingFailure) in try Self.json(node) }
@@ -96,7 +100,11 @@ package struct VerifierRequest: Sendable {
         } else {
             evidence = .none
         }
-        switch root["report_data"].flatMap(StatedReportData.init) {
+        let stated = root["report_data"].flatMap(StatedReportData.init)
+        if let stated, let inner, stated != inner {
+            throw DecodingFailure(.malformed, "report_data", "it is stated twice, and differs")
+        }
+        switch stated ?? inner {
         case .bytes(let bytes)?: reportData = bytes
         case .unreadable(let reason)?: throw DecodingFailure(.malformed, "report_data", reason)
         case nil: break
@@ -135,6 +143,33 @@ package struct VerifierRequest: Sendable {
             throw DecodingFailure(
                 .malformed, name.hasPrefix("policy.") ? "request\(name.dropFirst(6))" : error.subject, error.reason)
         }
+    }
+
+    /// Makes sure that nothing is asked where this service does not look: beside evidence that is given as an agent's answer,
+    /// in a VM configuration, or in what answers are wrapped in. Whoever asks there believes that it was checked.
+    ///
+    /// - Returns: the report data that stands in an agent's answer which is given as quote or attestation.
+    private static func statedInside(_ root: JSONNode) throws(DecodingFailure) -> StatedReportData? {
+        var reportData: StatedReportData?
+        for name in ["quote", "attestation", "event_log", "vm_config", "result", "data", "response"] as [StaticString] {
+            guard let node = root[name], let answer = AgentAnswer(statedIn: node) else { continue }
+            if let (restriction, advice) = answer.restriction {
+                throw node.failure(
+                    "\(restriction) is not looked at here, but beside the evidence: \(advice)", .unsupported)
+            }
+            if ["quote", "attestation"].contains("\(name)") {
+                reportData = reportData ?? answer.reportData
+                if let data = answer.reportData, data != reportData {
+                    throw node.failure("its report_data is not that of the other part", .unsupported)
+                }
+            } else if answer.reportData != nil {
+                throw node.failure("report_data is not looked at here, but beside the evidence", .unsupported)
+            }
+            if ["result", "data", "response"].contains("\(name)"), answer.hasEvidence {
+                throw node.failure("a request states its evidence once, and not in here", .unsupported)
+            }
+        }
+        return reportData
     }
 
     /// The members that a request has beside what it expects.

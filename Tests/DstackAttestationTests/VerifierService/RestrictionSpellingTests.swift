@@ -63,6 +63,56 @@ private struct Askable {
 struct RestrictionSpellingTests {
     private static let askable = Result { try Askable() }
 
+    @Test("what is asked inside a part of the evidence, however deep, is refused by service, command and library alike")
+    func deeperInside() async throws {
+        let askable = try Self.askable.get()
+        let digits = Hex.encode(askable.envelope)
+        for asked in [
+            #""expected_app_id":"\#(String(repeating: "00", count: 20))""#, #""policy":"strict""#,
+            #""app_compose":"{}""#,
+            #""report_data":"\#(String(repeating: "01", count: 64))""#,
+        ] {
+            let inner = #"{"attestation":"\#(digits)",\#(asked)}"#
+            for body in [
+                #"{"attestation":\#(inner)}"#, #"{"attestation":\#(Askable.text(inner))}"#,
+                #"{"attestation":{"attestation":\#(inner)}}"#, #"{"attestation":"\#(digits)","data":\#(inner)}"#,
+                #"{"attestation":"\#(digits)","result":{\#(asked)}}"#,
+                #"{"attestation":"\#(digits)","vm_config":{\#(asked)}}"#,
+            ] {
+                let answer = await askable.ask(body)
+                #expect(!answer.isValid, "\(body.suffix(120))")
+                guard !body.contains("\"data\""), !body.contains("\"result\""), !body.contains("\"vm_config\"") else {
+                    continue
+                }
+                let file = EvidenceFile(recognising: Array(body.utf8))
+                #expect(try askable.verify(Evidence(attestationFile: file)).verdict == .rejected, "\(body.suffix(120))")
+            }
+        }
+        #expect(await askable.ask(#"{"attestation":{"attestation":"\#(digits)"}}"#).isValid)
+        let stated = Hex.encode(Askable.reportData.bytes.bytes)
+        #expect(await askable.ask(#"{"attestation":{"attestation":"\#(digits)","report_data":"\#(stated)"}}"#).isValid)
+        // A second piece of evidence, of which one would be passed over.
+        #expect(await !askable.ask(#"{"attestation":"\#(digits)","data":{"attestation":"\#(digits)"}}"#).isValid)
+        // Files beside a quote.
+        let asking = Array(askable.request(#""policy":"strict""#).utf8)
+        let report = try askable.verify(quoteFile: Hex.encode(askable.quote), log: asking)
+        #expect(report.verdict == .rejected)
+        #expect(throws: AttestationError.self) { try EvidenceFile(recognising: asking).configuration() }
+    }
+
+    @Test("names without number are refused before each is compared with all that ask for something")
+    func manyMembers() async throws {
+        let askable = try Self.askable.get()
+        let names = (0..<20_000).map { #""expected_of_nobody_\#($0)_at_all":0"# }.joined(separator: ",")
+        let inner = #"{"attestation":"\#(Hex.encode(askable.envelope))",\#(names)}"#
+        for body in [inner, #"{"attestation":\#(inner)}"#, #"{"data":\#(inner)}"#] {
+            let answer = await askable.ask(body)
+            #expect(!answer.isValid && answer.text.contains("more than 256 members"), "\(answer.text.prefix(200))")
+        }
+        let report = try askable.verify(Evidence(attestationFile: EvidenceFile(recognising: Array(inner.utf8))))
+        #expect(report.verdict == .rejected && report.failure?.message.contains("more than 256 members") == true)
+    }
+
     @Test(
         "a request's restriction in another spelling or by half its name is refused, naming the right one",
         arguments: [

@@ -88,6 +88,21 @@ struct FileReadTests {
 
 @Suite("Writing files in one step")
 struct AtomicFileTests {
+    @Test("a device or a pipe, and a link to one, is never replaced by a file")
+    func special() throws {
+        let directory = try TemporaryDirectory()
+        let (pipe, link) = (directory("pipe"), directory("link"))
+        #expect(mkfifo(pipe, 0o600) == 0 && symlink("/dev/null", link) == 0)
+        for path in [pipe, link] {
+            let error = #expect(throws: SystemError.self) { try AtomicFile.write("text", to: path, mode: .readable) }
+            #expect(error?.code == EINVAL)
+        }
+        var status = stat()
+        #expect(lstat(pipe, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+        #expect(lstat(link, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+        #expect(directory.names.count == 2)
+    }
+
     @Test("a file is created and replaced with exactly the mode asked for, and nothing else is left")
     func writes() throws {
         let directory = try TemporaryDirectory()

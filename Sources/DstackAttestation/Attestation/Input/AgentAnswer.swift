@@ -17,9 +17,9 @@ package struct AgentAnswer: Sendable {
     enum Part: String, Sendable { case quote, attestation }
 
     /// What the answer says that its evidence is for; nil where it does not say.
-    private(set) var reportData: StatedReportData?
+    package private(set) var reportData: StatedReportData?
     /// What it asks of its evidence, which only a request does: a name, and what to do about it.
-    private(set) var restriction: (name: String, advice: String)?
+    package private(set) var restriction: (name: String, advice: String)?
 
     /// The parts that are named, and have nothing in them.
     private(set) var emptyParts: Set<Part> = []
@@ -48,10 +48,42 @@ package struct AgentAnswer: Sendable {
         readConfiguration(root["vm_config"])
         if let node = root["report_data"] { reportData = StatedReportData(node) }
         addRestriction(of: root)
+        for part in [parts[.quote], parts[.attestation]] { addStatements(of: part) }
+        if case .file(let file)? = eventLog { addStatements(of: file) }
+        if let node = root["vm_config"], node.kind == .object { addRestriction(of: node) }
     }
+
+    /// Keeps what is asked, and what is said of the report data, deeper inside: whoever states it there believes as firmly that
+    /// it is looked at.
+    private mutating func addStatements(of file: EvidenceFile?) {
+        guard let inner = file?.answer else { return }
+        restriction = restriction ?? inner.restriction
+        guard let data = inner.reportData else { return }
+        reportData = reportData == nil || reportData == data ? data : .unreadable("it is stated twice, and differs")
+    }
+
+    /// What a member of a request says that has an object in it, or the text of one; nil for anything else.
+    package init?(statedIn node: JSONNode) {
+        let content = Self.content(of: node)
+        // Nearly always digits, or a log.
+        guard let start = content.first(where: { !EvidenceRecognition.isSpace($0) }), "{\"".utf8.contains(start) else {
+            return nil
+        }
+        let file = EvidenceRecognition.recognise(content, depth: 1)
+        guard let root = file.object else { return nil }
+        self = file.answer ?? AgentAnswer(root, depth: EvidenceRecognition.maximumDepth)
+    }
+
+    /// Whether there is a quote or an envelope in it.
+    package var hasEvidence: Bool { !parts.isEmpty }
 
     /// Keeps what an object asks of the evidence in it. A bare name is what the answer says of itself.
     mutating func addRestriction(of root: JSONNode) {
+        // Each name is compared with all that ask for something.
+        guard root.count <= RestrictionNames.maximumMembers else {
+            restriction = restriction ?? ("a member", RestrictionNames.tooMany)
+            return
+        }
         for (name, _) in root.members
         where restriction == nil && !Self.members.contains(name) && !Self.otherMembers.contains(name) {
             guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members), reading.isExplicit else {
@@ -59,6 +91,15 @@ package struct AgentAnswer: Sendable {
             }
             restriction = (name, reading.advice)
         }
+    }
+
+    /// Makes sure that nothing is asked of a part that is read for itself, such as a log or a configuration, where nobody would
+    /// look at what is asked.
+    func requireNoRestriction(_ code: AttestationError.Code, _ subject: String) throws(AttestationError) {
+        guard let (name, advice) = restriction else { return }
+        throw AttestationError(
+            code, subject: subject, reason: "\(name) is not looked at here: \(advice)",
+            hint: "state it as an option or in a policy file")
     }
 
     /// The members that evidence is read from, and those of a request that ask nothing of it.

@@ -176,6 +176,7 @@ extension EvidenceFile {
             return log
         case .agentAnswer, .agentInfo:
             try answer?.requireOneEvidence()
+            try answer?.requireNoRestriction(.invalidEventLog, "event_log")
             switch answer?.eventLog {
             case .file(let file): return try file.eventLog()
             case .array(let node):
@@ -201,7 +202,9 @@ extension EvidenceFile {
         let text: String
         switch kind {
         case .vmConfiguration, .object: text = String(decoding: bytes, as: UTF8.self)
-        case .agentAnswer, .agentInfo: text = answer?.vmConfig ?? ""
+        case .agentAnswer, .agentInfo:
+            try answer?.requireNoRestriction(.invalidMeasurement, "VM configuration")
+            text = answer?.vmConfig ?? ""
         default: throw refusal(.invalidMeasurement, wanted: "a VM configuration")
         }
         // What cannot be read is not passed over: whoever verifies the image says what is wrong with it.

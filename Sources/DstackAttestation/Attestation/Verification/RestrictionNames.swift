@@ -12,6 +12,11 @@ package enum RestrictionNames {
         let isExplicit: Bool
     }
 
+    /// The most members of an object whose names are looked at, ten times what answers and requests have. Each is compared
+    /// with all that ask for something, so that a stranger's hundred thousand would keep a core for seconds.
+    package static let maximumMembers = 256
+    package static let tooMany = "more than \(maximumMembers) members, of which any could ask for something"
+
     /// A name without what spellings differ in: case, `_`, `-`, `.` and spaces.
     static func plain(_ name: some StringProtocol) -> String {
         String(decoding: name.utf8.lazy.filter { !"_-. ".utf8.contains($0) }, as: UTF8.self).lowercased()
@@ -34,7 +39,7 @@ package enum RestrictionNames {
         // A word that asks, or a typing error in a name that does. `expected` alone is like none more than the others.
         let isBeginning = policyMembers.keys.filter { $0.hasPrefix(plain) }.count > 1
         let near =
-            isBeginning ? nil : Suggestion.closest(to: plain, among: fullNames.keys.sorted()).flatMap { fullNames[$0] }
+            isBeginning ? nil : Suggestion.closest(to: plain, among: candidates).flatMap { fullNames[$0] }
         guard near != nil || asks(name) else { return nil }
         return Reading(advice: near.map(advice) ?? stated, isExplicit: true)
     }
@@ -66,6 +71,7 @@ package enum RestrictionNames {
 
     /// The names that typing errors are looked for in: those that nobody has a reason to use for something else.
     private static let fullNames = policyMembers.merging(["policy": "policy", "appcompose": "app_compose"]) { $1 }
+    private static let candidates = fullNames.keys.sorted()
 
     /// What else people call what they ask for.
     private static let bareNames: [String: String] = {

@@ -15,7 +15,8 @@ package enum AtomicFile {
     /// The bytes go to a temporary file in the same directory (`.dstack-*.tmp`), which nobody but the owner can read;
     /// it gets its mode, reaches the disk and takes the name, and then the directory reaches the disk: when this
     /// returns, the new content survives a crash. After a failure the old file is untouched and the temporary one
-    /// removed. A symbolic link at `path` is replaced, not followed.
+    /// removed. A symbolic link at `path` is replaced, not followed; a device, a pipe or a socket there, and a link to one, is
+    /// left as it is and the write fails with `EINVAL`: a file in the place of /dev/null breaks a machine.
     ///
     /// - Parameter mode: exactly the mode of the file; the process's umask does not matter.
     package static func write(
@@ -69,6 +70,10 @@ package enum AtomicFile {
     ) throws(SystemError) {
         switch existing {
         case .replace:
+            var status = stat()
+            if fstatat(directory, name, &status, 0) == 0, ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) {
+                throw SystemError("put a file in the place of a device, a pipe or a socket,", path, code: EINVAL)
+            }
             guard renameat(directory, temporaryName, directory, name) == 0 else { throw .last("write", path) }
         case .keep:
             // A hard link fails where the name is taken, in one step; rename would replace.

@@ -11,8 +11,10 @@ package enum Suggestion {
         var best: (candidate: String, distance: Int)?
         for candidate in candidates where candidate.utf8.count <= 64 {
             let other = Array(candidate.lowercased().utf8)
-            let distance = distance(letters, other)
             let allowed = max(1, max(letters.count, other.count) / 3)
+            // Each letter more is an error.
+            guard abs(letters.count - other.count) <= allowed else { continue }
+            let distance = distance(letters, other)
             // A distance as long as the shorter word means that nothing in it is alike.
             guard distance <= allowed, distance < min(letters.count, other.count) else { continue }
             if best.map({ distance < $0.distance }) ?? true { best = (candidate, distance) }

@@ -14,6 +14,9 @@ enum BuiltInCommand: String, CaseIterable, Sendable {
         }
     }
 
-    /// Those of a program. One that takes arguments without a name in front has none: they could be meant.
-    static func of(_ root: Command) -> [BuiltInCommand] { root.positionals.isEmpty ? allCases : [] }
+    /// Those of a program. One that needs an argument without a name in front has none: they could be meant. Where it may be
+    /// left out, they come first, and a file with such a name is written `./man`.
+    static func of(_ root: Command) -> [BuiltInCommand] {
+        root.positionals.contains(where: \.isRequired) ? [] : allCases
+    }
 }
