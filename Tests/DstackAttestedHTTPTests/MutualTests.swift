@@ -147,6 +147,8 @@ struct MutualTests {
             body: { address in
                 let refused = try await failure(client(simulation, stolen), address.url)
                 #expect(refused.code == .transport)
+                // The client may know before the observer is told.
+                for _ in 0..<1_000 where events.all.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
             })
         #expect(events.all.contains { $0.contains(CheckID.expectedReportData.name) }, "\(events.all)")
     }
