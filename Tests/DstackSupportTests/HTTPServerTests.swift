@@ -1,3 +1,4 @@
+import Dispatch
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
@@ -78,6 +79,62 @@ struct HTTPServerExchangeTests {
         let paths = text.matches(of: /<\/(\d+)>/).compactMap { Int($0.output.1) }
         #expect(paths == Array(0..<count))
         await fixture.server.stop()
+    }
+
+    @Test("connections with requests in store keep no new one waiting until these are answered")
+    func pipelinesOfOthers() async throws {
+        let (connections, requests) = (20, 480)
+        // The loop stands still, first until all have their requests in the server's sockets, then, while it answers them,
+        // until the new connection is in its queue.
+        let (stored, waiting) = (Gate(), Gate())
+        let answered = Mutex(0)
+        let answeredBefore = Mutex<Int?>(nil)
+        let fixture = try await HTTPServerFixture(
+            immediate: { request in
+                switch request.path {
+                case "/gate": stored.stop()
+                case "/new": answeredBefore.withLock { $0 = answered.withLock { $0 } }
+                default:
+                    let count = answered.withLock { answered in
+                        answered += 1
+                        return answered
+                    }
+                    if count == connections { waiting.stop() }
+                }
+                return .text(200, "")
+            }, handler: { _ in .text(200, "") })
+        let first = try RawConnection(port: fixture.port)
+        first.send("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stored.isReached()
+        let others = try (0..<connections).map { _ in
+            let other = try RawConnection(port: fixture.port)
+            other.send(String(repeating: "GET /x HTTP/1.1\r\nHost: x\r\n\r\n", count: requests))
+            return other
+        }
+        stored.open()
+        await waiting.isReached()
+        let new = try RawConnection(port: fixture.port)
+        new.send("GET /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        waiting.open()
+        #expect(await new.readToEnd().hasPrefix("HTTP/1.1 200"))
+        let before = try #require(answeredBefore.withLock { $0 })
+        #expect(before < connections * requests / 4)
+        withExtendedLifetime((first, others)) {}
+        await fixture.server.stop(within: .zero)
+    }
+
+    /// Where the server's thread waits for the test.
+    private final class Gate: Sendable {
+        private let reached = DispatchSemaphore(value: 0)
+        private let opened = DispatchSemaphore(value: 0)
+
+        func stop() {
+            reached.signal()
+            opened.wait()
+        }
+
+        func open() { opened.signal() }
+        func isReached() async { await offPool { self.reached.wait() } }
     }
 
     @Test("a client that half-closes still gets all its answers, and then the end without a reset")

@@ -29,7 +29,7 @@ struct ApplicationTests {
 
         func end() async {
             program.signal(SIGTERM)
-            #expect(await program.end() == 0, "\(program.errors)")
+            await program.expectEnd()
         }
     }
 
@@ -83,7 +83,7 @@ struct ApplicationTests {
         let taken = try await Program.run("dstack-guest-agent", arguments)
         #expect(taken.status == 3 && taken.errors.contains("guest-agent ended with status"), "\(taken)")
         agent.signal(SIGTERM)
-        #expect(await agent.end() == 0)
+        await agent.expectEnd()
         for wrong in [["--background"], arguments + ["--watchdog"]] {
             let result = try await Program.run("dstack-guest-agent", wrong)
             #expect(result.status == 2, "\(result)")
@@ -135,7 +135,7 @@ struct ApplicationTests {
         }
         #expect(throws: AttestationError.self) { try TrustAnchor(path: "/tmp/nowhere/root.pem") }
         service.signal(SIGTERM)
-        #expect(await service.end() == 0)
+        await service.expectEnd()
         await agent.end()
     }
 
@@ -209,7 +209,7 @@ struct ApplicationTests {
         #expect(try await stranger.get(url + "/elsewhere").status == 404)
 
         service.signal(SIGTERM)
-        #expect(await service.end() == 0, "\(service.errors)")
+        await service.expectEnd()
         await agent.end()
     }
 

@@ -98,7 +98,7 @@ private final class WatchedAgent: Sendable {
 
     func end() async {
         program.signal(SIGTERM)
-        #expect(await program.end() == 0, "\(program.errors)")
+        await program.expectEnd()
     }
 }
 
@@ -144,7 +144,7 @@ struct PlacesSoakTests {
         try await expectService("http://127.0.0.1:\(port)/health", among: crowd)
         #expect(await crowd.end() >= 1_100)
         program.signal(SIGTERM)
-        #expect(await program.end() == 0, "\(program.errors)")
+        await program.expectEnd()
     }
 
     @Test(
@@ -176,7 +176,7 @@ struct PlacesSoakTests {
         }
         print("verify, slowest of 25: \(slowest) among the bodies of 127.0.0.\(host), \(await crowd.end()) connections")
         program.signal(SIGTERM)
-        #expect(await program.end() == 0, "\(program.errors)")
+        await program.expectEnd()
     }
 
     @Test("an attested service answers others while one address holds its places", arguments: [true, false])
@@ -192,7 +192,7 @@ struct PlacesSoakTests {
         try await expectService("https://127.0.0.1:\(port)/", among: crowd)
         _ = await crowd.end()
         program.signal(SIGTERM)
-        #expect(await program.end() == 0, "\(program.errors)")
+        await program.expectEnd()
         await agent.end()
     }
 }

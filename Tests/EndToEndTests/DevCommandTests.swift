@@ -154,13 +154,13 @@ struct DevCommandTests {
             #expect(try await eventually { running.errors.contains("Ctrl-C ends everything") || !running.isRunning })
             #expect(running.output.hasPrefix("YES "), "\(running.errors)")
             running.signal(signal)
-            #expect(await running.end() == status, "\(running.errors)")
+            await running.expectEnd(status)
             #expect(system.processes.isEmpty)
         }
         let running = try RunningProgram("dstack", ["dev", "up", "--foreground", "--dir", system.path])
         #expect(try await eventually { running.errors.contains("Ctrl-C ends everything") || !running.isRunning })
         for id in system.processes where id != running.processID { kill(id, SIGKILL) }
-        #expect(await running.end() == 3)
+        await running.expectEnd(3)
         #expect(running.errors.contains("ended; nothing is left running"), "\(running.errors)")
         #expect(system.processes.isEmpty)
     }
@@ -181,7 +181,7 @@ struct DevCommandTests {
             })
         #expect(system.processes.count == 3)
         running.signal(signal)
-        #expect(await running.end() == 3)
+        await running.expectEnd(3)
         #expect(running.errors.contains("interrupted; nothing is left running"), "\(running.errors)")
         #expect(system.processes.isEmpty)
     }

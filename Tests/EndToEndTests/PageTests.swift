@@ -118,6 +118,6 @@ struct PageTests {
         #expect(results[0].status == 0, "\(results[0])")
         #expect(results[1].status == 0 && results[1].output.hasPrefix("ACCEPTED"), "\(commands[1])\n\(results[1])")
         agent.signal(SIGTERM)
-        #expect(await agent.end() == 0, "\(agent.errors)")
+        await agent.expectEnd()
     }
 }

@@ -39,7 +39,7 @@ struct SimulatorTests {
         #expect(lines.count == (words[0] == "dstack-guest-agent" ? 1 : 0), "\(running.errors)")
         #expect(lines.allSatisfy { $0.contains("/dstack-simulator: ") })
         running.signal(SIGTERM)
-        #expect(await running.end() == 0)
+        await running.expectEnd()
         #expect(!FileManager.default.fileExists(atPath: simulation + "/dstack.sock"))
     }
 
@@ -80,7 +80,7 @@ struct SimulatorTests {
             #expect(FileManager.default.fileExists(atPath: "\(place)/\(name).sock"))
         }
         running.signal(SIGTERM)
-        #expect(await running.end() == 0)
+        await running.expectEnd()
         #expect(try !FileManager.default.contentsOfDirectory(atPath: place).contains { $0.hasSuffix(".sock") })
     }
 
@@ -107,7 +107,7 @@ struct SimulatorTests {
         let problems = running.errors.split(separator: "\n").filter { $0.contains("frobnicate") }
         #expect(problems.count == 1, "\(running.errors)")
         running.signal(SIGTERM)
-        #expect(await running.end() == 0)
+        await running.expectEnd()
 
         // A pipe can be read once, and the simulator has to read it, too.
         let piped = try await Program.run(

@@ -96,6 +96,12 @@ final class RunningProgram: Sendable {
 
     func signal(_ number: Int32) { kill(process.processIdentifier, number) }
 
+    /// Waits for the end, which must be this one (``end()``).
+    func expectEnd(_ wanted: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation) async {
+        let status = await end()
+        #expect(status == wanted, "\(errors)", sourceLocation: sourceLocation)
+    }
+
     /// Waits for the end; the status, or minus the signal that ended it.
     func end() async -> Int32 {
         await withCheckedContinuation { continuation in

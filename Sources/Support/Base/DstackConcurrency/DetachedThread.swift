@@ -12,6 +12,9 @@ package enum DetachedThread {
 
     /// Runs `body` on a thread that ends with it.
     ///
+    /// No signal from elsewhere is delivered to it: those are for the threads that expect them, and SIGPIPE shows up as EPIPE
+    /// there. What a thread does itself (SIGSEGV and its like) is: blocked, it would end the process without a report.
+    ///
     /// - Returns: 0, or the error number where the system gives no thread (`EAGAIN`: there are too many); then `body` does
     ///   not run.
     package static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
@@ -21,6 +24,7 @@ package enum DetachedThread {
             &thread, nil,
             { argument in
                 guard let argument else { return nil }
+                DetachedThread.blockSignals()
                 Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().body()
                 return nil
             }, start.toOpaque())
@@ -30,5 +34,12 @@ package enum DetachedThread {
         }
         _ = pthread_detach(thread)
         return 0
+    }
+
+    private static func blockSignals() {
+        var signals = sigset_t()
+        sigfillset(&signals)
+        for own in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS] { sigdelset(&signals, own) }
+        pthread_sigmask(SIG_BLOCK, &signals, nil)
     }
 }

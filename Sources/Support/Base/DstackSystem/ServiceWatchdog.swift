@@ -52,10 +52,6 @@ package final class ServiceWatchdog: Sendable {
     private func wake() { _ = write(waker, [1], 1) }
 
     private func runThread() {
-        // Signals are for the threads that expect them.
-        var all = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_BLOCK, &all, nil)
         while !isStopped {
             probe { [self] isAlive in
                 state.withLock { $0.answer = isAlive }

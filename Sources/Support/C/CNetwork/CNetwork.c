@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,9 +18,6 @@
 int dstack_open_wake(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 void dstack_prepare_thread(const char *name, int niceness) {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
     pthread_setname_np(pthread_self(), name);
     // On Linux this is a thread's own, and 0 names the calling one. Where it cannot be had, the thread is as all others.
     if (niceness != 0) setpriority(PRIO_PROCESS, 0, niceness);

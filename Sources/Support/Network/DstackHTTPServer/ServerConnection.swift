@@ -88,8 +88,9 @@ final class ServerConnection {
     private(set) var peerEnded = false
 
     static let maximumPendingBytes = 64 << 10
-    /// Pipelined requests handled in one go, before other connections get their turn.
-    private static let maximumRun = 32
+    /// Pipelined requests handled in one go, before other connections get their turn: so few that a crowd of connections with
+    /// requests in store does not keep a new one waiting.
+    private static let maximumRun = 4
     static let lingerNanoseconds: UInt64 = 2_000_000_000
     /// Of what a refused client still sends; enough for most to come to its end and read why.
     private static let maximumDiscardedBytes = 1 << 20

@@ -4,7 +4,7 @@ import Glibc
 
 /// The calling thread, where it runs a loop of its own.
 package enum LoopThread {
-    /// Names it (at most 15 bytes) and keeps signals from being delivered to it, SIGPIPE among them.
+    /// Names it (at most 15 bytes).
     ///
     /// - Parameter niceness: 0 for an ordinary thread, up to 19 for one that stands back.
     package static func prepare(_ name: String, niceness: Int32 = 0) { dstack_prepare_thread(name, niceness) }

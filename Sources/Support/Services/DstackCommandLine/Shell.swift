@@ -49,7 +49,9 @@ package struct Shell: Sendable {
         signal(SIGPIPE, SIG_IGN)
         Self.reserveStandardDescriptors()
         let status = await run(Array(CommandLine.arguments.dropFirst()))
-        exit(status.rawValue)
+        // Not exit(): what libraries tear down there, threads that still run use.
+        fflush(nil)
+        _exit(status.rawValue)
     }
 
     /// Runs with some arguments, without the program's name.

@@ -52,10 +52,6 @@ final class DescriptorWatch: Sendable {
     }
 
     private func runThread(_ poll: Int32) {
-        // Signals are for the threads that expect them.
-        var all = sigset_t()
-        sigfillset(&all)
-        pthread_sigmask(SIG_BLOCK, &all, nil)
         var ids = [UInt64](repeating: 0, count: 64)
         while true {
             let count = dstack_watch_wait(poll, &ids, Int32(ids.count))

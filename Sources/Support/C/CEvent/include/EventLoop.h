@@ -37,7 +37,7 @@ void dstack_event_free(struct event *event);
 /// From now on the callback is called. `interval_microseconds` is for timers.
 bool dstack_event_add(struct event *event, uint32_t interval_microseconds);
 bool dstack_event_remove(struct event *event);
-/// Calls the callback once, after the other events that are ready.
+/// Calls the callback once, after the other events that are ready, also where these trigger themselves again and again.
 void dstack_event_trigger(struct event *event);
 
 typedef void (*dstack_accept_callback)(void *context, int descriptor, const struct sockaddr *_Nullable address,

@@ -12,9 +12,8 @@
 /// A non-blocking, close-on-exec eventfd; -1 if there is none to be had.
 int dstack_open_wake(void);
 
-/// Names the calling thread (at most 15 bytes) and keeps signals from being delivered to it; SIGPIPE among them, which
-/// OpenSSL's writes to a closed connection would raise. `niceness` as nice(1) has it: 0 for an ordinary thread, up to 19 for
-/// one that stands back.
+/// Names the calling thread (at most 15 bytes). `niceness` as nice(1) has it: 0 for an ordinary thread, up to 19 for one that
+/// stands back.
 void dstack_prepare_thread(const char *name, int niceness);
 
 /// Something that waits for many descriptors (epoll); -1 with `errno` set.
