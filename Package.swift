@@ -206,11 +206,13 @@ let package = Package(
             ]),
         program("Tests/ProcessProbe", as: "process-probe", uses: ["DstackSystem"]),
         room("Tests/Kit", as: "TestKit"),
+        // A source of COpenSSL once more, by the path that builds of OpenSSL without deprecated functions take.
+        .target(name: "PlainP256", dependencies: ["COpenSSL"], path: "Tests/PlainP256"),
         tests(
             "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
         tests("Tests/DstackConcurrencyTests", uses: ["DstackConcurrency", "TestKit"]),
         tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
-        tests("Tests/DstackCryptoTests", uses: ["COpenSSL", "DstackCrypto", "DstackEncoding"]),
+        tests("Tests/DstackCryptoTests", uses: ["COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256"]),
         tests(
             "Tests/DstackSupportTests",
             uses: [

@@ -1,6 +1,7 @@
 import COpenSSL
 import DstackCrypto
 import DstackEncoding
+import PlainP256
 import Testing
 
 /// Big numbers for making signatures that no signer makes, with OpenSSL's arithmetic. Everything leaks; it is a test.
@@ -58,7 +59,8 @@ struct ECDSAEdgeCaseTests {
         group = try #require(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1))
     }
 
-    /// Every verifier there is for one key: the plain one, and the fast one with and without table. They must agree.
+    /// Every verifier there is for one key: the plain one, the fast one with and without table, and the latter as it is where
+    /// OpenSSL has none of its deprecated functions. They must agree.
     private struct Verifiers {
         let plain: P256.PublicKey
         let fast: [P256VerifyingKey]
@@ -79,6 +81,10 @@ struct ECDSAEdgeCaseTests {
             for key in fast {
                 #expect(key.isValid(signature, digest: fixedDigest) == verdict, "table \(key.hasTable)")
                 #expect(key.isValid(prepared[0], digest: fixedDigest) == verdict, "table \(key.hasTable), prepared")
+            }
+            for wantsTable in [0, 1] as [Int32] {
+                let found = plain_p256_verify_once(plain.point.bytes, digest, raw, wantsTable)
+                #expect(found == (verdict ? 1 : 0), "without what OpenSSL deprecates")
             }
             return verdict
         }

@@ -1,4 +1,8 @@
+// Tables of a key, and reading coordinates without dividing, need functions that OpenSSL deprecates. Where a build of it has
+// them no more, or with DSTACK_P256_PLAIN, every verification takes the way of a key without a table: the same answers, later.
+#ifndef DSTACK_P256_PLAIN
 #define OPENSSL_SUPPRESS_DEPRECATED
+#endif
 #include "COpenSSLRequirements.h"
 #include "P256Verify.h"
 
@@ -9,6 +13,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(OPENSSL_NO_DEPRECATED_3_0) && !defined(DSTACK_P256_PLAIN)
+#define DSTACK_P256_PLAIN
+#endif
 
 struct dstack_p256_key {
     EC_POINT *point;       // on `curve`
@@ -104,6 +112,12 @@ void dstack_p256_key_free(dstack_p256_key *key) {
     free(key);
 }
 
+#ifdef DSTACK_P256_PLAIN
+int dstack_p256_key_precompute(dstack_p256_key *key) {
+    (void)key;
+    return 0;
+}
+#else
 int dstack_p256_key_precompute(dstack_p256_key *key) {
     if (key->table) return 1;
     EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
@@ -116,6 +130,7 @@ int dstack_p256_key_precompute(dstack_p256_key *key) {
     key->table = group;
     return 1;
 }
+#endif
 
 static int in_range(const BIGNUM *number) {
     return !BN_is_zero(number) && BN_cmp(number, order) < 0;
@@ -176,6 +191,19 @@ done:
     return ok;
 }
 
+#ifdef DSTACK_P256_PLAIN
+// Whether the affine x coordinate of `point`, reduced modulo the order, is r; -1 on failure.
+static int x_is(const EC_POINT *point, const BIGNUM *r, BN_CTX *ctx) {
+    if (EC_POINT_is_at_infinity(curve, point)) return 0;
+    BN_CTX_start(ctx);
+    BIGNUM *x = BN_CTX_get(ctx);
+    int result = -1;
+    if (x && EC_POINT_get_affine_coordinates(curve, point, x, NULL, ctx) && BN_nnmod(x, x, order, ctx))
+        result = BN_cmp(x, r) == 0;
+    BN_CTX_end(ctx);
+    return result;
+}
+#else
 // Whether the affine x coordinate of `point`, reduced modulo the order, is r. Compares X with r·Z² (and with (r + n)·Z²
 // where r + n is still below p) instead of dividing by Z².
 static int x_is(const EC_POINT *point, const BIGNUM *r, BN_CTX *ctx) {
@@ -200,6 +228,7 @@ done:
     BN_CTX_end(ctx);
     return result;
 }
+#endif
 
 int dstack_p256_verify(
     const dstack_p256_key *key, const uint8_t digest[32], const uint8_t signature[64], const uint8_t *inverse) {

@@ -17,7 +17,8 @@ typedef struct dstack_p256_key dstack_p256_key;
 dstack_p256_key *dstack_p256_key_new(const uint8_t point[64]);
 void dstack_p256_key_free(dstack_p256_key *key);
 
-/// Builds the table (some 20 ms). 1 on success. Not to be called while another thread uses the key.
+/// Builds the table (some 20 ms). 1 on success; 0 also where OpenSSL has no tables any more. Not to be called while another
+/// thread uses the key.
 int dstack_p256_key_precompute(dstack_p256_key *key);
 
 /// Inverses modulo the group order of `count` numbers of 32 bytes each, all with one modular inversion (Montgomery's
