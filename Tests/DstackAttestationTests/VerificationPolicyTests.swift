@@ -100,6 +100,32 @@ struct VerificationPolicyTests {
         #expect(try verify("[", compose).failure?.check == .eventLogFormat)
     }
 
+    @Test("whatever can be expected is read by its name, written back, and rejects by its own check what is not so")
+    func expectations() throws {
+        let vm = try SimulatedVM()
+        let evidence = Evidence(attestation: try vm.attestation(ReportData(FixedBytes(repeating: 1))).encoded(as: .v1))
+        for expectation in Expectation.all {
+            let value = expectation.byteCount.map { "\"\(String(repeating: "ab", count: $0))\"" } ?? "65535"
+            let text = #"{"\#(expectation.member)":\#(value)}"#
+            let root = try JSONDocument(parsing: text, subject: "policy").root
+            var policy = VerificationPolicy.standard
+            policy.expected = try ExpectedValues(membersOf: root)
+            #expect(expectation.json(in: policy.expected) == value)
+            #expect(Expectation.all.filter { $0.isStated(in: policy.expected) }.map(\.member) == [expectation.member])
+            let written = try JSONDocument(parsing: policy.json(), subject: "policy").root
+            #expect(written.member(named: expectation.member)?.rawBytes.elementsEqual(value.utf8) == true)
+            let report = try vm.verifier().verify(
+                evidence, collateral: vm.collateral(), policy: policy, at: SimulatedVM.now)
+            #expect(report.failure?.check == expectation.check, "\(expectation.member)")
+            #expect(report.failure?.code == .mismatch)
+            // As many bytes as are wanted, and no more.
+            guard let count = expectation.byteCount else { continue }
+            expectation.set([UInt8](repeating: 1, count: count + 1), in: &policy.expected)
+            #expect(expectation.isLost(in: policy.expected))
+        }
+        #expect(Set(Expectation.all.map(\.member)).count == Expectation.all.count)
+    }
+
     @Test("null in place of a restriction is refused, but where upstream's own files have it")
     func null() throws {
         for name in VerificationPolicy.members {

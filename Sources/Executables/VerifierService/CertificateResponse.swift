@@ -89,7 +89,7 @@ extension VerifierService {
             guard let attestation = certificate.attestation else { throw certificate.missingEvidence }
             let prepared = try await prepare(for: attestation)
             let report = try prepared.verify(certificate, policy: policy, at: now, floors: floors)
-            let expectsImage = policy.expected.osImageHash != nil || policy.expected.$osImageHash
+            let expectsImage = Expectation.osImageHash.isStated(in: policy.expected)
             let failure = report.checks.first { check in
                 switch check.outcome {
                 case .passed, .notApplicable: false

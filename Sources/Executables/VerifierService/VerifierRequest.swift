@@ -124,25 +124,16 @@ package struct VerifierRequest: Sendable {
             }
             policy = preset
         }
-        var values: [(name: String, value: JSONNode)] = []
         for (name, value) in root.members where !Self.members.contains(name) && !AgentAnswer.otherMembers.contains(name)
         {
-            guard RestrictionNames.isStatedByRequests(name) else {
-                guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members) else { continue }
-                throw value.failure("is not known here: \(reading.advice)", .unsupported)
+            guard !RestrictionNames.isStatedByRequests(name) else {
+                expectedNames.append(name)
+                continue
             }
-            guard !value.isNull else { throw value.lostRestriction }
-            values.append((name, value))
+            guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members) else { continue }
+            throw value.failure("is not known here: \(reading.advice)", .unsupported)
         }
-        expectedNames = values.map(\.name)
-        do throws(AttestationError) {
-            expected = try ExpectedValues(members: values.map { ($0.name, $0.value.rawBytes) })
-        } catch {
-            // Read as members of a policy, which this is not.
-            let name = error.subject.prefix { $0 != " " }
-            throw DecodingFailure(
-                .malformed, name.hasPrefix("policy.") ? "request\(name.dropFirst(6))" : error.subject, error.reason)
-        }
+        expected = try ExpectedValues(membersOf: root)
     }
 
     /// Makes sure that nothing is asked where this service does not look: beside evidence that is given as an agent's answer,

@@ -42,9 +42,10 @@ enum PolicyEvaluation {
 
     /// Rejects for every restriction whose value is lost. Recorded before all else: a failure stands.
     static func recordLost(_ policy: VerificationPolicy, in checks: inout CheckList) {
-        for (name, check) in policy.lostRestrictions {
+        for restriction in policy.lostRestrictions {
             checks.fail(
-                check, .missing, "the policy's \(name) was set to nothing (nil), so that nothing can satisfy it",
+                restriction.check, .missing,
+                "the policy's \(restriction.name) was set to nothing (nil), so that nothing can satisfy it",
                 expected: .literal("a value; or the restriction left alone, to not ask"))
         }
     }
@@ -137,61 +138,34 @@ enum PolicyEvaluation {
 
     /// Compares report data and measurements with what is expected.
     static func recordExpected(_ expected: ExpectedValues, _ body: QuoteBody, in checks: inout CheckList) {
-        if let value = expected.reportData {
-            checks.require(
-                .expectedReportData, body.reportData == value, .mismatch, "the report data is not the expected one",
-                found: .hex(body.reportData), expected: .hex(value))
-        } else {
+        let facts = Expectation.Facts(body, nil)
+        if checks.record(.expectedReportData, expected, facts).isEmpty {
             checks.skip(.expectedReportData, "no report data expected")
         }
-        var compared: [String] = []
-        func compare<let count: Int>(_ name: String, _ found: FixedBytes<count>?, _ value: FixedBytes<count>?) {
-            guard let value else { return }
-            compared.append(name)
-            if found != value {
-                checks.fail(
-                    .expectedMeasurements, .mismatch, "\(name) is not the expected one",
-                    found: .text(found?.hex ?? "not in this kind of quote"), expected: .hex(value))
-            }
-        }
-        let td = body.tdReport
-        compare("mr_td", td?.mrTd, expected.mrTd)
-        compare("rt_mr0", td?.rtMr0, expected.rtMr0)
-        compare("rt_mr1", td?.rtMr1, expected.rtMr1)
-        compare("rt_mr2", td?.rtMr2, expected.rtMr2)
-        compare("rt_mr3", td?.rtMr3, expected.rtMr3)
-        compare("mr_config_id", td?.mrConfigId, expected.mrConfigId)
-        compare("mr_owner", td?.mrOwner, expected.mrOwner)
-        compare("mr_owner_config", td?.mrOwnerConfig, expected.mrOwnerConfig)
-        compare("mr_seam", td?.mrSeam, expected.mrSeam)
-        compare("td_attributes", td?.tdAttributes, expected.tdAttributes)
-        compare("xfam", td?.xfam, expected.xfam)
-        let enclave = body.enclaveReport
-        compare("mr_enclave", enclave?.mrEnclave, expected.mrEnclave)
-        compare("mr_signer", enclave?.mrSigner, expected.mrSigner)
-        if let value = expected.isvProdId {
-            compared.append("isv_prod_id")
-            if enclave?.isvProdId != value {
-                checks.fail(
-                    .expectedMeasurements, .mismatch, "isv_prod_id is not the expected one",
-                    found: .text(enclave.map { "\($0.isvProdId)" } ?? "not in this kind of quote"),
-                    expected: .number(Int64(value)))
-            }
-        }
-        if let value = expected.minimumIsvSvn {
-            compared.append("isv_svn")
-            if enclave.map({ $0.isvSvn < value }) ?? true {
-                checks.fail(
-                    .expectedMeasurements, .mismatch, "isv_svn is below the expected minimum",
-                    found: .text(enclave.map { "\($0.isvSvn)" } ?? "not in this kind of quote"),
-                    expected: .text("at least \(value)"))
-            }
-        }
+        let compared = checks.record(.expectedMeasurements, expected, facts)
         if compared.isEmpty {
             checks.skip(.expectedMeasurements, "no measurements expected")
         } else {
-            let names = compared
-            checks.pass(.expectedMeasurements, found: .list(names))
+            checks.pass(.expectedMeasurements, found: .list(compared))
         }
+    }
+}
+
+extension CheckList {
+    /// Compares what is expected of a check's own values.
+    ///
+    /// - Returns: the names of those that were compared.
+    mutating func record(
+        _ check: CheckID, _ expected: ExpectedValues, _ facts: Expectation.Facts
+    ) -> [String] {
+        var compared: [String] = []
+        for expectation in Expectation.all where expectation.check == check {
+            guard let comparison = expectation.compare(expected, with: facts) else { continue }
+            compared.append(expectation.name)
+            require(
+                check, comparison.isMet, .mismatch, comparison.reason, found: comparison.found,
+                expected: comparison.expected)
+        }
+        return compared
     }
 }

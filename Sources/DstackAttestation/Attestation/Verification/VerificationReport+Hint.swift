@@ -80,7 +80,7 @@ extension VerificationReport {
     private var imageRemedy: Remedy {
         let gift = "give event log and VM configuration (event_log and vm_config in the agent's answer)"
         // Without it what is expected of the image would not be asked any more.
-        let isExpected = policy.expected.osImageHash != nil || policy.expected.$osImageHash
+        let isExpected = Expectation.osImageHash.isStated(in: policy.expected)
         guard policy.osImage == .required, !isExpected else {
             return Remedy(gift, .giveEventLog, .giveConfiguration)
         }
