@@ -156,6 +156,11 @@ package struct VerifierRequest: Sendable {
             } else if answer.reportData != nil {
                 throw node.failure("report_data is not looked at here, but beside the evidence", .unsupported)
             }
+            if "\(name)" == "quote",
+                let part = answer.contradiction(withLog: root["event_log"], configuration: root["vm_config"])
+            {
+                throw node.failure(AgentAnswer.contradictory(part), .unsupported)
+            }
             if ["result", "data", "response"].contains("\(name)"), answer.hasEvidence {
                 throw node.failure("a request states its evidence once, and not in here", .unsupported)
             }

@@ -132,6 +132,24 @@ struct RestrictionSpellingTests {
             ("requireOsImage", "policy file, as require_os_image"), ("tcb_status", "policy file, as allowed_statuses"),
             ("Allowed-Statuses", "policy file, as allowed_statuses"), ("minimum_version", "a request states"),
             ("Report", "write report"), ("eventLog", "write event_log"),
+            // Where the words that many names share are alike, and no more, the rest says what is meant.
+            ("expected_nonce", "write expected_report_data"), ("expected_rt_mr4", "a request states expected_… values"),
+            ("expected_owner", "write expected_mr_owner"), ("expectd_mr_owner", "write expected_mr_owner"),
+            // Other words around a name.
+            ("want_app_id", "write expected_app_id"), ("trusted_app_ids", "write expected_app_id"),
+            ("appIdWhitelist", "write expected_app_id"), ("compose_sha256", "write expected_compose_hash"),
+            ("app_compose_hash_hex", "write expected_compose_hash"), ("mrtd_sha384", "write expected_mr_td"),
+            ("verify_os_image", "policy file, as require_os_image"), ("min_status", "policy file, as allowed_statuses"),
+            ("status", "policy file, as allowed_statuses"), ("ppid_allowlist", "policy file, as accepted_ppids"),
+            // Words of the programs, of settings and of other verifiers.
+            ("strict", "write policy"), ("policies", "write policy"), ("policy_file", "verifier's policy file"),
+            ("whitelist", "verifier's policy file"), ("trusted_root", "attestation.root_ca"),
+            ("trust_root", "attestation.root_ca"), ("root_ca", "attestation.root_ca"),
+            ("collateral", "in its settings (collateral"), ("pccs_url", "in its settings (collateral"),
+            ("ca", "collateral.tls_authorities"), ("at", "verify --at"), ("now", "verify --at"),
+            ("time", "verify --at"), ("verify_time", "verify --at"), ("fmspc", "accepted_ppids"),
+            ("measurements", "expected_mr_td, expected_rt_mr0"), ("tag", "dstack-verifier report-data"),
+            ("session_bound", "dstack verify URL"),
         ])
     func requests(name: String, words: String) async throws {
         let askable = try Self.askable.get()
@@ -160,17 +178,44 @@ struct RestrictionSpellingTests {
         #expect(await askable.ask(alone).isValid)
     }
 
+    @Test("what asks by its name is refused in a file of evidence, too; what may be a claim is none there")
+    func claims() throws {
+        let askable = try Self.askable.get()
+        for name in [
+            "want_app_id", "trusted_app_ids", "strict", "verify_os_image", "whitelist", "policy_file",
+            "app_id_expected",
+            "expected_nonce", "min_status",
+        ] {
+            let report = try askable.verify(quoteFile: askable.request(#""\#(name)":"00""#))
+            #expect(
+                report.failure?.message.hasPrefix(name) == true, "\(name): \(report.failure?.message ?? "accepted")")
+        }
+        for name in [
+            "status", "time", "root_ca", "tag", "measurements", "verified", "verified_at", "checks", "matches",
+        ] {
+            #expect(try askable.verify(quoteFile: askable.request(#""\#(name)":"00""#)).verdict == .accepted, "\(name)")
+        }
+    }
+
     @Test("a policy file's mistyped member is answered with the one that is meant")
     func policies() {
         for (name, meant) in [
             ("minIsvSvn", "min_isv_svn"), ("mr_td", "expected_mr_td"), ("report_data", "expected_report_data"),
             ("maxCollateralAge", "max_collateral_age_secs"), ("AllowedStatuses", "allowed_statuses"),
             ("expected_composehash", "expected_compose_hash"), ("require_image", "require_os_image"),
+            ("expected_nonce", "expected_report_data"), ("trusted_app_ids", "expected_app_id"),
+            ("compose_sha256", "expected_compose_hash"), ("status", "allowed_statuses"),
         ] {
             let error = #expect(throws: AttestationError.self) {
                 try VerificationPolicy(parsingJSON: Array(#"{"\#(name)":1}"#.utf8))
             }
             #expect(error?.reason.contains("did you mean \(meant)?") == true, "\(name): \(error?.reason ?? "")")
+        }
+        for name in ["expected_rt_mr4", "trust_root", "collateral", "whitelist"] {
+            let error = #expect(throws: AttestationError.self) {
+                try VerificationPolicy(parsingJSON: Array(#"{"\#(name)":1}"#.utf8))
+            }
+            #expect(error?.reason.contains("known are") == true, "\(name): \(error?.reason ?? "")")
         }
     }
 
@@ -267,6 +312,32 @@ struct AmbiguousEvidenceTests {
         // Whoever gives a log means the quote.
         let report = try askable.verify(quoteFile: both, log: Array(askable.vm.log.json.utf8))
         #expect(report.evidence?.identity?.appID == askable.vm.appID)
+    }
+
+    @Test(
+        "a log or a configuration beside a quote, and another one inside it, are refused by everybody; the same is one")
+    func insideTheQuote() async throws {
+        let askable = try Self.askable.get()
+        let quote = Hex.encode(askable.quote)
+        let (log, configuration) = (Askable.text(askable.vm.log.json), Askable.text(askable.vm.vmConfig))
+        let otherLog = Askable.text(
+            #"[{"imr":3,"event_type":134217729,"digest":"","event":"app-id","event_payload":"00"}]"#)
+        let otherConfiguration = Askable.text(#"{"os_image_hash":"00"}"#)
+        for (inner, part) in [
+            (#""event_log":\#(otherLog)"#, "event_log"), (#""vm_config":\#(otherConfiguration)"#, "vm_config"),
+        ] {
+            let answer = #"{"quote":"\#(quote)",\#(inner)}"#
+            for value in [answer, Askable.text(answer), #"{"data":\#(answer)}"#, #"{"quote":\#(answer)}"#] {
+                try await expectRefusal(
+                    #"{"quote":\#(value),"event_log":\#(log),"vm_config":\#(configuration)}"#, "another \(part) inside")
+            }
+        }
+        // The same, once as a text and once as JSON with space in it.
+        let spaced = askable.vm.log.json.split(separator: ",").joined(separator: " ,\n ")
+        let same =
+            #"{"quote":{"quote":"\#(quote)","event_log":\#(spaced)},"event_log":\#(log),"vm_config":\#(configuration)}"#
+        #expect(await askable.ask(same).isValid)
+        #expect(try askable.verify(quoteFile: same).evidence?.identity?.appID == askable.vm.appID)
     }
 
     @Test("wrapped answers that differ are refused by the names of both; the same one twice is one")

@@ -8,6 +8,14 @@ package struct AgentAnswer: Sendable {
         case file(EvidenceFile)
         /// An array in place of a string with one.
         case array(JSONNode)
+
+        /// Its text, or what a firmware wrote.
+        var bytes: [UInt8] {
+            switch self {
+            case .file(let file): file.bytes
+            case .array(let node): node.rawBytes
+            }
+        }
     }
 
     private(set) var parts: [Part: EvidenceFile] = [:]
@@ -20,6 +28,10 @@ package struct AgentAnswer: Sendable {
     package private(set) var reportData: StatedReportData?
     /// What it asks of its evidence, which only a request does: a name, and what to do about it.
     package private(set) var restriction: (name: String, advice: String)?
+
+    /// What stands beside the quote and once more, otherwise, inside it, where that is an answer as well: a name. One of both
+    /// would be passed over.
+    private(set) var contradiction: String?
 
     /// The parts that are named, and have nothing in them.
     private(set) var emptyParts: Set<Part> = []
@@ -51,6 +63,39 @@ package struct AgentAnswer: Sendable {
         for part in [parts[.quote], parts[.attestation]] { addStatements(of: part) }
         if case .file(let file)? = eventLog { addStatements(of: file) }
         if let node = root["vm_config"], node.kind == .object { addRestriction(of: node) }
+        contradiction = parts[.quote]?.answer.flatMap { contradiction(with: $0) }
+    }
+
+    /// The part that is there in another answer, too, or deeper inside it, and not the same; nil if there is none.
+    private func contradiction(with other: AgentAnswer) -> String? {
+        if let deeper = other.contradiction { return deeper }
+        if let mine = eventLog, let others = other.eventLog, !Self.isSame(mine.bytes, others.bytes) {
+            return "event_log"
+        }
+        if !vmConfig.isEmpty, !other.vmConfig.isEmpty, !Self.isSame(Array(vmConfig.utf8), Array(other.vmConfig.utf8)) {
+            return "vm_config"
+        }
+        return other.parts[.quote]?.answer.flatMap { contradiction(with: $0) }
+    }
+
+    /// The same for an answer that stands in place of a quote, with a log and a configuration beside it.
+    package func contradiction(withLog log: JSONNode?, configuration: JSONNode?) -> String? {
+        var outer = AgentAnswer()
+        outer.readLog(log, 1)
+        outer.readConfiguration(configuration)
+        return outer.contradiction(with: self)
+    }
+
+    private init() {}
+
+    /// Whether two texts are the same JSON, whatever space is in it; of anything else, the same bytes.
+    private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        if left == right { return true }
+        guard
+            let left = try? JSONDocument(parsing: left, subject: "text", maximumValues: JSONRecognition.maximumValues),
+            let right = try? JSONDocument(parsing: right, subject: "text", maximumValues: JSONRecognition.maximumValues)
+        else { return false }
+        return left.root.isSame(as: right.root)
     }
 
     /// Keeps what is asked, and what is said of the report data, deeper inside: whoever states it there believes as firmly that
@@ -118,6 +163,11 @@ package struct AgentAnswer: Sendable {
     ///
     /// - Throws: ``AttestationError/Code/invalidEnvelope`` where quote and attestation are not of one piece.
     func requireOneEvidence() throws(AttestationError) {
+        if let contradiction {
+            throw AttestationError(
+                .invalidEnvelope, subject: contradiction, reason: Self.contradictory(contradiction),
+                hint: "keep the one that is meant")
+        }
         guard let quote, let attestation else { return }
         do throws(AttestationError) {
             try Self.requireOne(quote: quote.kind == .quote ? quote.bytes : [], envelope: attestation.envelope())
@@ -142,6 +192,11 @@ package struct AgentAnswer: Sendable {
                 reason: "both are given, and the quote is not the one in the attestation", hint: "leave out one of them"
             )
         }
+    }
+
+    /// Why a part that stands beside the quote and inside it is refused.
+    package static func contradictory(_ part: String) -> String {
+        "there is another \(part) inside the quote, which would be passed over"
     }
 
     private static func unreadable(_ error: AttestationError) -> AttestationError {
@@ -230,5 +285,29 @@ package enum StatedReportData: Sendable, Equatable {
             return
         }
         self = .bytes(padded)
+    }
+}
+
+extension JSONNode {
+    /// Whether another value is the same: strings as they are read, numbers as they are written, members in the same order.
+    fileprivate func isSame(as other: JSONNode) -> Bool {
+        guard kind == other.kind else { return false }
+        switch kind {
+        case .null, .boolTrue, .boolFalse: return true
+        case .number: return rawBytes.elementsEqual(other.rawBytes)
+        case .string:
+            guard let text = try? string(), let others = try? other.string() else { return false }
+            return text.utf8.elementsEqual(others.utf8)
+        case .array:
+            guard count == other.count, let elements = try? array(), let others = try? other.array() else {
+                return false
+            }
+            return zip(elements, others).allSatisfy { $0.isSame(as: $1) }
+        case .object:
+            return count == other.count
+                && zip(members, other.members).allSatisfy { mine, others in
+                    mine.name.utf8.elementsEqual(others.name.utf8) && mine.value.isSame(as: others.value)
+                }
+        }
     }
 }

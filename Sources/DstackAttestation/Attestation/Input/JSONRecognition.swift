@@ -3,7 +3,7 @@ internal import DstackEncoding
 /// What a JSON text is, among those that evidence comes in.
 enum JSONRecognition {
     /// The most values of an object that are looked at: a log of a hundred thousand events has fewer.
-    private static let maximumValues = 1 << 20
+    static let maximumValues = 1 << 20
 
     // MARK: Bytes in JSON
 

@@ -82,14 +82,9 @@ public struct Evidence: Sendable {
                 configurationError = error
                 given = ""
             }
-            let ownLog: [UInt8]? =
-                switch file.answer?.eventLog {
-                case .file(let log)?: log.bytes
-                case .array(let node)?: node.rawBytes
-                case nil: nil
-                }
             form = .quote(
-                try file.quote(), eventLog: eventLog ?? ownLog, configuration: given ?? file.answer?.vmConfig ?? "")
+                try file.quote(), eventLog: eventLog ?? file.answer?.eventLog?.bytes,
+                configuration: given ?? file.answer?.vmConfig ?? "")
         } catch {
             form = .unreadable(error)
         }

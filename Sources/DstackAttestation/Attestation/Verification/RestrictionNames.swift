@@ -1,7 +1,11 @@
 internal import DstackSystem
 
-/// The names under which restrictions are stated, so that one in another spelling is never taken for a member that means
-/// nothing: whoever wrote `minIsvSvn` or `compose_hash` would believe that it had been checked.
+/// The names under which restrictions are stated, so that one in another spelling, or by another word, is never taken for a
+/// member that means nothing: whoever wrote `minIsvSvn`, `compose_hash` or `trusted_app_ids` would believe that it had been
+/// checked.
+///
+/// Most names are made from declarations: members of policy files (``VerificationPolicy/members``) with the words around them
+/// taken away or put there. What else people write is in ``RestrictionVocabulary``.
 package enum RestrictionNames {
     /// What a name seems to ask for.
     package struct Reading: Equatable {
@@ -30,86 +34,108 @@ package enum RestrictionNames {
         if let member = members.first(where: { self.plain($0) == plain }) {
             return Reading(advice: "write \(member)", isExplicit: true)
         }
-        if let member = policyMembers[plain] { return Reading(advice: advice(member), isExplicit: true) }
-        if let member = bareNames[plain] { return Reading(advice: advice(member), isExplicit: false) }
-        if let answer = answered.first(where: { plain.hasPrefix(self.plain($0.name)) }) {
-            return Reading(
-                advice: "nothing can be asked about it; see details.\(answer.member) in the answer", isExplicit: false)
+        if let (meaning, isExplicit) = known(plain) {
+            return Reading(advice: meaning.advice, isExplicit: isExplicit)
         }
-        // A word that asks, or a typing error in a name that does. `expected` alone is like none more than the others.
-        let isBeginning = policyMembers.keys.filter { $0.hasPrefix(plain) }.count > 1
-        let near =
-            isBeginning ? nil : Suggestion.closest(to: plain, among: candidates).flatMap { fullNames[$0] }
-        guard near != nil || asks(name) else { return nil }
-        return Reading(advice: near.map(advice) ?? stated, isExplicit: true)
+        // A typing error in a name that asks, or a word that does.
+        if let member = mistyped(plain) {
+            return Reading(advice: RestrictionMeaning.member(member).advice, isExplicit: true)
+        }
+        return asks(name) ? Reading(advice: RestrictionMeaning.unnamed.advice, isExplicit: true) : nil
     }
 
     /// The member of a policy file that a name which is none is meant for; nil if it is like none.
     static func policyMember(meantBy name: String) -> String? {
         let plain = plain(name)
-        return policyMembers[plain] ?? bareNames[plain].flatMap { VerificationPolicy.members.contains($0) ? $0 : nil }
-            ?? Suggestion.closest(to: plain, among: policyMembers.keys.sorted()).flatMap { policyMembers[$0] }
+        if case .member(let member)? = known(plain)?.meaning, VerificationPolicy.members.contains(member) {
+            return member
+        }
+        return mistyped(plain).flatMap { VerificationPolicy.members.contains($0) ? $0 : nil }
     }
 
     /// Whether a request may state a member of a policy file.
     package static func isStatedByRequests(_ member: String) -> Bool {
-        member.hasPrefix("expected_") && VerificationPolicy.members.contains(member) || member == "min_isv_svn"
+        Expectation.all.contains { $0.member == member }
     }
 
-    private static let stated =
-        "a request states expected_… values, min_isv_svn and the policy's name; other restrictions belong into the "
-        + "verifier's policy file"
-
-    private static func advice(_ member: String) -> String {
-        isStatedByRequests(member) || !VerificationPolicy.members.contains(member)
-            ? "write \(member)" : "\(stated), as \(member)"
-    }
+    // MARK: Whole names
 
     /// Members of a policy file by their plain names. A policy's own name restricts nothing.
     private static let policyMembers = Dictionary(
         uniqueKeysWithValues: VerificationPolicy.members.filter { $0 != "name" }.map { (plain($0), $0) })
 
+    /// Names without any word that asks, by what they mean: `app_id`, `collateral_age_secs`, and the vocabulary.
+    private static let bareNames: [String: RestrictionMeaning] = {
+        var names: [String: RestrictionMeaning] = [:]
+        for member in VerificationPolicy.members {
+            let words = member.split(separator: "_")
+            // Of several (`allowed_advisory_ids`, `rejected_advisory_ids`) the vocabulary says which is meant.
+            if asks(member) { names[plain(words.dropFirst().joined())] = .member(member) }
+        }
+        return names.merging(RestrictionVocabulary.bare) { $1 }
+    }()
+
+    /// A name that is known as it is.
+    private static func whole(_ plain: String) -> (meaning: RestrictionMeaning, isExplicit: Bool)? {
+        if let member = policyMembers[plain] { return (.member(member), true) }
+        if let meaning = RestrictionVocabulary.asking[plain] { return (meaning, true) }
+        return (bareNames[plain] ?? RestrictionVocabulary.answered(plain)).map { ($0, false) }
+    }
+
+    /// The same without what stands around it: `want_app_id`, `compose_sha256`, `ppid_whitelist`.
+    private static func known(_ plain: String) -> (meaning: RestrictionMeaning, isExplicit: Bool)? {
+        if let known = whole(plain) { return known }
+        // Names are short; what is longer has many more ways to be taken apart.
+        guard plain.utf8.count <= 64 else { return nil }
+        if let known = core(of: plain) { return known }
+        for verb in RestrictionVocabulary.verbs where plain.hasPrefix(verb) {
+            let rest = String(plain.dropFirst(verb.count))
+            if let known = whole(rest) ?? core(of: rest) { return (known.meaning, true) }
+        }
+        return nil
+    }
+
+    /// What is left of a name without endings that say how a value is written, or that it is wanted.
+    private static func core(of plain: String) -> (meaning: RestrictionMeaning, isExplicit: Bool)? {
+        var forms = [(name: plain, asks: false)]
+        // Three endings at most, as in `app_ids_hex_list`.
+        for _ in 0..<3 {
+            forms = forms.flatMap { form in
+                RestrictionVocabulary.endings.compactMap { ending in
+                    guard form.name.hasSuffix(ending.text), form.name != ending.text else { return nil }
+                    let name = String(form.name.dropLast(ending.text.count)) + ending.replacement
+                    return (name: name, asks: form.asks || ending.asks)
+                }
+            }
+            for form in forms {
+                if let known = whole(form.name) { return (known.meaning, known.isExplicit || form.asks) }
+            }
+        }
+        return nil
+    }
+
+    // MARK: Typing errors
+
     /// The names that typing errors are looked for in: those that nobody has a reason to use for something else.
     private static let fullNames = policyMembers.merging(["policy": "policy", "appcompose": "app_compose"]) { $1 }
     private static let candidates = fullNames.keys.sorted()
 
-    /// What else people call what they ask for.
-    private static let bareNames: [String: String] = {
-        var names = [
-            "preset": "policy", "policyname": "policy", "policypreset": "policy", "verificationpolicy": "policy",
-            "compose": "app_compose", "composefile": "app_compose", "appcomposefile": "app_compose",
-            "appcomposejson": "app_compose", "appcomposehash": "expected_compose_hash",
-            "dockercompose": "app_compose", "dockercomposefile": "app_compose", "rawappcompose": "app_compose",
-            "nonce": "expected_report_data", "challenge": "expected_report_data", "userdata": "expected_report_data",
-            "reportdatahex": "expected_report_data", "imagehash": "expected_os_image_hash",
-            "osimage": "expected_os_image_hash", "isvsvn": "min_isv_svn", "ppid": "accepted_ppids",
-            "ppids": "accepted_ppids", "tcbstatus": "allowed_statuses", "tcbstatuses": "allowed_statuses",
-            "statuses": "allowed_statuses", "advisoryids": "allowed_advisory_ids",
-            "collateralage": "max_collateral_age_secs", "graceperiod": "platform_grace_period_secs",
-            "evaldatanumber": "min_tcb_eval_data_number", "tcbevaluationdatanumber": "min_tcb_eval_data_number",
-        ]
-        for member in VerificationPolicy.members where member.hasPrefix("expected_") {
-            names[plain(member.dropFirst("expected_".count))] = member
+    /// What a name is with a typing error; nil if it is like none, or like several. The words that many names have in common
+    /// (`expected`) make no two of them alike, so that errors count against what is left.
+    private static func mistyped(_ plain: String) -> String? {
+        // `expected` alone is like none more than the others.
+        guard policyMembers.keys.filter({ $0.hasPrefix(plain) }).count < 2 else { return nil }
+        let name = Suggestion.only(near: plain, among: candidates) { candidate in
+            let verb = RestrictionVocabulary.verbs.first { candidate.hasPrefix($0) }
+            return max(1, (candidate.utf8.count - (verb?.utf8.count ?? 0)) / 3)
         }
-        // `accepted_sgx_types` as `sgx_types`, `max_collateral_age_secs` as `max_collateral_age`.
-        for member in VerificationPolicy.members {
-            for verb in ["allowed_", "allow_", "accepted_", "rejected_", "require_", "min_", "max_"]
-            where member.hasPrefix(verb) {
-                names[plain(member.dropFirst(verb.count))] = names[plain(member.dropFirst(verb.count))] ?? member
-            }
-        }
-        return names
-    }()
-
-    /// What only answers have, by how its names begin.
-    private static let answered = [("key_provider", "key_provider"), ("device_id", "app_info")].map {
-        (name: $0.0, member: $0.1)
+        return name.flatMap { fullNames[$0] }
     }
+
+    // MARK: Words
 
     /// Whether a name begins with a word that asks for something.
     private static func asks(_ name: String) -> Bool {
-        let words = ["min", "max", "minimum", "maximum", "must", "deny", "forbid"]
-        let stems = ["expect", "allow", "accept", "reject", "requir", "disallow"]
         var first = ""
         for character in name.unicodeScalars.drop(while: { "_-. ".unicodeScalars.contains($0) }) {
             let isNext =
@@ -118,6 +144,36 @@ package enum RestrictionNames {
             first.unicodeScalars.append(character)
         }
         first = first.lowercased()
-        return words.contains(first) || stems.contains { first.hasPrefix($0) }
+        return RestrictionVocabulary.askingWords.contains(first)
+            || RestrictionVocabulary.askingStems.contains { first.hasPrefix($0) }
+    }
+}
+
+/// What somebody who writes a name wants.
+enum RestrictionMeaning: Equatable {
+    /// A member of a request or of a policy file.
+    case member(String)
+    /// What whoever runs the verifier says, in its settings.
+    case setting(String)
+    /// What only answers have.
+    case answered(String)
+    /// Something that there are other words about.
+    case other(String)
+    /// A restriction, and no more is known.
+    case unnamed
+
+    /// What to do about it, as it follows the name.
+    var advice: String {
+        switch self {
+        case .member(let member):
+            RestrictionNames.isStatedByRequests(member) || !VerificationPolicy.members.contains(member)
+                ? "write \(member)" : "\(Self.unnamed.advice), as \(member)"
+        case .setting(let setting): "only whoever runs the verifier says it, in its settings (\(setting))"
+        case .answered(let member): "nothing can be asked about it; see details.\(member) in the answer"
+        case .other(let advice): advice
+        case .unnamed:
+            "a request states expected_… values, min_isv_svn and the policy's name; other restrictions belong into the "
+                + "verifier's policy file"
+        }
     }
 }
