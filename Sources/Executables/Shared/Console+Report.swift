@@ -1,6 +1,6 @@
 package import DstackAttestation
 package import DstackCommandLine
-import DstackEncoding
+package import DstackEncoding
 package import DstackSystem
 
 extension ReportStyle {
@@ -18,45 +18,40 @@ extension ReportStyle {
 extension Console {
     /// Shows a report as it is wanted, and last what to do.
     package func show(_ report: VerificationReport, _ arguments: Arguments) -> ExitStatus {
-        if arguments[Flag.json] {
-            print(String(decoding: report.json(), as: UTF8.self))
-        } else {
-            let style = ReportStyle(self, listsChecks: arguments[JudgementOptions.checks])
-            print(String(report.text(style: style).dropLast()))
-        }
-        if let remedy = report.remedy { hint(remedy.text(for: arguments)) }
-        return report.verdict == .accepted ? .yes : .no
+        show(
+            report.verdict == .accepted, report.remedy, arguments, json: { report.json() },
+            text: { report.text(style: $0) })
     }
 
     /// The same for the report about a service.
     package func show(_ report: EndpointReport, _ arguments: Arguments) -> ExitStatus {
+        show(
+            report.verdict == .accepted, report.remedy, arguments, json: { report.json() },
+            text: { report.text(style: $0) })
+    }
+
+    private func show(
+        _ isAccepted: Bool, _ remedy: Remedy?, _ arguments: Arguments, json: () -> [UInt8],
+        text: (ReportStyle) -> String
+    ) -> ExitStatus {
         if arguments[Flag.json] {
-            print(String(decoding: report.json(), as: UTF8.self))
+            print(String(decoding: json(), as: UTF8.self))
         } else {
             let style = ReportStyle(self, listsChecks: arguments[JudgementOptions.checks])
-            print(String(report.text(style: style).dropLast()))
+            print(String(text(style).dropLast()))
         }
-        if let remedy = report.remedy { hint(remedy.text(for: arguments)) }
-        return report.verdict == .accepted ? .yes : .no
+        if let remedy { hint(remedy.text(for: arguments)) }
+        return isAccepted ? .yes : .no
     }
 
     /// A no to what never came to a verification; in JSON the members of a report that a program looks at first.
     package func refuse(
-        _ subject: String, check: String, code: String, _ message: String, simulated note: String? = nil,
-        remedy: Remedy?, _ arguments: Arguments
+        _ subject: String, _ reason: Reason, simulated note: String? = nil, remedy: Remedy?, _ arguments: Arguments
     ) -> ExitStatus {
         if arguments[Flag.json] {
             var writer = JSONWriter()
             writer.object { object in
-                object.member("verdict", "rejected")
-                object.object("reason") { reason in
-                    reason.member("code", code)
-                    reason.member("check", check)
-                    reason.member("message", message)
-                    reason.null("found")
-                    reason.null("expected")
-                    reason.member("hint", remedy?.text)
-                }
+                object.answer(VerificationReport.Verdict.rejected.rawValue, reason)
                 object.null("status")
                 object.member("advisory_ids", [])
                 object.member("simulated", note != nil)
@@ -65,7 +60,7 @@ extension Console {
         } else {
             print(style.red("REJECTED") + " \(subject)" + (note == nil ? "" : " [simulated]"))
             if let note { print("  note     \(note)") }
-            print("  because  \(SafeText.line(message)) [\(check): \(code)]")
+            print("  because  \(SafeText.line(reason.line))")
         }
         if let remedy { hint(remedy.text(for: arguments)) }
         return .no

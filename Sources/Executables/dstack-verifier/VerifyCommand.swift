@@ -1,5 +1,6 @@
 import DstackAttestation
 import DstackCommandLine
+import DstackEncoding
 import DstackShells
 import DstackSystem
 
@@ -71,9 +72,10 @@ enum VerifyCommand {
         let quote: Quote
         do throws(AttestationError) { quote = try reader.quote() } catch { return console.show(leading, arguments) }
         if let failure = leading.failureToReachAnchor {
+            let reason = Reason(
+                code: failure.code.rawValue, check: failure.check.name, message: failure.message, hint: leading.hint)
             return console.refuse(
-                quote.encodedDescription, check: failure.check.name, code: failure.code.rawValue, failure.message,
-                simulated: leading.simulationNote, remedy: leading.remedy, arguments)
+                quote.encodedDescription, reason, simulated: leading.simulationNote, remedy: leading.remedy, arguments)
         }
         do throws(AttestationError) {
             let service = CollateralService(configuration)

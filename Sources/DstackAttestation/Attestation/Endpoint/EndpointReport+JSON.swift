@@ -7,19 +7,7 @@ extension EndpointReport {
     public func json(pretty: Bool = false) -> [UInt8] {
         var writer = JSONWriter(pretty: pretty)
         writer.object { object in
-            object.member("verdict", verdict.rawValue)
-            if let failure {
-                object.object("reason") { reason in
-                    reason.member("code", failure.code.rawValue)
-                    reason.member("check", failure.check)
-                    reason.member("message", failure.message)
-                    reason.member("found", failure.found.isEmpty ? nil : failure.found)
-                    reason.member("expected", failure.expected.isEmpty ? nil : failure.expected)
-                    reason.member("hint", hint)
-                }
-            } else {
-                object.null("reason")
-            }
+            object.answer(verdict.rawValue, reason)
             object.member("conditions", conditions)
             object.member("simulated", isSimulated)
             object.member("url", address.url)

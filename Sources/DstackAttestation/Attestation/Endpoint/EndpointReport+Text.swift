@@ -31,13 +31,7 @@ extension EndpointReport {
         if let evidence {
             for note in evidence.notes + evidence.replacedDocuments.map(\.description) { page.paragraph("note", note) }
         }
-        if let failure {
-            page.reason(
-                "\(failure.message) [\(failure.check): \(failure.code.rawValue)]",
-                outdated: evidence?.tcbShortfalls ?? [], found: failure.found, expected: failure.expected)
-        } else {
-            page.shortfalls(evidence?.tcbShortfalls ?? [])
-        }
+        page.reason(reason, outdated: evidence?.tcbShortfalls ?? [])
         for condition in conditions { page.paragraph("if", condition) }
         if let evidence { page.paragraph("policy", evidence.policy.shownName) }
         // The chain says it otherwise, at its last link.

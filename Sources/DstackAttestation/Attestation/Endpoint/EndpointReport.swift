@@ -118,6 +118,15 @@ public struct EndpointReport: Sendable {
             expected: "your own copy of app-compose.json, or its hash")
     }
 
+    /// The same for programs and people, with what to do about it.
+    var reason: Reason? {
+        failure.map { failure in
+            Reason(
+                code: failure.code.rawValue, check: failure.check, message: failure.message, found: failure.found,
+                expected: failure.expected, hint: hint)
+        }
+    }
+
     /// What makes the answer a no, as opposed to no answer.
     private var rejection: Failure? {
         if let problem { return problem }

@@ -1,3 +1,4 @@
+import DstackEncoding
 import DstackSystem
 
 /// The lines of every report for a person, wrapped where they are drawn for one.
@@ -43,17 +44,12 @@ struct ReportPage {
         return text.dropLast(mark.count) + paint(Tone.warning.rawValue, mark)
     }
 
-    /// Why there is no yes; values that were not found are left out.
-    mutating func reason(_ text: String, outdated: [TCBShortfall], found: String, expected: String) {
-        paragraph("because", text)
-        shortfalls(outdated)
-        if !found.isEmpty { paragraph("found", found) }
-        if !expected.isEmpty { paragraph("expected", expected) }
-    }
-
-    /// What of the platform is outdated, a line each.
-    mutating func shortfalls(_ shortfalls: [TCBShortfall]) {
-        for shortfall in shortfalls { paragraph("outdated", SafeText.line(shortfall.line)) }
+    /// Why there is no yes, if there is none, and what of the platform is outdated, a line each.
+    mutating func reason(_ reason: Reason?, outdated: [TCBShortfall]) {
+        if let reason { paragraph("because", reason.line) }
+        for shortfall in outdated { paragraph("outdated", SafeText.line(shortfall.line)) }
+        if let found = reason?.found { paragraph("found", found) }
+        if let expected = reason?.expected { paragraph("expected", expected) }
     }
 
     /// A name and its text, which goes on below itself.

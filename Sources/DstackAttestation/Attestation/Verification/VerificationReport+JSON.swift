@@ -15,19 +15,7 @@ extension VerificationReport {
     }
 
     package func write(to object: inout JSONWriter.Object) {
-        object.member("verdict", verdict.rawValue)
-        if let failure {
-            object.object("reason") { reason in
-                reason.member("code", failure.code.rawValue)
-                reason.member("check", failure.check.name)
-                reason.member("message", failure.message)
-                reason.member("found", failure.found.isEmpty ? nil : failure.found)
-                reason.member("expected", failure.expected.isEmpty ? nil : failure.expected)
-                reason.member("hint", hint)
-            }
-        } else {
-            object.null("reason")
-        }
+        object.answer(verdict.rawValue, reason)
         object.member("status", status?.rawValue)
         object.member("advisory_ids", advisoryIDs)
         object.member("simulated", isSimulated)

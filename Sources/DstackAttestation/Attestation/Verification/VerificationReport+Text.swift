@@ -28,13 +28,7 @@ extension VerificationReport {
     private func writeReasons(to page: inout ReportPage) {
         if let note = simulationNote { page.paragraph("note", note) }
         for note in notes + replacedDocuments.map(\.description) { page.paragraph("note", note) }
-        if let failure {
-            page.reason(
-                "\(failure.message) [\(failure.check.name): \(failure.code.rawValue)]", outdated: tcbShortfalls,
-                found: failure.found, expected: failure.expected)
-        } else {
-            page.shortfalls(tcbShortfalls)
-        }
+        page.reason(reason, outdated: tcbShortfalls)
         page.paragraph("policy", policy.shownName)
         if let binding { page.paragraph("binding", "\(binding.rawValue): \(binding.meaning)") }
         page.paragraph("time", RFC3339.format(time))

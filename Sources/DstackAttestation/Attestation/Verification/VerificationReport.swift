@@ -76,14 +76,19 @@ public struct VerificationReport: Sendable {
         for check in checks.filter({ $0.id == .envelopeFormat || $0.id == .quoteFormat }) + checks {
             switch check.outcome {
             case .passed, .notApplicable: continue
-            case .failed(let code):
-                return Failure(
-                    check: check.id, code: code, message: check.message, found: check.found, expected: check.expected)
+            case .failed: return Failure(check)
             case .notReached: unchecked = unchecked ?? check
             }
         }
-        return unchecked.map {
-            Failure(check: $0.id, code: .notChecked, message: "was not checked", found: "", expected: "")
+        return unchecked.flatMap(Failure.init)
+    }
+
+    /// The same for programs and people, with what to do about it.
+    var reason: Reason? {
+        failure.map { failure in
+            Reason(
+                code: failure.code.rawValue, check: failure.check.name, message: failure.message,
+                found: failure.found, expected: failure.expected, hint: hint)
         }
     }
 

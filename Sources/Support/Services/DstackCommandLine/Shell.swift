@@ -117,15 +117,11 @@ package struct Shell: Sendable {
             }
         var writer = JSONWriter()
         writer.object { object in
-            object.member("verdict", status == .no ? "rejected" : "error")
-            object.object("reason") { reason in
-                reason.member("code", (error as? CommandFailure)?.code ?? general)
-                reason.null("check")
-                reason.member("message", "\(error)")
-                reason.null("found")
-                reason.null("expected")
-                reason.member("hint", (error as? any ExplainedFailure)?.hint)
-            }
+            object.answer(
+                status == .no ? "rejected" : "error",
+                Reason(
+                    code: (error as? CommandFailure)?.code ?? general, message: "\(error)",
+                    hint: (error as? any ExplainedFailure)?.hint))
         }
         return writer.text
     }
