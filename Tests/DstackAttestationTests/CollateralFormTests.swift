@@ -108,8 +108,8 @@ struct CollateralFormTests {
                 try Self.json(collateral, "pck_crl", Self.quoted(MockPlatform.pem([vm.platform.rootCertificate]))),
                 "a certificate"
             ),
-            (try Self.json(collateral, "pck_crl", "\"<html>\""), "an HTML or XML page"),
-            (try Self.json(collateral, "root_ca_crl", "\"zz\""), "a revocation list is needed"),
+            (try Self.json(collateral, "pck_crl", "\"<html>\""), "an HTML page where DER"),
+            (try Self.json(collateral, "root_ca_crl", "\"zz\""), "neither DER nor PEM nor hexadecimal text"),
             (Array("<html>".utf8), "an HTML or XML page"), (try vm.quote(ReportData(FixedBytes())), "this is a quote"),
             (Array(#"{"tcbInfo":{},"signature":"00"}"#.utf8), "one of the documents"),
             ([0xFF, 0xFE, 0x7B, 0], "UTF-16"),

@@ -67,9 +67,9 @@ public struct EnvironmentEncryptionKey: Sendable, Hashable {
         for (index, variable) in variables.enumerated() {
             if index > 0 { json.u8(UInt8(ascii: ",")) }
             json.append("{\"key\":".utf8)
-            CanonicalJSON.append(variable.name, to: &json)
+            json.jsonString(variable.name)
             json.append(",\"value\":".utf8)
-            CanonicalJSON.append(variable.value, to: &json)
+            json.jsonString(variable.value)
             json.u8(UInt8(ascii: "}"))
         }
         json.append("]}".utf8)

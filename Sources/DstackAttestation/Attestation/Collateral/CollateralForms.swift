@@ -50,14 +50,13 @@ enum CollateralForms {
             return der
         }
         let content = try node.kind == .array ? node.rawBytes : Array(node.string().utf8)
-        let file = EvidenceFile(recognising: content)
-        if file.kind == .revocationList { return file.bytes }
-        // Digits that lead to no list are for verification, which says what is wrong with them.
-        if let range = node.plainStringRange, Hex.value(of: node.document.bytes[range].first ?? 0) != nil {
-            return try node.hexBytes()
+        do throws(DecodingFailure) { return try RevocationListForm.der(content) } catch {
+            // Digits that lead to no list are for verification, which says what is wrong with them.
+            if let range = node.plainStringRange, Hex.value(of: node.document.bytes[range].first ?? 0) != nil {
+                return try node.hexBytes()
+            }
+            throw node.failure(error.reason)
         }
-        let refusal = file.refusal(.invalidCollateral, wanted: "a revocation list")
-        throw node.failure(refusal.reason)
     }
 
     /// A PEM chain; percent-encoded as it stands in a header, it is decoded.

@@ -16,7 +16,7 @@ enum RevocationListForm {
         case .markup:
             throw DecodingFailure(
                 .malformed, "revocation list",
-                "\(TextForm.description(ofHTML: bytes)) where DER, PEM or hexadecimal text is expected")
+                "\(HTMLPage.description(of: bytes) ?? file.described) where DER, PEM or hexadecimal text is expected")
         case .binary where file.bytes.first == DERTag.sequence.octet:
             // Its reader says best what is wrong with it.
             _ = try CertificateRevocationList(der: file.bytes)
@@ -30,22 +30,18 @@ enum RevocationListForm {
     }
 }
 
-/// What a text is that somebody sent in place of what was asked for.
-enum TextForm {
-    /// Whether a body is an HTML page: a sign-in form, a proxy's error, the wrong address.
-    static func isHTML(_ bytes: [UInt8]) -> Bool {
-        let start = bytes.drop { [0x0A, 0x0D, 0x20, 0x09, 0xEF, 0xBB, 0xBF].contains($0) }.prefix(200)
-        let text = String(decoding: start, as: UTF8.self).lowercased()
-        return ["<!doctype html", "<html", "<head", "<body"].contains { text.hasPrefix($0) }
-    }
-
-    /// `an HTML page ("Sign in")`.
-    static func description(ofHTML bytes: [UInt8]) -> String {
-        let text = String(decoding: bytes.prefix(4096), as: UTF8.self)
-        guard let start = text.firstRange(of: "<title>"),
-            let end = text[start.upperBound...].firstRange(of: "</title>")
+/// A page that somebody sent in place of what was asked for: a sign-in form, a proxy's error, the wrong address.
+enum HTMLPage {
+    /// `an HTML page ("Sign in")`; nil for a body that is none.
+    static func description(of body: [UInt8]) -> String? {
+        let start = body.drop { [0x0A, 0x0D, 0x20, 0x09, 0xEF, 0xBB, 0xBF].contains($0) }
+        let text = String(decoding: start.prefix(4096), as: UTF8.self)
+        let beginning = text.prefix(16).lowercased()
+        guard ["<!doctype html", "<html", "<head", "<body"].contains(where: beginning.hasPrefix) else { return nil }
+        guard let opening = text.firstRange(of: "<title>"),
+            let end = text[opening.upperBound...].firstRange(of: "</title>")
         else { return "an HTML page" }
-        let title = String(text[start.upperBound..<end.lowerBound]).trimmed
+        let title = String(text[opening.upperBound..<end.lowerBound]).trimmed
         return title.isEmpty ? "an HTML page" : "an HTML page (\(SafeText.quoted(title, limit: 60)))"
     }
 }

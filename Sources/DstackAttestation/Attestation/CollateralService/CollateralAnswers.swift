@@ -19,8 +19,8 @@ struct SignedDocument: Hashable, Sendable {
     init(
         _ response: HTTPResponse, member: StaticString, chainHeaders: [String]
     ) throws(CollateralFailure) {
-        guard !TextForm.isHTML(response.body) else {
-            throw .permanent("\(TextForm.description(ofHTML: response.body)) in place of JSON", .address)
+        if let page = HTMLPage.description(of: response.body) {
+            throw .permanent("\(page) in place of JSON", .address)
         }
         do throws(DecodingFailure) {
             // A mark stands outside of what is signed.
@@ -133,7 +133,7 @@ enum RevocationListAnswer {
         do throws(DecodingFailure) {
             return try RevocationListForm.der(body)
         } catch {
-            throw .permanent(error.description, TextForm.isHTML(body) ? .address : nil)
+            throw .permanent(error.description, HTMLPage.description(of: body) == nil ? nil : .address)
         }
     }
 

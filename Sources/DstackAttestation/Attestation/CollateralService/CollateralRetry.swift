@@ -121,7 +121,7 @@ struct CollateralFailure: Error, Sendable {
             switch response.status {
             case 404, 410, 461, 462: .otherService
             case 300...399: .address
-            default: TextForm.isHTML(response.body) ? .address : nil
+            default: HTMLPage.description(of: response.body) == nil ? nil : .address
             }
         reason = "\(what): status \(response.status)\(meaning)\(Self.words(of: response))"
     }
@@ -131,9 +131,7 @@ struct CollateralFailure: Error, Sendable {
 
     /// What a service says itself, in quotes: the header that Intel's has for it, or else its body.
     private static func words(of response: HTTPResponse) -> String {
-        if TextForm.isHTML(response.body) {
-            return "; it answers with \(TextForm.description(ofHTML: response.body))"
-        }
+        if let page = HTMLPage.description(of: response.body) { return "; it answers with \(page)" }
         let words = (response.headers["Error-Message"] ?? String(decoding: response.body.prefix(4096), as: UTF8.self))
             .trimmed
         return words.isEmpty ? "" : "; it says \(SafeText.quoted(words, limit: maximumWords))"

@@ -86,7 +86,7 @@ extension LoggedEvent {
         writer.append("{\"imr\":\(register.rawValue),\"event_type\":\(type.rawValue),\"digest\":\"".utf8)
         writer.hex(digest?.bytes ?? [])
         writer.append("\",\"event\":".utf8)
-        CanonicalJSON.append(name, to: &writer)
+        writer.jsonString(name)
         writer.append(",\"event_payload\":\"".utf8)
         writer.hex(payload)
         writer.u8(UInt8(ascii: "\""))

@@ -56,7 +56,7 @@ public struct RuntimeEvent: Sendable {
         case .v2:
             // RFC 8785: members sorted, no space; the payload is ASCII.
             writer.append("{\"name\":".utf8)
-            CanonicalJSON.append(name, to: &writer)
+            writer.jsonString(name)
             writer.append(",\"payload\":\"".utf8)
             writer.append(Hex.encode(payload).utf8)
             writer.append("\",\"type\":\(MeasuredEventType.runtime.rawValue)}".utf8)

@@ -7,7 +7,7 @@ extension RuntimeEvent {
     public var logLine: String {
         var writer = ByteWriter(capacity: name.utf8.count + payload.count * 2 + 40)
         writer.append("{\"event\":".utf8)
-        CanonicalJSON.append(name, to: &writer)
+        writer.jsonString(name)
         writer.append(",\"payload\":\"\(Base64.encode(payload))\"".utf8)
         if version != .v1 { writer.append(",\"version\":\(version.rawValue)".utf8) }
         writer.u8(UInt8(ascii: "}"))

@@ -23,6 +23,9 @@ package struct ByteWriter {
     package mutating func append(_ more: [UInt8]) { bytes.append(contentsOf: more) }
     package mutating func append(_ more: String.UTF8View) { bytes.append(contentsOf: more) }
 
+    /// A string as JSON has it, with its quotes.
+    package mutating func jsonString(_ text: String) { JSONWriter.append(text, to: &bytes) }
+
     package mutating func fixed<let count: Int>(_ value: FixedBytes<count>) {
         value.withUnsafeBytes { bytes.append(contentsOf: $0) }
     }

@@ -29,7 +29,7 @@ package enum CanonicalJSON {
         case .null: writer.append("null".utf8)
         case .boolTrue: writer.append("true".utf8)
         case .boolFalse: writer.append("false".utf8)
-        case .string: append(try node.string(), to: &writer)
+        case .string: writer.jsonString(try node.string())
         case .number:
             let number = Double(String(decoding: node.rawBytes, as: UTF8.self)) ?? .infinity
             if let text = ECMAScriptNumber.text(number) {
@@ -53,35 +53,12 @@ package enum CanonicalJSON {
                 .sorted { $0.key < $1.key }
             for (index, member) in members.enumerated() {
                 if index > 0 { writer.u8(UInt8(ascii: ",")) }
-                append(member.name, to: &writer)
+                writer.jsonString(member.name)
                 writer.u8(UInt8(ascii: ":"))
                 try append(member.value, form, [], to: &writer)
             }
             writer.u8(UInt8(ascii: "}"))
         }
-    }
-
-    /// A string with its quotes: only `"`, `\` and control characters are escaped, the latter in their short forms where
-    /// there are any, else with lower-case digits (RFC 8785 section 3.2.2.2, ECMA-262 QuoteJSONString).
-    package static func append(_ text: String, to writer: inout ByteWriter) {
-        writer.u8(UInt8(ascii: "\""))
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                writer.u8(UInt8(ascii: "\\"))
-                writer.u8(byte)
-            case 0x08: writer.append("\\b".utf8)
-            case 0x09: writer.append("\\t".utf8)
-            case 0x0A: writer.append("\\n".utf8)
-            case 0x0C: writer.append("\\f".utf8)
-            case 0x0D: writer.append("\\r".utf8)
-            case 0..<0x20:
-                writer.append("\\u00".utf8)
-                writer.append(Hex.encode([byte]).utf8)
-            default: writer.u8(byte)
-            }
-        }
-        writer.u8(UInt8(ascii: "\""))
     }
 
     /// Where a member stands among its siblings.

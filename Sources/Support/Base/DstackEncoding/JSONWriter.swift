@@ -157,22 +157,34 @@ package struct JSONWriter {
         }
     }
 
-    /// Appends a JSON string with its quotes.
+    /// Appends a JSON string with its quotes: only `"`, `\` and control characters are escaped (RFC 8785 section 3.2.2.2,
+    /// ECMA-262 QuoteJSONString).
     package static func append(_ text: String, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""): bytes.append(contentsOf: #"\""#.utf8)
-            case UInt8(ascii: "\\"): bytes.append(contentsOf: #"\\"#.utf8)
-            case 0x0A: bytes.append(contentsOf: #"\n"#.utf8)
-            case 0x0D: bytes.append(contentsOf: #"\r"#.utf8)
-            case 0x09: bytes.append(contentsOf: #"\t"#.utf8)
-            case 0x08: bytes.append(contentsOf: #"\b"#.utf8)
-            case 0x0C: bytes.append(contentsOf: #"\f"#.utf8)
-            case 0..<0x20: bytes.append(contentsOf: (#"\u00"# + Hex.encode([byte])).utf8)
-            default: bytes.append(byte)
-            }
+            if needsEscape(byte) { appendEscape(of: byte, to: &bytes) } else { bytes.append(byte) }
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// Whether a byte of a string cannot stand for itself in any JSON text.
+    @inline(__always)
+    private static func needsEscape(_ byte: UInt8) -> Bool {
+        byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
+    }
+
+    /// Appends the escape of an ASCII character: the short form where there is one, else lower-case digits.
+    package static func appendEscape(of byte: UInt8, to bytes: inout [UInt8]) {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            bytes.append(UInt8(ascii: "\\"))
+            bytes.append(byte)
+        case 0x08: bytes.append(contentsOf: #"\b"#.utf8)
+        case 0x09: bytes.append(contentsOf: #"\t"#.utf8)
+        case 0x0A: bytes.append(contentsOf: #"\n"#.utf8)
+        case 0x0C: bytes.append(contentsOf: #"\f"#.utf8)
+        case 0x0D: bytes.append(contentsOf: #"\r"#.utf8)
+        default: bytes.append(contentsOf: (#"\u00"# + Hex.encode([byte])).utf8)
+        }
     }
 }

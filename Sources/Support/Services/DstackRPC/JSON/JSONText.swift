@@ -31,16 +31,7 @@ enum JSONText {
     }
 
     private static func escape(_ byte: UInt8, to json: inout [UInt8]) -> Int {
-        switch byte {
-        case UInt8(ascii: "\""): json.append(contentsOf: #"\""#.utf8)
-        case UInt8(ascii: "\\"): json.append(contentsOf: #"\\"#.utf8)
-        case 0x08: json.append(contentsOf: #"\b"#.utf8)
-        case 0x09: json.append(contentsOf: #"\t"#.utf8)
-        case 0x0A: json.append(contentsOf: #"\n"#.utf8)
-        case 0x0C: json.append(contentsOf: #"\f"#.utf8)
-        case 0x0D: json.append(contentsOf: #"\r"#.utf8)
-        default: appendUnit(UInt16(byte), to: &json)
-        }
+        JSONWriter.appendEscape(of: byte, to: &json)
         return 1
     }
 
