@@ -54,8 +54,8 @@ struct ClientErrorTests {
         #expect(
             error?.description == """
                 guest agent: SOME_ENDPOINT is not set, and none of /tmp/nowhere/a, /tmp/nowhere/b exists (in a container, \
-                mount the socket (volume /tmp/nowhere/a:/tmp/nowhere/a); without a TEE, run dstack-guest-agent --simulate \
-                DIR and set SOME_ENDPOINT to its socket)
+                mount the socket (volume /tmp/nowhere/a:/tmp/nowhere/a); without a TEE, run `dstack simulate DIR` and set \
+                SOME_ENDPOINT to its socket)
                 """)
         #expect(await !client.isReachable())
     }

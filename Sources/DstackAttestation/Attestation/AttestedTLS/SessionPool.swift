@@ -9,11 +9,11 @@ import Synchronization
 /// Connections whose evidence is about themselves. Each is of a client of its own with no more than one connection, so that
 /// what is asked for on it and what goes over it cannot end up on two.
 final class SessionPool: Sendable {
-    /// The connections to one host.
-    private final class Station: Sendable {
+    /// One host's clients.
+    private final class Host: Sendable {
         let gate: Gate
         /// Those that no request uses, the one used last at the end.
-        let idle = Mutex<[SessionLane]>([])
+        let idle = Mutex<[SessionClient]>([])
 
         init(permits: Int) { gate = Gate(permits: permits) }
     }
@@ -21,10 +21,10 @@ final class SessionPool: Sendable {
     private let verifier: AttestedPeerVerifier
     private let configuration: AttestedHTTPClient.Configuration
     private let makeClient: @Sendable () -> HTTPClient
-    private let stations = Mutex<[HTTPOrigin: Station]>([:])
+    private let hosts = Mutex<[HTTPOrigin: Host]>([:])
 
     /// Hosts whose connections are kept.
-    private static let maximumStations = 64
+    private static let maximumHosts = 64
 
     init(
         _ verifier: AttestedPeerVerifier, _ configuration: AttestedHTTPClient.Configuration,
@@ -38,34 +38,34 @@ final class SessionPool: Sendable {
     func send(
         _ request: HTTPRequest, _ origin: HTTPOrigin, _ deadline: ContinuousClock.Instant
     ) async throws(AttestedTLSError) -> AttestedHTTPResponse {
-        let station = stations.withLock { stations in
-            if let known = stations[origin] { return known }
-            if stations.count >= Self.maximumStations { stations.removeAll() }
-            let new = Station(permits: configuration.maximumSessionsPerHost)
-            stations[origin] = new
+        let host = hosts.withLock { hosts in
+            if let known = hosts[origin] { return known }
+            if hosts.count >= Self.maximumHosts { hosts.removeAll() }
+            let new = Host(permits: configuration.maximumSessionsPerHost)
+            hosts[origin] = new
             return new
         }
-        switch await station.gate.enter(until: deadline) {
+        switch await host.gate.enter(until: deadline) {
         case .admitted: break
         case .timedOut: throw .timedOut
         case .cancelled:
             throw AttestedTLSError(.cancelled, check: "connection", reason: "the task was cancelled")
         }
-        defer { station.gate.leave() }
-        let kept = station.idle.withLock { $0.popLast() }
+        defer { host.gate.leave() }
+        let kept = host.idle.withLock { $0.popLast() }
         // What has expired is not verified again on the same connection: the server may have another certificate by now.
-        let lane =
+        let client =
             kept.flatMap { $0.session == nil ? nil : $0 }
-            ?? SessionLane(makeClient(), origin, verifier, configuration)
-        // A lane on which something went wrong goes, with its connection.
-        let response = try await lane.send(request, deadline)
-        station.idle.withLock { $0.append(lane) }
+            ?? SessionClient(makeClient(), origin, verifier, configuration)
+        // A client on which something went wrong goes, with its connection.
+        let response = try await client.send(request, deadline)
+        host.idle.withLock { $0.append(client) }
         return response
     }
 }
 
-/// One connection at a time, one request at a time. Its user sees to the latter.
-final class SessionLane: Sendable {
+/// A client of one host with one connection at a time, and one request at a time. Its user sees to the latter.
+final class SessionClient: Sendable {
     fileprivate struct Session {
         let connection: HTTPClientConnection
         let peer: AttestedPeer

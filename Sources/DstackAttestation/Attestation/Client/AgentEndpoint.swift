@@ -184,7 +184,7 @@ package struct AgentDiscovery: Sendable {
         }
         let mount = paths.first.map { "\($0):\($0)" } ?? ""
         let advice =
-            "in a container, mount the socket (volume \(mount)); without a TEE, run dstack-guest-agent --simulate DIR and "
+            "in a container, mount the socket (volume \(mount)); without a TEE, run `dstack simulate DIR` and "
             + "set \(variable) to its socket"
         guard let first = others.first else {
             throw DstackClientError(

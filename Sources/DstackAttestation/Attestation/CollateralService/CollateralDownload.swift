@@ -6,8 +6,8 @@ import DstackSystem
 
 /// Asks the services, in order and in rounds, until one has given everything.
 struct CollateralDownload: Sendable {
-    /// What there is of time and chance, so that tests can do without both.
-    struct Surroundings: Sendable {
+    /// Time and chance, so that tests can do without both.
+    struct Dependencies: Sendable {
         var clock: any WallClock = SystemWallClock()
         var sleep: @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
         var random: @Sendable () -> Double = { Double.random(in: 0...1) }
@@ -18,7 +18,7 @@ struct CollateralDownload: Sendable {
     /// Hosts that the root's revocation list may be fetched from by its distribution point.
     let crlHosts: Set<String>
     let client: HTTPClient
-    let surroundings: Surroundings
+    let dependencies: Dependencies
     /// Told once for each service that has not answered for ``patience``.
     private let onDelay: (@Sendable (String) -> Void)?
     /// Why collateral is not taken although it can be read; nil if it is.
@@ -30,14 +30,14 @@ struct CollateralDownload: Sendable {
 
     init(
         endpoints: [CollateralEndpoint], policy: CollateralRetryPolicy, crlHosts: Set<String>, client: HTTPClient,
-        surroundings: Surroundings, onDelay: (@Sendable (String) -> Void)? = nil,
+        dependencies: Dependencies, onDelay: (@Sendable (String) -> Void)? = nil,
         objection: @escaping @Sendable (QuoteCollateral) -> CollateralFailure? = { _ in nil }
     ) {
         self.endpoints = endpoints
         self.policy = policy
         self.crlHosts = crlHosts
         self.client = client
-        self.surroundings = surroundings
+        self.dependencies = dependencies
         self.onDelay = onDelay
         self.objection = objection
         deadline = .now + policy.totalTimeout
@@ -146,10 +146,10 @@ struct CollateralDownload: Sendable {
 
     /// False if the time is up.
     private func pause(beforeRound round: Int, until earliest: ContinuousClock.Instant?) async -> Bool {
-        var delay = policy.delay(beforeRound: round, random: surroundings.random())
+        var delay = policy.delay(beforeRound: round, random: dependencies.random())
         if let earliest { delay = max(delay, ContinuousClock.now.duration(to: earliest)) }
         guard delay < ContinuousClock.now.duration(to: deadline) else { return false }
-        do { try await surroundings.sleep(delay) } catch { return false }
+        do { try await dependencies.sleep(delay) } catch { return false }
         return true
     }
 

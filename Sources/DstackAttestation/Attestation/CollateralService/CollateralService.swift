@@ -83,7 +83,7 @@ public final class CollateralService: CollateralProvider {
     private let configuration: Configuration
     private let client: HTTPClient
     private let store: CollateralStore
-    private let surroundings: CollateralDownload.Surroundings
+    private let dependencies: CollateralDownload.Dependencies
     private let places: WaitingPlaces
     /// What was verified before: nothing older is given to whoever verifies, whether it is from a service or out of the cache.
     /// Newer revocation lists and QE identities take the place of older ones (``FetchedCollateral/notes`` says so).
@@ -105,7 +105,7 @@ public final class CollateralService: CollateralProvider {
 
     /// A service with a configuration.
     public convenience init(_ configuration: Configuration = .init()) {
-        self.init(configuration, surroundings: .init())
+        self.init(configuration, dependencies: .init())
     }
 
     /// The default services with a cache on disk.
@@ -122,12 +122,12 @@ public final class CollateralService: CollateralProvider {
         _ configuration: Configuration, clock: any WallClock,
         sleep: @escaping @Sendable (Duration) async throws -> Void, random: @escaping @Sendable () -> Double = { 1 }
     ) {
-        self.init(configuration, surroundings: .init(clock: clock, sleep: sleep, random: random))
+        self.init(configuration, dependencies: .init(clock: clock, sleep: sleep, random: random))
     }
 
-    private init(_ configuration: Configuration, surroundings: CollateralDownload.Surroundings) {
+    private init(_ configuration: Configuration, dependencies: CollateralDownload.Dependencies) {
         self.configuration = configuration
-        self.surroundings = surroundings
+        self.dependencies = dependencies
         store = CollateralStore(directory: configuration.cacheDirectory)
         keptFloors =
             configuration.floors
@@ -242,7 +242,7 @@ public final class CollateralService: CollateralProvider {
     private func fetch(
         _ request: CollateralRequest, _ claim: Claim?, refreshing: Bool
     ) async throws(AttestationError) -> FetchedCollateral {
-        let now = surroundings.clock.unixSeconds
+        let now = dependencies.clock.unixSeconds
         let anchor = claim?.verifier.trustAnchor
         if anchor != nil, let problem = keptFloors.problem { throw problem }
         let standing = store.entry(for: request).flatMap { stand($0, request, anchor) }
@@ -385,7 +385,7 @@ public final class CollateralService: CollateralProvider {
         if !isUrgent { policy.maximumRounds = 1 }
         return CollateralDownload(
             endpoints: configuration.endpoints, policy: policy,
-            crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, surroundings: surroundings,
+            crlHosts: Set(configuration.crlHosts.map { $0.lowercased() }), client: client, dependencies: dependencies,
             onDelay: configuration.onDelay,
             objection: { [keptFloors] collateral in
                 guard let anchor else { return nil }
@@ -407,7 +407,7 @@ public final class CollateralService: CollateralProvider {
             }
             let source = found.endpoint.baseURL
             let entry = CollateralStore.Entry(
-                collateral: found.value, source: source, fetchedAt: surroundings.clock.unixSeconds, dates: dates)
+                collateral: found.value, source: source, fetchedAt: dependencies.clock.unixSeconds, dates: dates)
             keptFloors.establish()
             let problem = store.keep(entry, for: request)
             // Kept as it came, and given as it counts.
@@ -427,7 +427,7 @@ public final class CollateralService: CollateralProvider {
     private func pckChain(
         _ request: PCKCertificateRequest, _ claim: Claim?, refreshing: Bool
     ) async throws(AttestationError) -> (chain: String, notes: [String]) {
-        let now = surroundings.clock.unixSeconds
+        let now = dependencies.clock.unixSeconds
         let known = store.chain(for: request)
         if !refreshing, let known, known.fetchedAt <= now, now &- known.fetchedAt < Self.pckRefreshSeconds {
             return (known.chain, [])

@@ -158,7 +158,7 @@ package struct NerdctlEngine: ContainerEngine {
             ).output
         } catch {
             switch error.kind {
-            case .failed: throw unavailable(NerdctlRemark.reason(error.output.errors) ?? error.reason)
+            case .failed: throw unavailable(NerdctlMessage.last(in: error.output.errors) ?? error.reason)
             case .notStarted, .stopped, .cancelled: throw unavailable(error.reason)
             }
         }
@@ -178,9 +178,9 @@ package struct NerdctlEngine: ContainerEngine {
 }
 
 /// What nerdctl says of itself at standard error: lines of `time="…" level=fatal msg="…"`.
-enum NerdctlRemark {
+enum NerdctlMessage {
     /// The text of the last line, safe to show; nil where there is none.
-    static func reason(_ errors: some Collection<UInt8>) -> String? {
+    static func last(in errors: some Collection<UInt8>) -> String? {
         guard let line = errors.split(separator: UInt8(ascii: "\n")).last else { return nil }
         let text = String(decoding: line, as: UTF8.self)
         guard let start = text.firstRange(of: " msg=\"") else { return SafeText.line(text.trimmed, limit: 300) }

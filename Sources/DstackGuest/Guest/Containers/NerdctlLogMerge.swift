@@ -26,7 +26,7 @@ package struct NerdctlLogMerge: Sendable {
     package var hasLines: Bool { output.first != nil || errors.first != nil }
 
     /// What nerdctl itself said last, safe to show.
-    var remark: String? { errors.remark }
+    var message: String? { errors.message }
 
     package mutating func add(_ piece: RunningProgram.Piece) {
         pieces += 1
@@ -74,7 +74,7 @@ struct NerdctlLines: Sendable {
     private var time = LogTime.none
     /// The last piece after which the pipe had nothing more.
     private(set) var drained = -1
-    private(set) var remark: String?
+    private(set) var message: String?
 
     /// Above this a line is given out in parts, lest one without an end fill memory.
     static let maximumLineBytes = 256 << 10
@@ -130,7 +130,7 @@ struct NerdctlLines: Sendable {
                 text = (showsTimes ? time.text + [UInt8(ascii: " ")] : []) + rest
             } else if channel == .stderr {
                 // Only the container's lines have times.
-                remark = NerdctlRemark.reason(pending) ?? remark
+                message = NerdctlMessage.last(in: pending) ?? message
                 return
             }
         }

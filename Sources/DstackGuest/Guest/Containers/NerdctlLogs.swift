@@ -36,7 +36,7 @@ actor NerdctlLogs: LogSource {
             guard try await read(within: reading.follows ? left : patience) else { return }
         }
         guard let ending, ending != .success, !merge.hasLines else { return }
-        let reason = merge.remark ?? "\(ending)"
+        let reason = merge.message ?? "\(ending)"
         throw GuestError(
             reason.contains("no such container") ? .noSuchContainer : .engineUnavailable,
             subject: "logs of \(container.displayName)", reason: reason)
@@ -52,7 +52,7 @@ actor NerdctlLogs: LogSource {
             if let frame = merge.next() { return frame }
             if let ending {
                 // Ended by a signal of ours or nerdctl's own, or with what it says went wrong.
-                guard ending == .success else { throw .brokenLog(merge.remark ?? "nerdctl: \(ending)") }
+                guard ending == .success else { throw .brokenLog(merge.message ?? "nerdctl: \(ending)") }
                 return nil
             }
             // Lines that wait for a look at what else is there.

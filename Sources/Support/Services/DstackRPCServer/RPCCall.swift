@@ -12,10 +12,10 @@ package struct RPCCall: Sendable {
     package let listener: String
     package let peer: HTTPPeer
     /// Nil where nobody observes.
-    private let remark: Remark?
+    private let sharedNote: Note?
 
     /// What a handler found out, for the observer.
-    private final class Remark: Sendable {
+    private final class Note: Sendable {
         let text = Mutex<String?>(nil)
     }
 
@@ -28,17 +28,17 @@ package struct RPCCall: Sendable {
         head = request.head
         listener = request.listener
         peer = request.peer
-        remark = isObserved ? Remark() : nil
+        sharedNote = isObserved ? Note() : nil
     }
 
     /// What ``note(_:)`` was given last.
-    package var noted: String? { remark?.text.withLock { $0 } }
+    package var noted: String? { sharedNote?.text.withLock { $0 } }
 
     /// Tells the observer what the call was about; never a secret. The text is made only if there is one.
     package func note(_ text: @autoclosure () -> String) {
-        guard let remark else { return }
+        guard let sharedNote else { return }
         let text = text()
-        remark.text.withLock { $0 = text }
+        sharedNote.text.withLock { $0 = text }
     }
 }
 
