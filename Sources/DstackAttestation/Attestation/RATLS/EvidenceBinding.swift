@@ -53,13 +53,24 @@ extension PreparedCollateral {
 extension SessionBinding {
     /// The policy with this connection as what the report data must say.
     func binding(_ policy: VerificationPolicy) throws(AttestationError) -> VerificationPolicy {
+        try policy.expecting(reportData, "of this connection", "the connection")
+    }
+}
+
+extension VerificationPolicy {
+    /// The policy with what the report data must say for evidence to be about something.
+    ///
+    /// - Throws: ``AttestationError/Code/invalidPolicy`` for a policy that expects something else.
+    func expecting(
+        _ reportData: ReportData, _ whose: StaticString, _ object: StaticString
+    ) throws(AttestationError) -> VerificationPolicy {
         let bound = reportData.bytes
-        if let other = policy.expected.reportData, other != bound {
+        if let other = expected.reportData, other != bound {
             throw AttestationError(
-                .invalidPolicy, subject: "expected_report_data",
-                reason: "the report data of this connection must be \(bound), which binds it to the connection")
+                .invalidPolicy, subject: Expectation.reportData.member,
+                reason: "the report data \(whose) must be \(bound), which binds it to \(object)")
         }
-        var policy = policy
+        var policy = self
         policy.expected.reportData = bound
         return policy
     }

@@ -50,14 +50,6 @@ extension RATLSCertificate {
 
     /// The policy with the certificate's key as what the report data must say.
     func binding(_ policy: VerificationPolicy) throws(AttestationError) -> VerificationPolicy {
-        let bound = expectedReportData.bytes
-        if let other = policy.expected.reportData, other != bound {
-            throw AttestationError(
-                .invalidPolicy, subject: "expected_report_data",
-                reason: "the report data of this certificate must be \(bound), which binds it to its key")
-        }
-        var policy = policy
-        policy.expected.reportData = bound
-        return policy
+        try policy.expecting(expectedReportData, "of this certificate", "its key")
     }
 }

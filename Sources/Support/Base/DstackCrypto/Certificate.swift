@@ -3,7 +3,7 @@ package import DstackEncoding
 /// A parsed X.509 version 3 certificate (RFC 5280 section 4.1). Parsed is not verified: who signed it is another question.
 ///
 /// Strict DER, so that one certificate has one encoding; names and keys keep their bytes and are compared as such.
-package struct Certificate: Sendable {
+package struct Certificate: SignedX509 {
     package struct Extension: Sendable {
         package let identifier: ObjectIdentifier
         package let isCritical: Bool
@@ -30,15 +30,11 @@ package struct Certificate: Sendable {
     static let maximumExtensions = 128
 
     package let der: [UInt8]
+    package let signedRanges: SignedX509Ranges
     /// Two's complement content of the serial number, minimal, positive.
     package let serialNumber: [UInt8]
-    let issuerRange: Range<Int>
     let subjectRange: Range<Int>
-    let tbsRange: Range<Int>
     let keyRange: Range<Int>
-    let tbsAlgorithmRange: Range<Int>
-    let algorithmRange: Range<Int>
-    let signatureRange: Range<Int>
     /// Unix seconds, inclusive.
     package let notBefore: Int64
     /// Unix seconds, inclusive.
@@ -56,9 +52,8 @@ package struct Certificate: Sendable {
         var certificate = try outer.constructed(.sequence, "certificate")
         try outer.expectEnd(of: "certificate")
         let tbs = try certificate.content(.sequence, "certificate to be signed")
-        tbsRange = tbs.encodingRange
-        algorithmRange = try certificate.content(.sequence, "certificate signature algorithm").encodingRange
-        signatureRange = try certificate.bitString("certificate signature").range
+        let algorithm = try certificate.content(.sequence, "certificate signature algorithm").encodingRange
+        let signature = try certificate.bitString("certificate signature").range
         try certificate.expectEnd(of: "certificate")
 
         var fields = tbs.reader
@@ -74,8 +69,10 @@ package struct Certificate: Sendable {
                 .malformed, "certificate serial number", at: serial.offset, "not a positive number of 20 octets or less"
             )
         }
-        tbsAlgorithmRange = try fields.content(.sequence, "certificate signature algorithm").encodingRange
-        issuerRange = try fields.content(.sequence, "certificate issuer").encodingRange
+        let tbsAlgorithm = try fields.content(.sequence, "certificate signature algorithm").encodingRange
+        signedRanges = SignedX509Ranges(
+            tbs: tbs.encodingRange, issuer: try fields.content(.sequence, "certificate issuer").encodingRange,
+            tbsAlgorithm: tbsAlgorithm, algorithm: algorithm, signature: signature)
         var validity = try fields.constructed(.sequence, "certificate validity")
         notBefore = try X509Time.read(&validity, "certificate notBefore")
         notAfter = try X509Time.read(&validity, "certificate notAfter")
@@ -115,38 +112,21 @@ package struct Certificate: Sendable {
 // MARK: - Parts
 
 extension Certificate {
-    /// The DER of the issuer's Name.
-    package var issuer: ArraySlice<UInt8> { der[issuerRange] }
     /// The DER of the subject's Name.
     package var subject: ArraySlice<UInt8> { der[subjectRange] }
     /// The DER of the SubjectPublicKeyInfo.
     package var subjectPublicKeyInfo: ArraySlice<UInt8> { der[keyRange] }
     /// The bytes that the signature covers.
-    package var toBeSigned: ArraySlice<UInt8> { der[tbsRange] }
+    package var toBeSigned: ArraySlice<UInt8> { der[signedRanges.tbs] }
     /// The signature's octets, as the algorithm encodes them.
-    package var signature: ArraySlice<UInt8> { der[signatureRange] }
+    package var signature: ArraySlice<UInt8> { der[signedRanges.signature] }
     /// SHA-256 over the whole certificate.
     package var fingerprint: FixedBytes<32> { SHA256.hash(der) }
 
-    /// SHA-256 of the bytes that the signature covers.
-    package var digest: FixedBytes<32> { SHA256.hash(der.span.bytes.extracting(tbsRange)) }
-
     /// The AlgorithmIdentifier beside the signature, DER.
-    package var signatureAlgorithm: ArraySlice<UInt8> { der[algorithmRange] }
+    package var signatureAlgorithm: ArraySlice<UInt8> { der[signedRanges.algorithm] }
     /// The AlgorithmIdentifier among what is signed, DER; RFC 5280 section 4.1.1.2 wants both to be the same.
-    package var signedSignatureAlgorithm: ArraySlice<UInt8> { der[tbsAlgorithmRange] }
-
-    /// Whether both algorithm fields say ecdsa-with-SHA256 without parameters.
-    package var isSignedWithP256SHA256Algorithm: Bool {
-        let expected = ecdsaWithSHA256Algorithm
-        return der.span.bytes.extracting(tbsAlgorithmRange).hasSameBytes(as: expected.span.bytes)
-            && der.span.bytes.extracting(algorithmRange).hasSameBytes(as: expected.span.bytes)
-    }
-
-    /// The signature as numbers.
-    package func p256Signature() throws(DecodingFailure) -> P256Signature {
-        try P256Signature(der: der.span.bytes.extracting(signatureRange), base: signatureRange.lowerBound)
-    }
+    package var signedSignatureAlgorithm: ArraySlice<UInt8> { der[signedRanges.tbsAlgorithm] }
 
     /// The content octets of an extension's value, or nil if there is no such extension. An extension occurs at most once.
     package func value(of identifier: ObjectIdentifier) -> ArraySlice<UInt8>? {

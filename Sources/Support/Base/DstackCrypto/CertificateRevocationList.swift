@@ -5,13 +5,9 @@ package import DstackEncoding
 /// Complete, direct lists only: delta and indirect lists, lists of one distribution point or limited to some reasons or
 /// kinds of certificates, and lists with an unknown critical extension are refused, since treating one as complete would
 /// miss revocations.
-package struct CertificateRevocationList: Sendable {
+package struct CertificateRevocationList: SignedX509 {
     package let der: [UInt8]
-    let tbsRange: Range<Int>
-    let issuerRange: Range<Int>
-    let tbsAlgorithmRange: Range<Int>
-    let algorithmRange: Range<Int>
-    let signatureRange: Range<Int>
+    package let signedRanges: SignedX509Ranges
     /// Unix seconds.
     package let thisUpdate: Int64
     /// Unix seconds; nil if the list has none.
@@ -26,17 +22,18 @@ package struct CertificateRevocationList: Sendable {
         var list = try outer.constructed(.sequence, "CRL")
         try outer.expectEnd(of: "CRL")
         let tbs = try list.content(.sequence, "CRL to be signed")
-        tbsRange = tbs.encodingRange
-        algorithmRange = try list.content(.sequence, "CRL signature algorithm").encodingRange
-        signatureRange = try list.bitString("CRL signature").range
+        let algorithm = try list.content(.sequence, "CRL signature algorithm").encodingRange
+        let signature = try list.bitString("CRL signature").range
         try list.expectEnd(of: "CRL")
 
         var fields = tbs.reader
         guard try fields.unsigned(UInt8.self, "CRL version") == 1 else {
             throw DecodingFailure(.unsupported, "CRL version", "only version 2 is supported")
         }
-        tbsAlgorithmRange = try fields.content(.sequence, "CRL signature algorithm").encodingRange
-        issuerRange = try fields.content(.sequence, "CRL issuer").encodingRange
+        let tbsAlgorithm = try fields.content(.sequence, "CRL signature algorithm").encodingRange
+        signedRanges = SignedX509Ranges(
+            tbs: tbs.encodingRange, issuer: try fields.content(.sequence, "CRL issuer").encodingRange,
+            tbsAlgorithm: tbsAlgorithm, algorithm: algorithm, signature: signature)
         thisUpdate = try X509Time.read(&fields, "CRL thisUpdate")
         let hasNext = fields.nextTag == .utcTime || fields.nextTag == .generalizedTime
         nextUpdate = hasNext ? try X509Time.read(&fields, "CRL nextUpdate") : nil
@@ -152,26 +149,9 @@ package struct CertificateRevocationList: Sendable {
 }
 
 extension CertificateRevocationList {
-    /// The DER of the issuer's Name.
-    package var issuer: ArraySlice<UInt8> { der[issuerRange] }
 
     /// The DER that says which of the issuer's keys signed (RFC 5280 section 5.2.1); nil if the list does not.
     package var authorityKeyIdentifier: ArraySlice<UInt8>? { authorityKeyIdentifierRange.map { der[$0] } }
-
-    /// SHA-256 of the bytes that the signature covers.
-    package var digest: FixedBytes<32> { SHA256.hash(der.span.bytes.extracting(tbsRange)) }
-
-    /// Whether both algorithm fields say ecdsa-with-SHA256 without parameters.
-    package var isSignedWithP256SHA256Algorithm: Bool {
-        let expected = ecdsaWithSHA256Algorithm
-        return der.span.bytes.extracting(tbsAlgorithmRange).hasSameBytes(as: expected.span.bytes)
-            && der.span.bytes.extracting(algorithmRange).hasSameBytes(as: expected.span.bytes)
-    }
-
-    /// The signature as numbers.
-    package func p256Signature() throws(DecodingFailure) -> P256Signature {
-        try P256Signature(der: der.span.bytes.extracting(signatureRange), base: signatureRange.lowerBound)
-    }
 
     /// How many certificates the list revokes.
     package var revokedCount: Int { revoked.count }

@@ -3,50 +3,38 @@ package import DstackEncoding
 
 /// SHA-1 (FIPS 180-4), for formats that prescribe it where nobody relies on it being hard to invert or to collide.
 package enum SHA1 {
-    package static func hash(_ data: [UInt8]) -> FixedBytes<20> {
-        FixedBytes(filling: { output in
-            data.withUnsafeBytes { input in dstack_sha1(input.baseAddress, input.count, output) }
-        })
-    }
+    package static func hash(_ data: [UInt8]) -> FixedBytes<20> { digest(data.span.bytes, dstack_sha1) }
 }
 
 /// SHA-256 (FIPS 180-4).
 package enum SHA256 {
     package static func hash(_ data: [UInt8]) -> FixedBytes<32> { hash(data.span.bytes) }
 
-    package static func hash(_ data: RawSpan) -> FixedBytes<32> {
-        FixedBytes(filling: { output in
-            data.withUnsafeBytes { input in
-                dstack_sha256(input.baseAddress, input.count, output)
-            }
-        })
-    }
+    package static func hash(_ data: RawSpan) -> FixedBytes<32> { digest(data, dstack_sha256) }
 }
 
 /// SHA-384 (FIPS 180-4).
 package enum SHA384 {
     package static func hash(_ data: [UInt8]) -> FixedBytes<48> { hash(data.span.bytes) }
 
-    package static func hash(_ data: RawSpan) -> FixedBytes<48> {
-        FixedBytes(filling: { output in
-            data.withUnsafeBytes { input in
-                dstack_sha384(input.baseAddress, input.count, output)
-            }
-        })
-    }
+    package static func hash(_ data: RawSpan) -> FixedBytes<48> { digest(data, dstack_sha384) }
 }
 
 /// SHA-512 (FIPS 180-4).
 package enum SHA512 {
     package static func hash(_ data: [UInt8]) -> FixedBytes<64> { hash(data.span.bytes) }
 
-    package static func hash(_ data: RawSpan) -> FixedBytes<64> {
-        FixedBytes(filling: { output in
-            data.withUnsafeBytes { input in
-                dstack_sha512(input.baseAddress, input.count, output)
-            }
-        })
-    }
+    package static func hash(_ data: RawSpan) -> FixedBytes<64> { digest(data, dstack_sha512) }
+}
+
+/// A digest by one of OpenSSL's functions, which writes as many bytes as it has.
+@inline(__always)
+private func digest<let count: Int>(
+    _ data: RawSpan, _ function: (UnsafeRawPointer?, Int, UnsafeMutablePointer<UInt8>?) -> Void
+) -> FixedBytes<count> {
+    FixedBytes(filling: { output in
+        data.withUnsafeBytes { input in function(input.baseAddress, input.count, output) }
+    })
 }
 
 extension FixedBytes {

@@ -121,16 +121,34 @@ struct JSONParser: ~Escapable {
         }
     }
 
+    /// Whether a container has nothing in it; then its end is read.
+    @inline(__always)
+    private mutating func isEmpty(_ end: UInt8) -> Bool {
+        skipSpace()
+        guard position < text.count, text[position] == end else { return false }
+        position += 1
+        return true
+    }
+
+    /// Reads what stands behind a value in a container: its end, or a comma, behind which there must be more.
+    @inline(__always)
+    private mutating func isEnd(_ end: UInt8, _ expectation: StaticString) throws(DecodingFailure) -> Bool {
+        skipSpace()
+        guard position < text.count, text[position] == end || text[position] == UInt8(ascii: ",") else {
+            throw failure("\(expectation)")
+        }
+        let isEnd = text[position] == end
+        position += 1
+        if !isEnd { skipSpace() }
+        return isEnd
+    }
+
     private mutating func object(depth: Int) throws(DecodingFailure) {
         try checkDepth(depth)
         let index = open(.object)
         position += 1
         var count = 0
-        skipSpace()
-        if position < text.count, text[position] == UInt8(ascii: "}") {
-            position += 1
-            return close(index)
-        }
+        if isEmpty(UInt8(ascii: "}")) { return close(index) }
         while true {
             guard position < text.count, text[position] == UInt8(ascii: "\"") else {
                 throw failure("a member name in quotes expected")
@@ -142,16 +160,7 @@ struct JSONParser: ~Escapable {
             skipSpace()
             try value(depth: depth)
             count += 1
-            skipSpace()
-            guard position < text.count else { throw failure("',' or '}' expected") }
-            let byte = text[position]
-            position += 1
-            if byte == UInt8(ascii: "}") { break }
-            guard byte == UInt8(ascii: ",") else {
-                position -= 1
-                throw failure("',' or '}' expected")
-            }
-            skipSpace()
+            if try isEnd(UInt8(ascii: "}"), "',' or '}' expected") { break }
         }
         close(index, count: count)
         try refuseDuplicates(index, count)
@@ -162,24 +171,11 @@ struct JSONParser: ~Escapable {
         let index = open(.array)
         position += 1
         var count = 0
-        skipSpace()
-        if position < text.count, text[position] == UInt8(ascii: "]") {
-            position += 1
-            return close(index)
-        }
+        if isEmpty(UInt8(ascii: "]")) { return close(index) }
         while true {
             try value(depth: depth)
             count += 1
-            skipSpace()
-            guard position < text.count else { throw failure("',' or ']' expected") }
-            let byte = text[position]
-            position += 1
-            if byte == UInt8(ascii: "]") { break }
-            guard byte == UInt8(ascii: ",") else {
-                position -= 1
-                throw failure("',' or ']' expected")
-            }
-            skipSpace()
+            if try isEnd(UInt8(ascii: "]"), "',' or ']' expected") { break }
         }
         close(index, count: count)
     }
