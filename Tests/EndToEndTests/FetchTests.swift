@@ -70,6 +70,52 @@ struct FetchTests {
         #expect(!alone.output.contains("ACCEPTED"))
     }
 
+    @Test("as of a given time the cache's floors bind nothing and are left as they are; as of now they do")
+    func givenTime() async throws {
+        for name in ["cache", "new"] {
+            try FileManager.default.createDirectory(atPath: files.path(name), withIntermediateDirectories: true)
+        }
+        try await withService { url in
+            func verify(_ cache: String, _ arguments: String...) async throws -> Program.Output {
+                try await Program.run(
+                    "dstack-verifier",
+                    ["verify", "--fetch", "--url", url, "--cache", files.path(cache)] + quote + arguments)
+            }
+            let now = "\(Int(Date().timeIntervalSince1970))"
+            #expect(try await verify("cache").status == 0)
+            // What is remembered there is no more to be read, which nobody can pass who is bound by it.
+            try files.write("[]", "cache/floors.json")
+            let bound = try await verify("cache")
+            #expect(bound.status == 3 && bound.errors.contains("floors.json"), "\(bound)")
+            let free = try await verify("cache", "--at", now)
+            #expect(free.status == 0 && free.output.hasPrefix("ACCEPTED "), "\(free)")
+            #expect(files.text("cache/floors.json") == "[]")
+
+            // Who begins that way leaves nothing that those who come later stumble over, and no floor.
+            #expect(try await verify("new", "--at", now).status == 0)
+            #expect(!files.text("new/floors.json").contains("anchor"))
+            #expect(try await verify("new").status == 0)
+            #expect(files.text("new/floors.json").contains("anchor"))
+        }
+    }
+
+    @Test("a cache that others may write in is used, and said to be one, in a line")
+    func exposedCache() async throws {
+        let cache = files.path("open")
+        try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
+        try await withService { url in
+            for (mode, count) in [(0o777, 1), (0o700, 0)] as [(mode_t, Int)] {
+                chmod(cache, mode)
+                let result = try await Program.run(
+                    "dstack-verifier", ["verify", "--fetch", "--url", url, "--cache", cache] + quote)
+                #expect(result.status == 0, "\(result)")
+                let warnings = result.errors.split(separator: "\n").filter { $0.hasPrefix("warning: --cache: ") }
+                #expect(
+                    warnings.count == count && warnings.allSatisfy { $0.contains("chmod go-w \(cache)") }, "\(result)")
+            }
+        }
+    }
+
     @Test("a service that hangs is named after a few seconds, and waited for a bounded time")
     func hanging() async throws {
         let server = HTTPServer(

@@ -37,6 +37,7 @@ package enum CollateralOptions {
                 try CollateralEndpoint.list(urls)
             }
         }
+        warn(of: arguments[cache], console)
         let timeout = arguments[timeout] ?? defaultTimeout
         guard timeout >= .seconds(1) else {
             throw CommandFailure(.wrongRequest, "--timeout must be a second at least")
@@ -47,7 +48,17 @@ package enum CollateralOptions {
             configuration.retry.requestTimeout, timeout / (configuration.endpoints.count + 1))
         configuration.onDelay = { console.note($0) }
         if let update { configuration.selector = try selector(arguments[update]) }
+        // As of a given time what is given counts: what is in the cache or comes from a service binds nothing by what was
+        // verified before, and is not remembered.
+        if JudgementOptions.isAtGivenTime(arguments) {
+            configuration.floors = CollateralFloors(selector: configuration.selector)
+        }
         return configuration
+    }
+
+    private static func warn(of directory: String?, _ console: Console) {
+        guard let directory, let exposure = CollateralDirectory.exposure(of: directory) else { return }
+        console.warn("\(cache.specification.label): \(exposure)")
     }
 
     private static func selector(_ text: String) throws(CommandFailure) -> TCBDataSelector {

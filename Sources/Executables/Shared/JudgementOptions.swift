@@ -40,5 +40,9 @@ package enum JudgementOptions {
         return arguments.fileName(policy)
     }
 
+    /// Whether evidence is judged as of a time that was given. The answer then depends on what is given alone, today and in ten
+    /// years: what was verified before does not bind it (docs/verification.md).
+    package static func isAtGivenTime(_ arguments: Arguments) -> Bool { arguments.has(at) }
+
     package static func time(_ arguments: Arguments) -> Int64 { arguments[at] ?? SystemWallClock().unixSeconds }
 }

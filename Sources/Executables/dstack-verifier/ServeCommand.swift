@@ -120,6 +120,9 @@ enum ServeCommand {
         } else if !service.trustAnchor.isIntel {
             log.warn("trusting another root than Intel's", ["root": service.trustAnchor.name])
         }
+        if let exposure = configuration.collateral.cacheDirectory.flatMap(CollateralDirectory.exposure) {
+            log.warn("what is kept is not safe from others", ["reason": exposure])
+        }
         for key in configuration.withoutEffect {
             log.warn("setting has no effect: only TDX is verified, and without images", ["key": key])
         }

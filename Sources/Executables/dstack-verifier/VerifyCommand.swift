@@ -81,8 +81,8 @@ enum VerifyCommand {
             let service = CollateralService(configuration)
             let fetched = try await service.fetch(for: quote, verifiedBy: verifier)
             for note in fetched.notes { console.note(note) }
-            // As of now nothing older is accepted than what was verified before; as of another time, what is given counts.
-            let floors = arguments[JudgementOptions.at] == nil ? service.floors : nil
+            // As of now nothing older is accepted than what was verified before.
+            let floors = JudgementOptions.isAtGivenTime(arguments) ? nil : service.floors
             let report = verifier.verify(
                 evidence, collateral: fetched.collateral, policy: policy, at: time, floors: floors)
             return console.show(report, arguments)

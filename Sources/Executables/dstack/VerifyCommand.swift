@@ -79,8 +79,7 @@ enum VerifyCommand {
             let address = try EndpointAddress(arguments[url])
             var verifier = EndpointVerifier(quoteVerifier: quoteVerifier, collateral: provider)
             verifier.appCompose = compose
-            // As of another time, what is given counts.
-            if arguments[JudgementOptions.at] != nil { verifier.floors = nil }
+            if JudgementOptions.isAtGivenTime(arguments) { verifier.floors = nil }
             if arguments[sessionBound] { verifier.binding = .sessionBound }
             if arguments[keyBound] { verifier.binding = .keyBound }
             verifier.policy = policy

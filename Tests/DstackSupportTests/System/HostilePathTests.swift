@@ -125,7 +125,7 @@ struct HostilePathTests {
     }
 
     private func isFree(_ path: String, within limit: Duration) throws(SystemError) -> Bool {
-        let lock = try LockFile.taken(path, within: limit)
+        let lock = try LockFile.taken(path, until: .now + limit)
         return lock != nil
     }
 }

@@ -69,8 +69,9 @@ public final class CollateralFloors: Sendable {
     package let directory: String?
     private let selector: TCBDataSelector
     private let state = Mutex(State())
-    /// Held by the thread that writes: the lock of the directory is one among processes.
-    private let writing = Mutex(())
+    /// Held by the thread that writes: the lock of the directory is one among processes. In it is until when that one is waited
+    /// for; nil while nobody keeps it.
+    private let writing = Mutex<ContinuousClock.Instant?>(nil)
 
     /// Floors of one kind of collateral.
     ///
@@ -264,7 +265,8 @@ public final class CollateralFloors: Sendable {
 
     // MARK: On the disk
 
-    /// How long to wait for another process that writes.
+    /// How long to wait for another process that writes: in all, until it has been seen to let go. One verification writes more
+    /// than once, and many at a time want to; each would wait behind all others before it.
     private static let patience = Duration.seconds(5)
 
     /// Writes everything.
@@ -272,17 +274,20 @@ public final class CollateralFloors: Sendable {
     /// - Parameter wanted: what is to be written; not again if another thread has done so in the meantime.
     private func save(_ wanted: UInt64? = nil) {
         guard let directory else { return state.withLock { $0.written = $0.raised } }
-        writing.withLock { _ in
+        writing.withLock { deadline in
             if let wanted, state.withLock({ $0.written >= wanted && $0.writeProblem == nil }) { return }
             do throws(SystemError) {
                 // One writer at a time, also among processes: none lowers what another one raised. The lock is a file that
                 // only this user can open: that of the directory is anybody's to take and keep.
                 let path = "\(directory)/\(FloorsFile.lockName)"
-                guard let lock = try LockFile.taken(path, within: Self.patience) else {
+                let limit = deadline ?? .now + Self.patience
+                guard let lock = try LockFile.taken(path, until: limit) else {
+                    deadline = limit
                     throw SystemError(
                         "lock", path, code: EWOULDBLOCK,
                         reason: "another process has held it for \(Self.patience.components.seconds) s")
                 }
+                deadline = nil
                 try write(to: directory)
                 _ = consume lock
             } catch {

@@ -408,7 +408,7 @@ public final class CollateralService: CollateralProvider {
             let source = found.endpoint.baseURL
             let entry = CollateralStore.Entry(
                 collateral: found.value, source: source, fetchedAt: dependencies.clock.unixSeconds, dates: dates)
-            keptFloors.establish()
+            establishFloors()
             let problem = store.keep(entry, for: request)
             // Kept as it came, and given as it counts.
             let standing = stand(entry, request, anchor) ?? Standing(entry: entry)
@@ -421,6 +421,14 @@ public final class CollateralService: CollateralProvider {
             if !Task.isCancelled { remember(error, Wanted(request: request, anchor: anchor?.point)) }
             return .failure(error)
         }
+    }
+
+    /// Collateral in a directory tells by its form that floors lie beside it. Their file is made before it, also where other
+    /// floors are judged by, so that whoever uses the directory next does not take them for gone.
+    private func establishFloors() {
+        keptFloors.establish()
+        guard let directory = configuration.cacheDirectory, directory != keptFloors.directory else { return }
+        CollateralFloors(directory: directory).establish()
     }
 
     /// - Parameter claim: whose chain it must turn out to be before it is kept; nil for whatever comes.
@@ -454,7 +462,7 @@ public final class CollateralService: CollateralProvider {
                 try claim.check()
             }
             let entry = CollateralStore.PCKEntry(chain: found.value, source: found.endpoint.baseURL, fetchedAt: now)
-            keptFloors.establish()
+            establishFloors()
             let problem = store.keep(entry, for: request)
             return (found.value, found.notes + (problem.map { [$0] } ?? []))
         } catch {

@@ -39,11 +39,12 @@ package struct LockFile: ~Copyable, Sendable {
     /// For directories that others may write in: a file of another user is refused, since its owner could hold the lock for
     /// ever, and one of this user is made its owner's alone to open.
     ///
-    /// - Parameter limit: how long to wait; the calling thread sleeps meanwhile.
+    /// - Parameter deadline: until when to wait, where it is tried once in any case; the calling thread sleeps meanwhile.
     /// - Returns: nil where another process has it all the time.
     /// - Throws: as ``taken(_:)``; `EPERM` for a file of another user.
-    package static func taken(_ path: String, within limit: Duration) throws(SystemError) -> LockFile? {
-        let deadline = ContinuousClock.now + limit
+    package static func taken(
+        _ path: String, until deadline: ContinuousClock.Instant
+    ) throws(SystemError) -> LockFile? {
         var pause: UInt32 = 1_000
         while true {
             if let lock = try taken(path) {
