@@ -199,6 +199,66 @@ struct ShellTests {
         #expect(!FileManager.default.fileExists(atPath: path("x")))
     }
 
+    @Test(
+        "a file that is no evidence is named by its option and its own name",
+        arguments: [
+            ("verify --collateral collateral.json --quote root.pem", "--quote: root.pem: this is a certificate"),
+            (
+                "verify --collateral collateral.json --attestation root.pem",
+                "--attestation: root.pem: this is a certificate"
+            ),
+            (
+                "verify --collateral collateral.json --quote quote.bin --event-log root.pem",
+                "--event-log: root.pem: this is a certificate"
+            ),
+            (
+                "verify --collateral collateral.json --quote quote.bin --event-log event-log.json --vm-config root.pem",
+                "--vm-config: root.pem: this is a certificate"
+            ),
+            (
+                "verify --collateral collateral.json --quote - < root.pem",
+                "--quote: standard input: this is a certificate"
+            ),
+            ("verify --collateral collateral.json --quote cut.bin", "--quote: cut.bin"),
+            ("verify --fetch --url http://127.0.0.1:1 --quote root.pem", "--quote: root.pem: this is a certificate"),
+            ("--verify root.pem", "--verify: root.pem: "), ("--verify missing", "cannot open missing"),
+            ("--verify-cert quote.bin", "--verify-cert: quote.bin: "),
+            ("--verify-cert missing", "--verify-cert: cannot open missing"),
+        ])
+    func namedEvidence(_ line: String, words: String) async throws {
+        try files.write(Array(Data(contentsOf: URL(fileURLWithPath: path("quote.bin"))).prefix(700)), "e/cut.bin")
+        let arguments =
+            line.hasPrefix("verify") ? line.replacing("verify ", with: "verify --trust-root root.pem ") : line
+        let result = try await shell("dstack-verifier " + arguments)
+        #expect(result.status == 1, "\(result)")
+        #expect((result.output + result.errors).contains(words), "\(result)")
+    }
+
+    @Test("a status that nobody knows is a no with the same exit status, however the question was asked")
+    func unknownStatus() async throws {
+        let strange = files.text("e/collateral.json").replacing(#"\"UpToDate\""#, with: #"\"Splendid\""#)
+        #expect(strange != files.text("e/collateral.json"))
+        try files.write(strange, "e/strange.json")
+        let envelope = Hex.encode(Array(try Data(contentsOf: URL(fileURLWithPath: path("attestation.bin")))))
+        try files.write(#"{"attestation":"\#(envelope)"}"#, "e/request.json")
+        try files.write(
+            """
+            [attestation]
+            insecure_allow_external_trust_anchors = true
+            [attestation.root_ca]
+            tdx = "root.pem"
+            [collateral]
+            offline = "strange.json"
+            """, "e/verifier.toml")
+        for line in [
+            Self.verify + " --quote quote.bin --collateral strange.json",
+            "dstack-verifier --config verifier.toml --verify request.json",
+        ] {
+            let result = try await shell(line)
+            #expect(result.status == 1 && result.output.contains("unknown TCB status"), "\(result)")
+        }
+    }
+
     @Test("a policy file with a mistake is named, and a component that refuses its request ends the command with 2")
     func wrongRequests() async throws {
         try Data(#"{"allow_smx":true}"#.utf8).write(to: URL(fileURLWithPath: path("my.json")))

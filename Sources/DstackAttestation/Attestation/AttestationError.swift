@@ -88,10 +88,23 @@ extension AttestationError: CustomStringConvertible {
     /// becomes `my.json: expected_mr_td at byte 7`.
     package func message(about file: String) -> String { "\(subject(about: file)): \(reason)" }
 
+    /// The same error about a file with a name of its own, as ``message(about:)`` says it.
+    func about(_ file: String) -> AttestationError { with(subject: subject(about: file)) }
+
+    /// The same error about something that lies in a file.
+    func within(_ file: String) -> AttestationError { with(subject: "\(file): \(subject)") }
+
+    private func with(subject: String) -> AttestationError {
+        var error = AttestationError(code, subject: subject, reason: reason, hint: hint)
+        error.actions = actions
+        return error
+    }
+
     /// What ``message(about:)`` begins with.
     package func subject(about file: String) -> String {
         let names = [
             "app-compose.json", "policy", "collateral", "trust root", "quote", "attestation envelope", "event_log",
+            "VM configuration",
         ]
         guard let name = names.first(where: { subject.hasPrefix($0) }) else { return "\(file): \(subject)" }
         let place = subject.dropFirst(name.count)

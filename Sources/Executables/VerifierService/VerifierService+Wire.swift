@@ -32,11 +32,14 @@ extension VerifierService {
     }
 
     /// Answers a request from a file, for which there is always an answer in upstream's form.
-    package func verify(requestFile bytes: [UInt8]) async -> VerifierResponse {
+    ///
+    /// - Parameter name: what the file is called where it turns out to be no request; nil if it has no name.
+    package func verify(requestFile bytes: [UInt8], named name: String? = nil) async -> VerifierResponse {
         do throws(VerifierRequest.Malformed) {
             return await verify(try VerifierRequest(parsingJSON: bytes))
         } catch {
-            return .unanswered("Failed to parse JSON: \(error.description)")
+            let file = name.map { "\($0): " } ?? ""
+            return .unanswered("Failed to parse JSON: \(file)\(error.description)")
         }
     }
 

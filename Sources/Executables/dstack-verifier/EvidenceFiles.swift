@@ -23,15 +23,18 @@ enum EvidenceFiles {
         let compose = try arguments.composeFile(appCompose, under: policy)
         if let content = try arguments.read(attestation, limit: limit) {
             let file = EvidenceFile(recognising: content)
-            return (Evidence(attestationFile: file, appCompose: compose), QuoteReader(file, isEnvelope: true))
+            var evidence = Evidence(attestationFile: file, appCompose: compose)
+            evidence.fileNames = .init(evidence: arguments.source(attestation))
+            return (evidence, QuoteReader(file, isEnvelope: true))
         }
         let file = EvidenceFile(recognising: try arguments.read(quote, limit: limit) ?? [])
-        return (
-            Evidence(
-                quoteFile: file, eventLog: try arguments.read(eventLog, limit: limit),
-                configuration: try arguments.read(vmConfig, limit: limit), appCompose: compose),
-            QuoteReader(file, isEnvelope: false)
-        )
+        var evidence = Evidence(
+            quoteFile: file, eventLog: try arguments.read(eventLog, limit: limit),
+            configuration: try arguments.read(vmConfig, limit: limit), appCompose: compose)
+        evidence.fileNames = .init(
+            evidence: arguments.source(quote), eventLog: arguments.source(eventLog),
+            configuration: arguments.source(vmConfig))
+        return (evidence, QuoteReader(file, isEnvelope: false))
     }
 
     /// The quote alone, for those who only want to know the platform.

@@ -33,11 +33,20 @@ enum UpstreamCommands {
         return try await ServeCommand.serve(arguments.path(config), console)
     }
 
+    private static func service(_ arguments: Arguments, _ console: Console) throws -> VerifierService {
+        let configuration = try VerifierConfiguration.load(arguments.path(config))
+        if let exposure = configuration.collateral.cacheDirectory.flatMap(CollateralDirectory.exposure) {
+            console.warn("collateral.cache_dir: \(exposure)")
+        }
+        return try VerifierService(configuration)
+    }
+
     private static func answer(_ path: String, _ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        let service = try VerifierService(VerifierConfiguration.load(arguments.path(config)))
+        let service = try service(arguments, console)
         let response: VerifierResponse
         do throws(SystemError) {
-            response = await service.verify(requestFile: try arguments.content(of: path, limit: limit))
+            response = await service.verify(
+                requestFile: try arguments.content(of: path, limit: limit), named: arguments.source(verify))
             try write(response.json(pretty: true), path, ".verification.json")
         } catch {
             remove(path, ".verification.json")
@@ -50,7 +59,7 @@ enum UpstreamCommands {
     }
 
     private static func judge(_ path: String, _ arguments: Arguments, _ console: Console) async throws -> ExitStatus {
-        let service = try VerifierService(VerifierConfiguration.load(arguments.path(config)))
+        let service = try service(arguments, console)
         let ending = ".ratls-verification.json"
         do throws(SystemError) {
             let response = await service.verify(
@@ -58,7 +67,8 @@ enum UpstreamCommands {
             for note in response.report?.notes ?? [] { console.note(note) }
             if let reason = response.reason {
                 remove(path, ending)
-                console.fail("certificate verification failed: \(reason)")
+                let file = arguments.source(verifyCertificate) ?? path
+                console.fail("certificate verification failed: \(file): \(reason)")
                 return .no
             }
             let json = response.json(pretty: true)
@@ -67,7 +77,7 @@ enum UpstreamCommands {
             return .yes
         } catch {
             remove(path, ending)
-            console.fail("certificate verification failed: \(error)")
+            console.fail("certificate verification failed: \(verifyCertificate.specification.label): \(error)")
             return .no
         }
     }

@@ -77,6 +77,22 @@ struct VerifierServiceCollateralTests {
         #expect(missing?.code == .collateralUnavailable)
     }
 
+    @Test("a status that nobody knows is a verdict's to refuse, and keeps no set from being found")
+    func unknownStatus() async throws {
+        let platform = try platform()
+        var strange = try platform.collateral(for: .tdx, at: Self.now)
+        strange.tcbInfo = strange.tcbInfo.replacing("\"UpToDate\"", with: "\"Splendid\"")
+        let files = try OfflineCollateral([strange, platform.collateral(for: .sgx, at: Self.now)])
+        let quote = try quote(platform)
+        #expect(try files.collateral(for: quote) == strange)
+        let report = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: platform.rootCertificate)).verify(
+            quote.encoded, collateral: strange, at: Self.now)
+        #expect(report.verdict == .rejected && report.failure?.check == .tcbInfoFormat)
+        #expect(report.failure?.message.contains("unknown TCB status") == true)
+        strange.tcbInfo = strange.tcbInfo.replacing("\"fmspc\"", with: "\"fmspd\"")
+        #expect(throws: AttestationError.self) { try OfflineCollateral([strange]) }
+    }
+
     @Test(
         "real quotes find their collateral among others",
         .enabled(if: Vectors.areAvailable, Vectors.absence))

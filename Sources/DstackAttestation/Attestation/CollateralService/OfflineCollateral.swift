@@ -93,10 +93,16 @@ public struct OfflineCollateral: CollateralProvider {
         _ collateral: QuoteCollateral
     ) throws(AttestationError) -> (key: Key, issued: Int64, collateral: QuoteCollateral) {
         try AttestationError.decoding(.invalidCollateral) { () throws(DecodingFailure) in
-            let tcbInfo = try TCBInfo(parsing: Array(collateral.tcbInfo.utf8))
+            // No more of it than tells what the set is for: what else is wrong with a document, such as a status that is not
+            // known, is a verdict's to say, by the check that it fails.
+            let tcbInfo = try JSONDocument(
+                parsing: Array(collateral.tcbInfo.utf8), subject: "tcb_info", maximumDepth: 16
+            ).root
             let list = try CertificateRevocationList(der: collateral.pckCRL)
-            let key = Key(fmspc: tcbInfo.fmspc, isTDX: tcbInfo.id == "TDX", issuer: Array(list.issuer))
-            return (key, tcbInfo.issueDate, collateral)
+            let key = Key(
+                fmspc: try tcbInfo.member("fmspc").fixedHex(prefix: .none),
+                isTDX: try tcbInfo.member("id").string() == "TDX", issuer: Array(list.issuer))
+            return (key, try tcbInfo.member("issueDate").timestamp(.up), collateral)
         }
     }
 

@@ -10,7 +10,22 @@ public struct Evidence: Sendable {
         case unreadable(AttestationError)
     }
 
+    /// What whoever gave the files calls them, to be found in messages about them; nil for what was not given, or has no name.
+    package struct FileNames: Sendable {
+        /// Of the quote, the answer or the envelope.
+        var evidence: String?
+        var eventLog: String?
+        var configuration: String?
+
+        package init(evidence: String?, eventLog: String? = nil, configuration: String? = nil) {
+            self.evidence = evidence
+            self.eventLog = eventLog
+            self.configuration = configuration
+        }
+    }
+
     let form: Form
+    package var fileNames = FileNames(evidence: nil)
     /// The report data that stands beside the quote, where it does.
     package var statedReportData: StatedReportData?
     /// Why the VM configuration that was named for it cannot be read.
@@ -36,6 +51,27 @@ public struct Evidence: Sendable {
     public init(attestation: [UInt8], appCompose: [UInt8]? = nil) {
         form = .envelope(attestation)
         self.appCompose = appCompose
+    }
+
+    // MARK: Names
+
+    /// An error about the evidence itself, by its file's name.
+    func named(_ error: AttestationError) -> AttestationError {
+        guard let name = fileNames.evidence else { return error }
+        // What lies in an envelope is counted from its own beginning.
+        if case .envelope = form, error.code != .invalidEnvelope { return error.within(name) }
+        return error.about(name)
+    }
+
+    /// An error about the event log, which may have come with the quote.
+    func namedEventLog(_ error: AttestationError) -> AttestationError {
+        if let name = fileNames.eventLog { return error.about(name) }
+        return fileNames.evidence.map { error.within($0) } ?? error
+    }
+
+    /// An error about the VM configuration that was named.
+    func namedConfiguration(_ error: AttestationError) -> AttestationError {
+        fileNames.configuration.map { error.about($0) } ?? error
     }
 
     // MARK: From files

@@ -16,7 +16,9 @@ struct EvidenceEvaluation {
     init(_ evidence: Evidence, policy: VerificationPolicy) {
         self.evidence = evidence
         self.policy = policy
-        if let error = evidence.configurationError { checks.fail(.osImage, .malformed, error) }
+        if let error = evidence.configurationError {
+            checks.fail(.osImage, .malformed, evidence.namedConfiguration(error))
+        }
         switch evidence.form {
         case .quote(let bytes, _, _):
             quote = bytes
@@ -26,7 +28,7 @@ struct EvidenceEvaluation {
             quote = nil
             attestation = nil
             if error.code == .invalidEnvelope {
-                checks.fail(.envelopeFormat, .malformed, error)
+                checks.fail(.envelopeFormat, .malformed, evidence.named(error))
             } else {
                 checks.skip(.envelopeFormat, "no envelope given")
             }
@@ -46,7 +48,7 @@ struct EvidenceEvaluation {
             } catch {
                 attestation = nil
                 quote = nil
-                checks.fail(.envelopeFormat, .malformed, error)
+                checks.fail(.envelopeFormat, .malformed, evidence.named(error))
             }
         }
     }
@@ -74,7 +76,7 @@ struct EvidenceEvaluation {
                 evaluate(
                     try Attestation(quote: bytes, eventLog: eventLog, config: configuration), report, quote, pck)
             } catch {
-                checks.fail(.eventLogFormat, .malformed, error)
+                checks.fail(.eventLogFormat, .malformed, evidence.namedEventLog(error))
             }
         case .envelope, .unreadable:
             guard let attestation else { return }

@@ -242,7 +242,7 @@ struct QuoteVerification {
             if case .unreadable(let error) = evidence.form { throw error }
             quote = .success(try Quote(parsing: bytes))
         } catch {
-            let named = EvidenceFile.named(error, bytes, wanted: .quote)
+            let named = evidence.named(EvidenceFile.named(error, bytes, wanted: .quote))
             quote = .failure(named)
             checks.fail(.quoteFormat, .malformed, named)
         }

@@ -86,6 +86,11 @@ extension Arguments {
     /// The same for an argument without a name.
     package func fileName(_ positional: Positional<String>) -> String { Self.fileName(self[positional]) }
 
+    /// How messages begin that are about the file of an option: `--quote: q.bin`; nil where it was left out.
+    package func source(_ option: Option<String?>) -> String? {
+        self[option].map { "\(option.specification.label): \(Self.fileName($0))" }
+    }
+
     private static func fileName(_ path: String) -> String { path == StandardInput.name ? "standard input" : path }
 
     private static func hint(_ error: SystemError, _ path: String, _ specification: ArgumentSpecification) -> String? {
