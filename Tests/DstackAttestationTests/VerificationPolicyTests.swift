@@ -39,6 +39,13 @@ struct VerificationPolicyTests {
         #expect(error?.code == .invalidPolicy)
     }
 
+    @Test("a member without a name is shown as it is written")
+    func namelessMember() {
+        let error = #expect(throws: AttestationError.self) { try policy(#"{"":true}"#) }
+        #expect(error?.message.hasPrefix(#"policy."" at byte 4: unknown member"#) == true, "\(error?.message ?? "")")
+        #expect(error?.message(about: "p.json").hasPrefix(#"p.json: "" at byte 4: "#) == true)
+    }
+
     @Test("every expected measurement passes when it is the quote's and rejects when one bit differs")
     func expectedMeasurements() throws {
         let platform = try MockPlatform()

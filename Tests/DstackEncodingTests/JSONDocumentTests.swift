@@ -80,6 +80,10 @@ struct JSONDocumentTests {
             for level in try root.member("levels").array() { _ = try level.member("svn").integer(Int.self) }
         }
         #expect(failure?.description == "text.levels[1].svn at byte 28: an integer expected, found a string")
+        let nameless = #expect(throws: DecodingFailure.self) {
+            try parse(#"{"a":{"":{"b":1}}}"#).member("a").expectOnlyMembers(["b"])
+        }
+        #expect(nameless?.description == #"text.a."" at byte 9: unknown member; known are b"#)
     }
 
     @Test("hexadecimal takes either case and one prefix where that is allowed, and nothing else")

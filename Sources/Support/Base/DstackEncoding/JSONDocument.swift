@@ -122,9 +122,11 @@ package final class JSONDocument: Sendable {
         return count
     }
 
-    /// A name for messages: whole if it is short, else its beginning as it stands in the text.
+    /// A name for messages: whole if it is short, else its beginning as it stands in the text. An empty one is shown as it is
+    /// written, or nobody would see it.
     private func shortText(of name: Node) -> String {
         let content = bytes[Int(name.start) + 1..<Int(name.end) - 1]
+        guard !content.isEmpty else { return "\"\"" }
         guard content.count > 64 else {
             return name.isEscaped ? JSONParser.unescape(content) : String(decoding: content, as: UTF8.self)
         }
