@@ -90,6 +90,30 @@ struct BackgroundTests {
         #expect(down.status == 0 && down.output.hasPrefix("ended guest-agent"), "\(up)\n\(down)")
     }
 
+    @Test("what has the name of the logs' or the records' directory and is none is named, and nothing is written")
+    func taken() async throws {
+        let elsewhere = scratch.path("elsewhere")
+        try FileManager.default.createDirectory(atPath: elsewhere, withIntermediateDirectories: false)
+        let rows: [(String, (String) -> Bool)] = [
+            ("a file", { FileManager.default.createFile(atPath: $0, contents: Data("mine".utf8)) }),
+            ("a symbolic link", { symlink(elsewhere, $0) == 0 }), ("a pipe", { mkfifo($0, 0o600) == 0 }),
+        ]
+        for name in ["log", "run"] {
+            for (kind, make) in rows {
+                try FileManager.default.createDirectory(atPath: simulation, withIntermediateDirectories: false)
+                #expect(make("\(simulation)/\(name)"))
+                let result = try await agent("simulation")
+                #expect(result.status == 2, "\(result)")
+                #expect(result.errors.contains("/simulation/\(name) is \(kind), where"), "\(result)")
+                #expect(result.errors.contains("hint: move it away"), "\(result)")
+                #expect(try FileManager.default.contentsOfDirectory(atPath: simulation) == [name])
+                #expect(try FileManager.default.contentsOfDirectory(atPath: elsewhere).isEmpty)
+                if kind == "a file" { #expect(scratch.text("simulation/\(name)") == "mine") }
+                try FileManager.default.removeItem(atPath: simulation)
+            }
+        }
+    }
+
     @Test("standard input is no file for an agent that outlives it")
     func standardInput() async throws {
         for option in ["--app-compose", "--config"] {

@@ -90,7 +90,12 @@ package struct DevelopmentDirectory: Sendable {
     /// Makes the directory and those in it, for their owner alone: keys are kept there.
     ///
     /// - Returns: what was not there before, the lock included, outermost first.
+    ///
+    /// - Throws: with nothing made, where something else has the name of one of them. A link there is not followed: what is
+    ///   written would come where it leads.
     func create() throws(DevelopmentError) -> [String] {
+        try Self.checkIsFree(runs, for: "records")
+        try Self.checkIsFree(logs, for: "logs")
         var made: [String] = []
         var current = ""
         for part in path.split(separator: "/") {
@@ -101,6 +106,21 @@ package struct DevelopmentDirectory: Sendable {
         guard access(path, W_OK | X_OK) == 0 else { throw Self.failure(SystemError.last("write to", path)) }
         if Self.kind(of: lockPath) == nil { made.append(lockPath) }
         return made
+    }
+
+    private static func checkIsFree(_ path: String, for use: String) throws(DevelopmentError) {
+        guard let kind = kind(of: path), kind != S_IFDIR else { return }
+        let what =
+            switch kind {
+            case S_IFREG: "a file"
+            case S_IFLNK: "a symbolic link"
+            case S_IFIFO: "a pipe"
+            case S_IFSOCK: "a socket"
+            default: "a device"
+            }
+        throw DevelopmentError(
+            .configuration, "\(path) is \(what), where a directory for \(use) has to be made",
+            hint: "move it away, or name another directory")
     }
 
     private static func make(_ path: String, _ made: inout [String]) throws(DevelopmentError) {
