@@ -217,6 +217,24 @@ struct DevCommandTests {
         #expect(system.processes.isEmpty)
     }
 
+    @Test("at a terminal of 60 columns what dev up says is within them; what is to be copied stays whole")
+    func narrow() async throws {
+        let script = "/usr/bin/script"
+        try #require(Program.path(script) != nil, "script (package bsdutils) is missing")
+        let program = try #require(Program.path("dstack"))
+        let up = try await Program.run(
+            script, ["-qec", "stty cols 60; \(program) dev up --dir \(system.path)", "/dev/null"],
+            environment: ["TERM": "xterm-256color"])
+        #expect(up.status == 0, "\(up)")
+        let plain = up.output.replacing(/\u{1B}\[[0-9;]*m/, with: "")
+        let isCopied = /^ +(curl |http:|--trust-root |\/)/
+        let prose = plain.split(whereSeparator: \.isNewline).filter { $0.firstMatch(of: isCopied) == nil }
+        #expect(prose.contains { $0.hasPrefix("Ask it  (-k because") } && prose.contains { $0.hasPrefix("        ") })
+        for line in prose { #expect(line.count <= 60, "\(line)") }
+        #expect(plain.contains("\n  curl -k --pinnedpubkey 'sha256//") || plain.contains("\r\n  curl -k"), "\(plain)")
+        #expect(try await system.dev("down").status == 0)
+    }
+
     @Test("at a terminal of 80 columns the chain is drawn within them, in colour unless that is unwanted")
     func terminal() async throws {
         let script = "/usr/bin/script"

@@ -110,9 +110,10 @@ struct DevSession: Sendable {
         let key = report.certificate.map { Base64.encode(SHA256.hash($0.publicKey).bytes) } ?? ""
         let program = ShellWord.quoted(ThisProgram.word)
         console.print()
-        console.print(
-            style.bold("Ask it") + "  (-k because evidence vouches for its certificate, and no authority does;")
-        console.print("        the pin keeps curl to the key that was just verified)")
+        console.heading(
+            "Ask it",
+            "(-k because evidence vouches for its certificate, and no authority does; the pin keeps curl to the key that "
+                + "was just verified)")
         console.print("  curl -k --pinnedpubkey 'sha256//\(key)' \(ShellWord.quoted(url))/")
         console.print()
         console.print(style.bold("Verify it again"))
@@ -123,7 +124,7 @@ struct DevSession: Sendable {
         )
         console.print()
         if let dashboard {
-            console.print(style.bold("See what runs") + "  (the guest agent's dashboard, in a browser on this machine)")
+            console.heading("See what runs", "(the guest agent's dashboard, in a browser on this machine)")
             console.print("  \(SafeText.line(dashboard))")
             console.print()
         }

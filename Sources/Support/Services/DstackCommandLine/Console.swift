@@ -44,6 +44,15 @@ package final class Console: Sendable {
         write(Array(text.utf8) + [UInt8(ascii: "\n")])
     }
 
+    /// A heading with what there is to say about it, in lines that the terminal has room for. Beyond a hundred columns lines are
+    /// no easier to read.
+    package func heading(_ title: String, _ text: String) {
+        let lines = Lines.wrapped(
+            text, first: title + "  ", rest: String(repeating: " ", count: title.count + 2),
+            width: min(outputTerminal.width, 100))
+        print(([style.bold(title) + lines[0].dropFirst(title.count)] + lines.dropFirst()).joined(separator: "\n"))
+    }
+
     /// Bytes of the result as they are.
     package func write(_ bytes: [UInt8]) {
         state.withLock { state in

@@ -132,23 +132,11 @@ struct Help {
     }
 
     private func wrap(_ text: String, first: String, rest: String) -> [String] {
-        wrap(words: text.split(separator: " ").map(String.init), first: first, rest: rest)
+        Lines.wrapped(text, first: first, rest: rest, width: width)
     }
 
     private func wrap(words: [String], first: String, rest: String) -> [String] {
-        var lines = [String]()
-        var line = first
-        var isEmpty = true
-        for word in words {
-            if !isEmpty, line.count + 1 + word.count > width {
-                lines.append(line)
-                line = rest
-                isEmpty = true
-            }
-            line += (isEmpty ? "" : " ") + word
-            isEmpty = false
-        }
-        return lines + [line]
+        Lines.wrapped(words: words, first: first, rest: rest, width: width)
     }
 }
 
