@@ -30,6 +30,10 @@ struct ClientEndpointTests {
             ("unix:", "unix:/"), ("http:/x", "https://"), (" /run/dstack.sock", "take that away"),
             ("/run/dstack.sock\n", "take that away"), ("/run/dstack.sock/", "dstack.sock"),
             ("unix:///run/", "dstack.sock"), ("\u{A0}/run/x", "take that away"), ("://x", "no such socket"),
+            ("\"/run/dstack.sock\"", "take them away"), ("'/run/dstack.sock'", "take them away"),
+            ("'unix:/run/dstack.sock'", "take them away"), ("~/dstack.sock", "home directory's own path"),
+            ("~me/dstack.sock", "home directory's own path"), ("unix:~/dstack.sock", "home directory's own path"),
+            ("/tmp/a~/'x'", "no such socket"),
         ])
     func misread(_ text: String, hint: String) async {
         let error = await failure(client(text))

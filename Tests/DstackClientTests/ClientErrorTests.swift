@@ -58,6 +58,14 @@ struct ClientErrorTests {
                 SOME_ENDPOINT to its socket)
                 """)
         #expect(await !client.isReachable())
+        let empty = AgentDiscovery(variable: "SOME_ENDPOINT", paths: ["/tmp/nowhere/a"]) {
+            Environment(["SOME_ENDPOINT": ""])
+        }
+        let other = await clientError { () async throws(DstackClientError) in
+            try await DstackClient(discovery: empty).info()
+        }
+        #expect(other?.code == .agentNotFound)
+        #expect(other?.reason == "SOME_ENDPOINT is empty, and none of /tmp/nowhere/a exists")
     }
 
     @Test("the places to look are those of every SDK")

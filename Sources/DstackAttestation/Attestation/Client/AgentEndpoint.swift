@@ -28,6 +28,13 @@ public enum AgentEndpoint: Sendable, Hashable {
         guard let first = text.unicodeScalars.first, let last = text.unicodeScalars.last,
             !first.properties.isWhitespace, !last.properties.isWhitespace
         else { throw invalid("it begins or ends with white space", "take that away") }
+        // Shells take both away; files of variables and programs that start others do not.
+        guard !"\"'`\u{201C}\u{2018}".unicodeScalars.contains(first) else {
+            throw invalid("it stands in quotation marks, which are a part of it here", "take them away")
+        }
+        guard !text.hasPrefix("~"), !text.hasPrefix("unix:~"), !text.hasPrefix("unix://~") else {
+            throw invalid("~ is not replaced here, only by a shell", "write the home directory's own path")
+        }
         var path = Substring(text)
         if let scheme = Self.scheme(of: text) {
             let rest = text.dropFirst(scheme.count + 1)
@@ -172,7 +179,10 @@ package struct AgentDiscovery: Sendable {
     }
 
     package func find() throws(DstackClientError) -> AgentEndpoint {
-        if let text = environment()[variable] { return try AgentEndpoint(text: text, from: variable) }
+        let environment = environment()
+        if let text = environment[variable] { return try AgentEndpoint(text: text, from: variable) }
+        // Both mean the same, and a person looks for the mistake in different places.
+        let absence = "\(variable) \(environment.variables[variable] == nil ? "is not set" : "is empty")"
         // Something that is there and is no socket must not hide the one behind it.
         var others: [(path: String, kind: String)] = []
         for path in paths {
@@ -189,11 +199,11 @@ package struct AgentDiscovery: Sendable {
         guard let first = others.first else {
             throw DstackClientError(
                 .agentNotFound, subject: "guest agent",
-                reason: "\(variable) is not set, and none of \(paths.joined(separator: ", ")) exists", hint: advice)
+                reason: "\(absence), and none of \(paths.joined(separator: ", ")) exists", hint: advice)
         }
         throw DstackClientError(
             .agentNotFound, subject: "guest agent",
-            reason: "\(variable) is not set, and none of \(paths.joined(separator: ", ")) is a socket: "
+            reason: "\(absence), and none of \(paths.joined(separator: ", ")) is a socket: "
                 + others.map { "\($0.path) is \($0.kind)" }.joined(separator: ", "),
             hint: "\(SocketPlace.advice(first.kind, first.path)); \(advice)")
     }
