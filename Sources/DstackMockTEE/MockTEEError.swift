@@ -30,6 +30,8 @@ public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible 
     public let subject: String
     /// What is wrong, lower-case.
     public let reason: String
+    /// Whether the disk failed or was full, and nothing is wrong with what was asked.
+    package private(set) var isOfWorld = false
 
     init(_ code: Code, _ subject: String, _ reason: String) {
         self.code = code
@@ -38,7 +40,10 @@ public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible 
     }
 
     init(_ failure: CryptoFailure) { self.init(.cryptography, failure.subject, failure.reason) }
-    init(_ failure: SystemError) { self.init(.storage, failure.subject ?? "simulated platform", failure.description) }
+    init(_ failure: SystemError) {
+        self.init(.storage, failure.subject ?? "simulated platform", failure.description)
+        isOfWorld = failure.isOfWorld
+    }
     init(_ failure: DecodingFailure, in path: String) { self.init(.storage, path, failure.description) }
 
     /// `subject: reason`.

@@ -43,6 +43,17 @@ struct SimulatorTests {
         #expect(!FileManager.default.fileExists(atPath: simulation + "/dstack.sock"))
     }
 
+    @Test("a disk that is full while a simulation is made is the world's failure")
+    func fullDisk() async throws {
+        let mount =
+            "unshare --mount --map-root-user sh -c 'mount -t tmpfs -o size=4k none \"$1\" && shift && exec \"$@\"'"
+        try FileManager.default.createDirectory(atPath: simulation, withIntermediateDirectories: false)
+        let program = try #require(Program.path("dstack-simulator"))
+        let result = try await Program.run("/bin/sh", ["-c", "\(mount) - \(simulation) \(program) \(simulation)"])
+        #expect(result.status == 3, "\(result)")
+        #expect(result.errors.contains("No space left on device"), "\(result)")
+    }
+
     @Test(
         "a program without the simulator beside it says what is missing and where it was looked for, and makes nothing")
     func missing() async throws {

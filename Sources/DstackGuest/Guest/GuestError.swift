@@ -59,8 +59,9 @@ extension GuestError: ModuleError {
 }
 
 extension GuestError {
-    /// A file that the operating system did not give.
+    /// A file that the operating system did not give. Where the disk failed or was full nothing is wrong with what was asked.
     package init(_ code: Code, _ error: SystemError, _ path: String) {
-        self.init(code, subject: error.subject ?? path, reason: error.description)
+        self.init(
+            error.isOfWorld ? .systemUnavailable : code, subject: error.subject ?? path, reason: error.description)
     }
 }

@@ -150,7 +150,8 @@ enum SimulationSet {
         } catch let error as SystemError {
             throw GuestError(.invalidFile, error, directory)
         } catch {
-            throw GuestError(.invalidFile, subject: directory, reason: "\(error)")
+            let isOfWorld = (error as? MockTEEError)?.isOfWorld == true
+            throw GuestError(isOfWorld ? .systemUnavailable : .invalidFile, subject: directory, reason: "\(error)")
         }
     }
 

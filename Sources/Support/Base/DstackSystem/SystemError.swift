@@ -24,6 +24,9 @@ package struct SystemError: Error, Equatable, CustomStringConvertible {
         SystemError(operation, subject, code: errno)
     }
 
+    /// Whether the disk or the system as a whole had no more to give, so that the same may succeed later as it is.
+    package var isOfWorld: Bool { [ENOSPC, EDQUOT, EIO, ENOMEM, EMFILE, ENFILE].contains(code) }
+
     package var description: String {
         guard let subject else { return "cannot \(operation): \(reason)" }
         return "cannot \(operation) \(subject): \(reason)"
