@@ -114,6 +114,12 @@ package struct VerifierRequest: Sendable {
         isDebug = try root.optionalMember("debug")?.bool() ?? false
         wantsReport = try root.optionalMember("report")?.bool() ?? false
         if let node = try root.restriction("policy") {
+            // As a policy file calls itself; a request has the name alone.
+            if node.kind == .object {
+                throw node.failure(
+                    "a preset's name expected, found an object; \(Self.presetForm(try node.optionalMember("name")))",
+                    .unsupported)
+            }
             let name = try node.string()
             guard let preset = VerificationPolicy.preset(named: name) else {
                 let isCapital = VerificationPolicy.preset(named: name.lowercased()) != nil
@@ -123,6 +129,10 @@ package struct VerifierRequest: Sendable {
                         : "unknown policy; known are authentic, standard and strict", .unsupported)
             }
             policy = preset
+        }
+        // A policy file's first member. In a request it would be passed over, and another policy be judged by.
+        if let node = root["name"], let text = try? node.string(), VerificationPolicy.preset(named: text) != nil {
+            throw node.failure("is not known here: \(Self.presetForm(node))", .unsupported)
         }
         for (name, value) in root.members where !Self.members.contains(name) && !AgentAnswer.otherMembers.contains(name)
         {
@@ -166,6 +176,13 @@ package struct VerifierRequest: Sendable {
             }
         }
         return reportData
+    }
+
+    /// How a request names the policy that somebody seems to mean.
+    private static func presetForm(_ name: JSONNode?) -> String {
+        let text = (try? name?.string()).flatMap { VerificationPolicy.preset(named: $0.lowercased())?.name }
+        return text.map { "write \"policy\":\"\($0)\"" }
+            ?? "write \"policy\":\"strict\", or another preset; a policy of one's own is the verifier's policy file"
     }
 
     /// The members that a request has beside what it expects.

@@ -158,6 +158,25 @@ struct RestrictionSpellingTests {
         #expect(answer.text.contains(words), "\(answer.text)")
     }
 
+    @Test(
+        "a policy that is named as policy files name theirs is refused with the form of requests",
+        arguments: [
+            (#""policy":{"name":"strict"}"#, #"write "policy":"strict""#),
+            (#""policy":{"name":"Strict","allow_smt":true}"#, #"write "policy":"strict""#),
+            (#""policy":{"allow_smt":true}"#, #"write "policy":"strict", or another preset"#),
+            (#""name":"authentic""#, #"write "policy":"authentic""#),
+        ])
+    func policyFile(_ member: String, words: String) async throws {
+        let askable = try Self.askable.get()
+        let answer = await askable.ask(askable.request(member))
+        #expect(answer.status == 422, "\(answer.text)")
+        #expect(
+            try JSONDocument(parsing: Array(answer.text.utf8), subject: "answer").root.member("error")
+                .member("description").string().contains(words), "\(answer.text)")
+        // What an application is called asks for nothing.
+        #expect(await askable.ask(askable.request(#""name":"my app""#)).isValid)
+    }
+
     @Test("what upstream's agents answer and its SDKs make of it is taken as it is")
     func clients() async throws {
         let askable = try Self.askable.get()
