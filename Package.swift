@@ -205,14 +205,16 @@ let package = Package(
                 "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
             ]),
         program("Tests/ProcessProbe", as: "process-probe", uses: ["DstackSystem"]),
-        room("Tests/Kit", as: "TestKit"),
+        room("Tests/Kit", as: "TestKit", uses: ["DstackEncoding"]),
         // A source of COpenSSL once more, by the path that builds of OpenSSL without deprecated functions take.
         .target(name: "PlainP256", dependencies: ["COpenSSL"], path: "Tests/PlainP256"),
         tests(
             "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
         tests("Tests/DstackConcurrencyTests", uses: ["DstackConcurrency", "TestKit"]),
         tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
-        tests("Tests/DstackCryptoTests", uses: ["COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256"]),
+        tests(
+            "Tests/DstackCryptoTests",
+            uses: ["COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256", "TestKit"]),
         tests(
             "Tests/DstackSupportTests",
             uses: [
@@ -224,7 +226,7 @@ let package = Package(
             "Tests/DstackRPCTests",
             uses: [
                 "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackRPC",
-                "DstackRPCServer",
+                "DstackRPCServer", "TestKit",
             ]),
         tests(
             "Tests/DstackAttestationTests",
@@ -245,6 +247,7 @@ let package = Package(
             uses: [
                 "COpenSSL", "DstackAttestation", "DstackAttestedHTTP", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackSystem",
+                "TestKit",
             ]),
         tests(
             "Tests/DstackQuoteSourceTests",
@@ -256,6 +259,7 @@ let package = Package(
             "Tests/DstackKeysTests",
             uses: [
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
+                "TestKit",
             ]),
         tests(
             "Tests/DstackGuestTests",

@@ -152,7 +152,7 @@ struct ApplicationIdentityTests {
         let bootTime = try ApplicationMeasurements(report, log, at: .bootTime)
         #expect(bootTime.mrSystem.hex == evidence.bootTime.0 && bootTime.mrAggregated.hex == evidence.bootTime.1)
         #expect(bootTime.mrKeyProvider.isZero)
-        #expect(DeviceID(ppid: try hex(evidence.ppid)).description == evidence.deviceID)
+        #expect(DeviceID(ppid: hex(evidence.ppid)).description == evidence.deviceID)
         #expect(try ApplicationIdentity(log, at: .bootTime).keyProvider == nil)
     }
 

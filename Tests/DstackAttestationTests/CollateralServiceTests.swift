@@ -7,6 +7,7 @@ import DstackMockTEE
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// A simulated platform, services that know it, and a client of them whose clock and waits are the test's.

@@ -84,7 +84,7 @@ struct EventLogTests {
         .enabled(if: Vectors.areAvailable, Vectors.absence))
     func older() throws {
         let text = String(decoding: try Vectors.read("guest-agent/legacy-0.5.4/eventlog.json"), as: UTF8.self)
-        let quote = try hex(
+        let quote = hex(
             String(decoding: try Vectors.read("guest-agent/legacy-0.5.4/quote.hex"), as: UTF8.self)
                 .trimmingPrefix("0x").filter { $0.isHexDigit })
         let log = try EventLog(json: text)

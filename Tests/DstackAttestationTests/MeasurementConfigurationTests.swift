@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("vm_config")
@@ -67,15 +68,15 @@ struct MeasurementConfigurationTests {
 
     @Test(
         "the configurations of the vectors are read",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func vectors() throws {
         let simulator = try VMConfiguration(
-            decoding: MeasurementVectors.bytes("guest-agent/sys-config.json"))
+            decoding: Vectors.read("guest-agent/sys-config.json"))
         #expect(simulator.memorySize == 2 << 30)
         #expect(simulator.cpuCount == 1)
         #expect(simulator.osImageHash?.hex.hasPrefix("64f0d1545cd5") == true)
 
-        let hardware = try MeasurementVectors.json("measurement/tdx-hardware.json").member("cases").array()
+        let hardware = try Vectors.json("measurement/tdx-hardware.json").member("cases").array()
         var orders: [MRTDPageOrder] = []
         for example in hardware {
             guard let node = example["vm_config"] else { continue }
@@ -86,7 +87,7 @@ struct MeasurementConfigurationTests {
         }
         #expect(orders == [.twoPass, .singlePass])
 
-        let snp = try MeasurementVectors.json("measurement/image-identity.json").member("snp_cbor").member("vm_config")
+        let snp = try Vectors.json("measurement/image-identity.json").member("snp_cbor").member("vm_config")
         #expect(try VMConfiguration(decoding: snp.rawBytes).attestationVariant == .legacy)
     }
 

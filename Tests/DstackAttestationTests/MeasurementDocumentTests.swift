@@ -2,15 +2,16 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("Measurement documents")
 struct MeasurementDocumentTests {
     @Test(
         "both TDX documents of the vectors decode, keep their values and encode to the same bytes",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func vectors() throws {
-        let vectors = try MeasurementVectors.json("measurement/image-identity.json")
+        let vectors = try Vectors.json("measurement/image-identity.json")
         let real = try vectors.member("tdx_cbor")
         let bytes = try real.member("hex").hexBytes()
         let image = try TDXImageMeasurement(decoding: bytes)
@@ -34,9 +35,9 @@ struct MeasurementDocumentTests {
 
     @Test(
         "the codec reproduces the documents of the other platforms too",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func otherPlatforms() throws {
-        let vectors = try MeasurementVectors.json("measurement/image-identity.json")
+        let vectors = try Vectors.json("measurement/image-identity.json")
         for name in ["snp_cbor", "gcp_cbor", "aws_cbor"] {
             let bytes = try #require(vectors.member(named: name)).member("hex").hexBytes()
             #expect(try CBORDecoder.decode(bytes, subject: "document").encoded() == bytes, "\(name)")
@@ -47,9 +48,9 @@ struct MeasurementDocumentTests {
 
     @Test(
         "checksum files of the vectors are read, the bad ones refused",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func checksumVectors() throws {
-        let vectors = try MeasurementVectors.json("measurement/image-identity.json")
+        let vectors = try Vectors.json("measurement/image-identity.json")
         var accepted = 0
         for example in try vectors.member("sha256sum").array() {
             let file = try ChecksumFile(decoding: Array(example.member("text").string().utf8))

@@ -3,11 +3,11 @@ import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
 import Foundation
+import TestKit
 import Testing
 
 @Suite("TDX firmware")
 struct MeasurementFirmwareTests {
-    static let absence = Comment(rawValue: MeasurementVectors.absence)
 
     private func firmware(_ file: [UInt8]) throws -> TDXFirmware { try TDXFirmware(decoding: file) }
 
@@ -33,20 +33,20 @@ struct MeasurementFirmwareTests {
 
     @Test(
         "sections, both MRTDs and the witness of the synthetic firmware equal the vector",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func synthetic() throws {
-        let vector = try MeasurementVectors.json("measurement/tdvf.json").member("synthetic")
-        let firmware = try firmware(MeasurementVectors.bytes("measurement/tdvf-synthetic.fd"))
+        let vector = try Vectors.json("measurement/tdvf.json").member("synthetic")
+        let firmware = try firmware(Vectors.read("measurement/tdvf-synthetic.fd"))
         try check(firmware, equals: vector)
         #expect(!firmware.variableStoreIsPristine)
     }
 
     @Test(
         "each mutation that must fail is refused",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func mustFail() throws {
-        let file = try MeasurementVectors.bytes("measurement/tdvf-synthetic.fd")
-        let entries = try MeasurementVectors.json("measurement/tdvf.json").member("must_fail")
+        let file = try Vectors.read("measurement/tdvf-synthetic.fd")
+        let entries = try Vectors.json("measurement/tdvf.json").member("must_fail")
         #expect(entries.count >= 14)
         for entry in try entries.array() {
             let offset: Int = try entry.member("at").integer()
@@ -71,10 +71,10 @@ struct MeasurementFirmwareTests {
     @Test(
         "an installed distribution firmware that the vectors know has their values",
         .enabled(
-            if: MeasurementVectors.arePresent && !installed.isEmpty,
+            if: Vectors.contain("measurement/tdhob.json") && !installed.isEmpty,
             "no ovmf package is installed, and DSTACK_OVMF names no directory with one"))
     func distribution() throws {
-        let known = try MeasurementVectors.json("measurement/tdvf.json").member("debian_packages")
+        let known = try Vectors.json("measurement/tdvf.json").member("debian_packages")
         for path in Self.installed {
             let file = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
             let firmware = try firmware(file)

@@ -2,11 +2,11 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("Image measurement")
 struct MeasurementImageTests {
-    static let absence = Comment(rawValue: MeasurementVectors.absence)
 
     private func syntheticImage() throws -> TDXImage {
         var initrd: [UInt8] = []
@@ -17,26 +17,26 @@ struct MeasurementImageTests {
             initrd += SHA256.hash(block).bytes
             counter += 1
         }
-        let lines = try MeasurementVectors.json("measurement/rtmr2.json").member("cases").array()
+        let lines = try Vectors.json("measurement/rtmr2.json").member("cases").array()
         let commandLine = try Array(lines)[1].member("cmdline").string()
         return try TDXImage(
-            firmware: TDXFirmware(decoding: MeasurementVectors.bytes("measurement/tdvf-synthetic.fd")),
-            kernel: LinuxKernel(decoding: MeasurementVectors.bytes("measurement/kernel-synthetic.bin")),
+            firmware: TDXFirmware(decoding: Vectors.read("measurement/tdvf-synthetic.fd")),
+            kernel: LinuxKernel(decoding: Vectors.read("measurement/kernel-synthetic.bin")),
             initrd: Array(initrd.prefix(70000)), commandLine: commandLine)
     }
 
     @Test(
         "the document of the synthetic image is built byte for byte",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func document() throws {
-        let expected = try MeasurementVectors.json("measurement/image-identity.json")
+        let expected = try Vectors.json("measurement/image-identity.json")
             .member("synthetic_image_tdx_cbor").member("hex").hexBytes()
         #expect(try syntheticImage().measurement().encoded() == expected)
     }
 
     @Test(
         "registers are not predicted for a firmware with another variable store",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func otherVariableStore() throws {
         var configuration = VMConfiguration()
         configuration.memorySize = 2 << 30

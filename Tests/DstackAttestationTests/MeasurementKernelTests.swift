@@ -3,11 +3,11 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("Kernel measurement")
 struct MeasurementKernelTests {
-    static let absence = Comment(rawValue: MeasurementVectors.absence)
 
     private func check(_ kernel: LinuxKernel, _ cases: JSONNode) throws -> Int {
         var count = 0
@@ -33,10 +33,10 @@ struct MeasurementKernelTests {
 
     @Test(
         "header, Authenticode digest and RTMR1 of the synthetic kernel equal the vectors",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func synthetic() throws {
-        let vectors = try MeasurementVectors.json("measurement/kernel.json")
-        let file = try MeasurementVectors.bytes("measurement/kernel-synthetic.bin")
+        let vectors = try Vectors.json("measurement/kernel.json")
+        let file = try Vectors.read("measurement/kernel-synthetic.bin")
         let kernel = try LinuxKernel(decoding: file)
         #expect(try check(kernel, vectors.member("cases")) >= 10)
 
@@ -51,9 +51,9 @@ struct MeasurementKernelTests {
 
     @Test(
         "kernels of other boot protocols, and one with certificates, equal the vectors",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func variants() throws {
-        let vectors = try MeasurementVectors.json("measurement/kernel.json")
+        let vectors = try Vectors.json("measurement/kernel.json")
         #expect(try vectors.member("variants").count == 4)
         for variant in try vectors.member("variants").array() {
             let packed = try Base64.decode(variant.member("kernel_zlib_b64").string(), subject: "kernel")
@@ -70,9 +70,9 @@ struct MeasurementKernelTests {
 
     @Test(
         "2 GiB and all sizes from 2816 MiB on give one kernel, sizes between give others",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func memorySizes() throws {
-        let kernel = try LinuxKernel(decoding: MeasurementVectors.bytes("measurement/kernel-synthetic.bin"))
+        let kernel = try LinuxKernel(decoding: Vectors.read("measurement/kernel-synthetic.bin"))
         let expected = try kernel.patched(initrdLength: 70000, memorySize: 2 << 30)
         for size: UInt64 in [0xB000_0000, 4 << 30, .max] {
             #expect(try kernel.patched(initrdLength: 70000, memorySize: size) == expected)
@@ -84,9 +84,9 @@ struct MeasurementKernelTests {
 
     @Test(
         "an initial RAM disk that does not fit is refused, and no memory size overflows",
-        .enabled(if: MeasurementVectors.arePresent, absence))
+        .needsVectors("measurement/tdhob.json"))
     func badSizes() throws {
-        let kernel = try LinuxKernel(decoding: MeasurementVectors.bytes("measurement/kernel-synthetic.bin"))
+        let kernel = try LinuxKernel(decoding: Vectors.read("measurement/kernel-synthetic.bin"))
         for size: UInt64 in [0, 1, 0x28000, 0x28001] {
             #expect(throws: MeasurementFailure.self) { try kernel.patched(initrdLength: 1, memorySize: size) }
         }

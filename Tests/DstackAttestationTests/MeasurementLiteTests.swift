@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("Lite image verification")
@@ -69,9 +70,9 @@ struct MeasurementLiteTests {
 
     @Test(
         "MRTD and RTMR0 to RTMR2 of a real quote are reproduced from its configuration and log",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func hardware() throws {
-        let vector = try MeasurementVectors.json("attestation/tdx-lite-getquote.json")
+        let vector = try Vectors.json("attestation/tdx-lite-getquote.json")
         let configuration = try VMConfiguration(
             decoding: Array(vector.member("vm_config").string().utf8))
         let log = try EventLog(json: vector.member("event_log").string())
@@ -92,9 +93,9 @@ struct MeasurementLiteTests {
 
     @Test(
         "a mutated configuration of a real VM never traps, and is verified for its own image only",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func mutatedConfigurations() throws {
-        let vector = try MeasurementVectors.json("attestation/tdx-lite-getquote.json")
+        let vector = try Vectors.json("attestation/tdx-lite-getquote.json")
         let text = Array(try vector.member("vm_config").string().utf8)
         let log = try EventLog(json: vector.member("event_log").string())
         guard case .td10(let report) = try Quote(parsing: vector.member("quote").hexBytes()).body else {

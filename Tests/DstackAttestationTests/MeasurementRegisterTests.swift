@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("Predicted registers")
@@ -14,9 +15,9 @@ struct MeasurementRegisterTests {
 
     @Test(
         "the constant events equal the vectors",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func constants() throws {
-        let vectors = try MeasurementVectors.json("measurement/rtmr0-constants.json")
+        let vectors = try Vectors.json("measurement/rtmr0-constants.json")
         let zero = FixedBytes<48>()
         let acpi = ACPIDigests(loader: zero, rsdp: zero, tables: zero)
         let register = try RTMR0.predict(variant: .pre202505, layout: layout(), memorySize: 2 << 30, acpi: acpi)
@@ -51,9 +52,9 @@ struct MeasurementRegisterTests {
 
     @Test(
         "the registers of real quotes are reproduced event by event",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func hardware() throws {
-        let vectors = try MeasurementVectors.json("measurement/tdx-hardware.json")
+        let vectors = try Vectors.json("measurement/tdx-hardware.json")
         var reproduced = 0
         for example in try vectors.member("cases").array() {
             guard let expected = example["rtmr0_events"], let quote = example["quote"] else { continue }
@@ -83,9 +84,9 @@ struct MeasurementRegisterTests {
 
     @Test(
         "the 17 events of a 0.5.10 boot are reproduced, its SMBIOS digest given",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func stableFirmware() throws {
-        let vectors = try MeasurementVectors.json("guest-agent/attestation.decoded.json")
+        let vectors = try Vectors.json("guest-agent/attestation.decoded.json")
         let logged = try vectors.member("event_log").array().filter { try $0.member("imr").integer(Int.self) == 0 }
         #expect(logged.count == 17)
         let digests = try logged.map { try Self.digest($0.member("digest")) }
@@ -119,9 +120,9 @@ struct MeasurementRegisterTests {
 
     @Test(
         "command lines and initrd equal the vectors, also beyond the basic plane",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func rtmr2() throws {
-        let vectors = try MeasurementVectors.json("measurement/rtmr2.json")
+        let vectors = try Vectors.json("measurement/rtmr2.json")
         var stream: [UInt8] = []
         var counter: UInt32 = 0
         while stream.count < 70000 {

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMeasurement
+import TestKit
 import Testing
 
 @Suite("TD HOB")
@@ -15,9 +16,9 @@ struct MeasurementTDHOBTests {
 
     @Test(
         "witness, bytes and digests equal the vectors",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func vectors() throws {
-        let vectors = try MeasurementVectors.json("measurement/tdhob.json")
+        let vectors = try Vectors.json("measurement/tdhob.json")
         try check(vectors)
         try check(try vectors.member("other_layout"))
         let layout = try layout(Self.current)
@@ -50,9 +51,9 @@ struct MeasurementTDHOBTests {
 
     @Test(
         "each bad witness of the vectors is refused",
-        .enabled(if: MeasurementVectors.arePresent, .init(rawValue: MeasurementVectors.absence)))
+        .needsVectors("measurement/tdhob.json"))
     func badWitnesses() throws {
-        let bad = try MeasurementVectors.json("measurement/tdhob.json").member("bad_witness")
+        let bad = try Vectors.json("measurement/tdhob.json").member("bad_witness")
         #expect(bad.count >= 6)
         for witness in try bad.array() {
             let text = try witness.string()

@@ -70,7 +70,7 @@ struct ReportDataTests {
         for row in rows.elements {
             guard let padded = try row.optionalMember("padded") else { continue }
             let text = try row.member("in").string()
-            let bytes = try hex(String(text.trimmingPrefix("0x")))
+            let bytes = hex(String(text.trimmingPrefix("0x")))
             #expect(try ReportData(padding: bytes).hex == padded.string())
         }
         #expect(throws: AttestationError.self) { try ReportData(padding: [UInt8](repeating: 0, count: 65)) }

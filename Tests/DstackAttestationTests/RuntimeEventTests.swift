@@ -9,7 +9,7 @@ struct RuntimeEventTests {
 
     @Test("the digest of version 1 is over type, name and payload with colons")
     func version1() throws {
-        let event = RuntimeEvent(name: "app-id", payload: try hex(Self.appID))
+        let event = RuntimeEvent(name: "app-id", payload: hex(Self.appID))
         #expect(
             event.digest.hex
                 == "ddd202447c612b8bb8723d2ce3b9882b7cfc0ede203c36b15639cc80b181b61a7692850c5333a1c6effef82a73d0a4f2")
@@ -21,7 +21,7 @@ struct RuntimeEventTests {
 
     @Test("the digest of version 2 is over a canonical JSON object")
     func version2() throws {
-        let event = RuntimeEvent(name: "app-id", payload: try hex(Self.appID), version: .v2)
+        let event = RuntimeEvent(name: "app-id", payload: hex(Self.appID), version: .v2)
         #expect(
             String(decoding: event.preimage, as: UTF8.self)
                 == #"{"name":"app-id","payload":"\#(Self.appID)","type":134217729}"#)

@@ -200,7 +200,7 @@ struct TCGEventLogTests {
             "01000000040000000100000000000000" + String(repeating: "00", count: 63),
         ] {
             #expect(throws: AttestationError.self, "\(hexEvent)") {
-                try TCGEventLog(parsing: header + (try hex(hexEvent)))
+                try TCGEventLog(parsing: header + hex(hexEvent))
             }
         }
     }

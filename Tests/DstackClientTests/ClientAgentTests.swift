@@ -2,6 +2,7 @@ import COpenSSL
 import DstackAttestation
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("The client and the project's own agent")
@@ -177,11 +178,13 @@ struct ClientAgentTests {
         await agent.end()
     }
 
-    @Test("upstream's recorded files: its keys, its registers, report data as asked", .needsAgentVectors)
+    @Test(
+        "upstream's recorded files: its keys, its registers, report data as asked",
+        .needsVectors("guest-agent/derived-vectors.json"))
     func recorded() async throws {
         let agent = try await SimulatedAgent(recorded: true)
         let client = agent.client
-        let vectors = try AgentVectors.load()
+        let vectors = try Vectors.object("guest-agent/derived-vectors.json")
         for row in try vectors.rows("v0_get_key").prefix(6) {
             let algorithm = try #require(KeyAlgorithm(label: row.text("algorithm")))
             let key = try await client.key(
@@ -199,9 +202,9 @@ struct ClientAgentTests {
 
     @Test(
         "a recorded quote, as Intel's platform signed it, leads to Intel; with one bit changed it does not",
-        .needsAgentVectors)
+        .needsVectors("guest-agent/derived-vectors.json"))
     func leadsToIntel() throws {
-        let path = AgentVectors.directory.appendingPathComponent("guest-agent/attestation.bin")
+        let path = Vectors.directory.appendingPathComponent("guest-agent/attestation.bin")
         let recorded = try #require(try Attestation(decoding: [UInt8](Data(contentsOf: path))).quote)
         #expect(QuoteVerifier.leadsToIntel(recorded))
         for position in [100, 600, 700] {

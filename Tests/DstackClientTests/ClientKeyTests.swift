@@ -3,6 +3,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("What applications do with keys")

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Methods of the agent's client")

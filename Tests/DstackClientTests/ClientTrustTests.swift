@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackHTTPServer
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Answers about something else")

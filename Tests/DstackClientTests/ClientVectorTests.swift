@@ -1,13 +1,14 @@
 import DstackAttestation
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
-@Suite("Vectors of the guest agent, through the client", .needsAgentVectors)
+@Suite("Vectors of the guest agent, through the client", .needsVectors("guest-agent/derived-vectors.json"))
 struct ClientVectorTests {
     @Test("keys of paths, purposes and algorithms are the published ones, and their chains lead to the KMS")
     func keys() async throws {
-        let vectors = try AgentVectors.load()
+        let vectors = try Vectors.object("guest-agent/derived-vectors.json")
         let agent = try await FakeAgent()
         defer { agent.end() }
         let client = agent.client()
@@ -26,7 +27,7 @@ struct ClientVectorTests {
 
     @Test("signatures are the published ones")
     func signatures() async throws {
-        let vectors = try AgentVectors.load()
+        let vectors = try Vectors.object("guest-agent/derived-vectors.json")
         let agent = try await FakeAgent()
         defer { agent.end() }
         for row in try vectors.rows("v0_sign") {
@@ -43,7 +44,7 @@ struct ClientVectorTests {
         let agent = try await FakeAgent()
         defer { agent.end() }
         let client = agent.client()
-        for row in try AgentVectors.load().rows("v0_verify") {
+        for row in try Vectors.object("guest-agent/derived-vectors.json").rows("v0_verify") {
             let algorithm = try #require(MessageSignatureAlgorithm(label: row.text("algorithm")))
             let (signature, data) = (try row.bytes("signature"), try row.bytes("data"))
             let publicKey = try row.bytes("public_key")
@@ -67,7 +68,7 @@ struct ClientVectorTests {
 
     @Test("an environment key is taken from the KMS alone, in time, and the older form too")
     func environmentKey() async throws {
-        let vector = try AgentVectors.load().row("env_encrypt_pubkey_signature")
+        let vector = try Vectors.object("guest-agent/derived-vectors.json").row("env_encrypt_pubkey_signature")
         let key = try #require(FixedBytes32(vector.bytes("public_key")))
         let appID = try #require(AppID(hex: vector.text("app_id")))
         let kms = hex(String(try vector.text("signer").dropFirst(2)))

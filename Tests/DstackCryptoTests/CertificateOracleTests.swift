@@ -1,6 +1,7 @@
 import COpenSSL
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 /// OpenSSL's own reading and verification of certificates, in this process.
@@ -165,13 +166,13 @@ struct CertificateOracleTests {
     }
 }
 
-@Suite("Vectors of certificates", .needsKeyVectors)
+@Suite("Vectors of certificates", .needsVectors("keys/kdf.json"))
 struct CertificateVectorTests {
     /// What all seven kinds of the vectors have in common (serial, key identifier, order of extensions) is rebuilt from
     /// the parsed parts; the bytes must come out the same.
     @Test("the signed part of every kind of certificate is reproduced byte for byte")
     func reproduced() throws {
-        let file = try KeyVectors.load("certs.json")
+        let file = try Vectors.object("keys/certs.json")
         for row in try file.rows("tbs") {
             let key = try P256.PrivateKey(scalar: secret(row.text("key_scalar")))
             let expected = try row.bytes("tbs_der")
@@ -207,7 +208,7 @@ struct CertificateVectorTests {
 
     @Test("the root certificate is written from its description alone")
     func root() throws {
-        let rows = try KeyVectors.load("certs.json").rows("tbs")
+        let rows = try Vectors.object("keys/certs.json").rows("tbs")
         let row = try #require(rows.first { $0["what"] as? String == "root CA" })
         let key = try P256.PrivateKey(scalar: secret(row.text("key_scalar")))
         var serial = [UInt8](SHA256.hash(key.publicKey.uncompressed).bytes.prefix(20))

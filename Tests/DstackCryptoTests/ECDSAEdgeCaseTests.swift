@@ -2,6 +2,7 @@ import COpenSSL
 import DstackCrypto
 import DstackEncoding
 import PlainP256
+import TestKit
 import Testing
 
 /// Big numbers for making signatures that no signer makes, with OpenSSL's arithmetic. Everything leaks; it is a test.

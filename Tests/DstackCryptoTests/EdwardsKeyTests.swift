@@ -1,6 +1,7 @@
 import DstackCrypto
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Ed25519 and X25519")

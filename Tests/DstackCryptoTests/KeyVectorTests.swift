@@ -1,42 +1,10 @@
 import DstackCrypto
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
-/// Vectors of the key hierarchy, where they are present.
-enum KeyVectors {
-    static let directory: URL = {
-        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] {
-            return URL(fileURLWithPath: path).appendingPathComponent("keys")
-        }
-        return URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("../shared/vectors/keys").standardized
-    }()
-
-    static func load(_ name: String) throws -> [String: Any] {
-        let data = try Data(contentsOf: directory.appendingPathComponent(name))
-        return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
-    }
-
-    static var arePresent: Bool {
-        FileManager.default.fileExists(atPath: directory.appendingPathComponent("kdf.json").path)
-    }
-}
-
-extension Trait where Self == ConditionTrait {
-    static var needsKeyVectors: Self {
-        .enabled(if: KeyVectors.arePresent, "no vectors at \(KeyVectors.directory.path) (set DSTACK_VECTORS)")
-    }
-}
-
-extension [String: Any] {
-    func text(_ name: String) throws -> String { try #require(self[name] as? String, "\(name)") }
-    func bytes(_ name: String) throws -> [UInt8] { hex(try text(name)) }
-    func rows(_ name: String) throws -> [[String: Any]] { try #require(self[name] as? [[String: Any]], "\(name)") }
-    func texts(_ name: String) throws -> [String] { try #require(self[name] as? [String], "\(name)") }
-}
-
-@Suite("Vectors of the key hierarchy", .needsKeyVectors)
+@Suite("Vectors of the key hierarchy", .needsVectors("keys/kdf.json"))
 struct KeyVectorTests {
     private let salt = [UInt8]("RATLS".utf8)
 
@@ -46,7 +14,7 @@ struct KeyVectorTests {
 
     @Test("key derivation")
     func hkdf() throws {
-        let file = try KeyVectors.load("kdf.json")
+        let file = try Vectors.object("keys/kdf.json")
         for row in try file.rows("hkdf") {
             let context = try row.texts("context").map { hex($0) }
             let count = try #require(row["length"] as? Int)
@@ -56,7 +24,7 @@ struct KeyVectorTests {
 
     @Test("which strings are scalars")
     func scalars() throws {
-        for row in try KeyVectors.load("kdf.json").rows("scalar_range") {
+        for row in try Vectors.object("keys/kdf.json").rows("scalar_range") {
             let scalar = try row.text("scalar")
             let accepted =
                 try row.text("curve") == "p256"
@@ -68,7 +36,7 @@ struct KeyVectorTests {
 
     @Test("derived P-256 keys in all their forms")
     func p256() throws {
-        for row in try KeyVectors.load("kdf.json").rows("p256_derivation") {
+        for row in try Vectors.object("keys/kdf.json").rows("p256_derivation") {
             let context = try row.texts("context").map { hex($0) }
             let key = try P256.PrivateKey(scalar: derive(row.bytes("root_scalar"), context))
             #expect(try key.scalar.hexForTest() == row.text("scalar"))
@@ -87,7 +55,7 @@ struct KeyVectorTests {
 
     @Test("hierarchies of a KMS: derived keys, signatures and addresses")
     func kms() throws {
-        for row in try KeyVectors.load("kdf.json").rows("kms") {
+        for row in try Vectors.object("keys/kdf.json").rows("kms") {
             let root = try Secp256k1.PrivateKey(scalar: secret(row.text("root_k256_private")))
             #expect(try root.publicKey.compressed.hex == row.text("root_k256_public"))
             #expect(try "0x" + root.publicKey.ethereumAddress.hex == row.text("root_k256_address"))
@@ -111,7 +79,7 @@ struct KeyVectorTests {
 
     @Test("keys of a guest and their chains")
     func guest() throws {
-        let guest = try #require(try KeyVectors.load("kdf.json")["guest"] as? [String: Any])
+        let guest = try #require(try Vectors.object("keys/kdf.json")["guest"] as? [String: Any])
         let appKey = try Secp256k1.PrivateKey(scalar: secret(guest.text("app_k256_private")))
         for row in try guest.rows("keys") {
             let isEd25519 = try row.text("algorithm") == "ed25519"
@@ -128,7 +96,7 @@ struct KeyVectorTests {
 
     @Test("environments are opened and sealed, and damaged ones are refused")
     func environments() throws {
-        let file = try KeyVectors.load("env-encryption.json")
+        let file = try Vectors.object("keys/env-encryption.json")
         func open(_ row: [String: Any]) throws -> String {
             let sealed = try row.bytes("sealed")
             let key = try X25519.PrivateKey(secret(row.text("recipient_secret")))
@@ -156,7 +124,7 @@ struct KeyVectorTests {
 
     @Test("signatures of certificate requests")
     func requests() throws {
-        for row in try KeyVectors.load("csr.json").rows("cases") {
+        for row in try Vectors.object("keys/csr.json").rows("cases") {
             let publicKey = try P256.PublicKey(spki: row.bytes("spki_der"))
             for version in ["1", "2"] where row["csr_v\(version)"] is String {
                 let request = try row.bytes("csr_v\(version)")

@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 /// Keys with tables, and inverses found together: neither may change any answer.

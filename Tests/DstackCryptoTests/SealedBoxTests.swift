@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("Sealed boxes")
@@ -9,9 +10,9 @@ struct SealedBoxTests {
         return try SealedBox.open(row.bytes("sealed"), with: key).hexForTest()
     }
 
-    @Test("boxes of libsodium and of the vectors open, and are made the same", .needsKeyVectors)
+    @Test("boxes of libsodium and of the vectors open, and are made the same", .needsVectors("keys/kdf.json"))
     func vectors() throws {
-        let file = try KeyVectors.load("sealed-box.json")
+        let file = try Vectors.object("keys/sealed-box.json")
         for row in try file.rows("upstream_known_answers") {
             #expect(try Self.open(row) == row.text("message"))
         }

@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("secp256k1")

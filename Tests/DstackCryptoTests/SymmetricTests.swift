@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("Digests, authentication codes and key derivation")

@@ -1,12 +1,8 @@
 import DstackCrypto
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
-
-/// Bytes from hexadecimal text; blanks and line ends are ignored.
-func hex(_ text: String) -> [UInt8] {
-    (try? Hex.decode(String(text.filter { !$0.isWhitespace }), subject: "test")) ?? []
-}
 
 func secret(_ text: String) -> SecretBytes { SecretBytes(copying: hex(text)) }
 

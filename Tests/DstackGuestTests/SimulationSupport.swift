@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 /// A directory that goes with the value.
@@ -25,22 +26,13 @@ final class SimulationFolder {
 
 /// Upstream's recorded fixture with its expected values, where it is at hand.
 enum GuestFixture {
-    static let directory: URL = {
-        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] {
-            return URL(fileURLWithPath: path).appendingPathComponent("guest-agent")
-        }
-        var root = URL(fileURLWithPath: #filePath)
-        for _ in 0..<3 { root.deleteLastPathComponent() }
-        return root.deletingLastPathComponent().appendingPathComponent("shared/vectors/guest-agent")
-    }()
-
-    static let isAvailable = FileManager.default.fileExists(
-        atPath: directory.appendingPathComponent("attestation.decoded.json").path)
-    static let absence: Testing.Comment = "needs real vectors: set DSTACK_VECTORS to their directory"
+    static let directory = Vectors.directory.appendingPathComponent("guest-agent")
+    static let isAvailable = Vectors.contain("guest-agent/attestation.decoded.json")
+    static let absence = Vectors.absence
     static let inputs = ["appkeys.json", "app-compose.json", "sys-config.json", "attestation.bin"]
 
     static func read(_ name: String) throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: directory.appendingPathComponent(name)))
+        try Vectors.read("guest-agent/\(name)")
     }
 
     static func copy(to folder: SimulationFolder) throws {

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackKeys
 import Foundation
+import TestKit
 import Testing
 
 /// Reads key files from arrays; see `keyParent`.
@@ -65,11 +66,11 @@ struct AppKeysTests {
         #expect(isKMS)
     }
 
-    @Test("files of upstream are read, and written with the same members", .needsKeyVectors)
+    @Test("files of upstream are read, and written with the same members", .needsVectors("keys/kdf.json"))
     func upstream() throws {
         for name in ["guest-agent/appkeys.json", "guest-agent/legacy-0.5.4/appkeys.json"] {
-            let original = try KeyVectors.load(name)
-            let keys = try AppKeys(contentsOf: KeyVectors.path(name))
+            let original = try Vectors.object(name)
+            let keys = try AppKeys(contentsOf: Vectors.path(name))
             #expect(keys.provider.info.kind == .none && keys.provider.url == nil)
             #expect(keys.gatewayAppID == "any")
             #expect(try keys.rootKey.key.scalar.hexForTest() == original.text("k256_key"))

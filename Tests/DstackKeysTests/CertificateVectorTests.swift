@@ -2,9 +2,10 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
-@Suite("Vectors of certificates", .needsKeyVectors)
+@Suite("Vectors of certificates", .needsVectors("keys/kdf.json"))
 struct CertificateVectorTests {
     private struct Common {
         let app: AppID
@@ -46,7 +47,7 @@ struct CertificateVectorTests {
 
     @Test("the signed part of every kind of certificate is written byte for byte")
     func kinds() throws {
-        let file = try KeyVectors.load("keys/certs.json")
+        let file = try Vectors.object("keys/certs.json")
         let common = try Common(file)
         for row in try file.rows("tbs") {
             var (template, issuer) = try template(row.text("what"), common)
@@ -61,7 +62,7 @@ struct CertificateVectorTests {
 
     @Test("serial numbers and key identifiers follow from keys")
     func identifiers() throws {
-        for row in try KeyVectors.load("keys/kdf.json").rows("p256_derivation") {
+        for row in try Vectors.object("keys/kdf.json").rows("p256_derivation") {
             let key = try P256.PublicKey(spki: row.bytes("spki_der"))
             #expect(try Hex.encode(CertificateTemplate.serialNumber(of: key)) == row.text("cert_serial"))
             #expect(try Hex.encode(CertificateTemplate.keyIdentifier(of: key)) == row.text("cert_subject_key_id"))
@@ -70,12 +71,12 @@ struct CertificateVectorTests {
 
     @Test("the CA of the older simulator is due for renewal, that of the newer is not")
     func renewal() throws {
-        let known = try KeyVectors.load("keys/certs.json").row("upstream_known_answer")
+        let known = try Vectors.object("keys/certs.json").row("upstream_known_answer")
         let old = try CertificateAuthority(
             key: p256Key(known.text("key_scalar")), chain: [known.bytes("certificate_der")])
         let isOldDue = old.isRenewalDue(at: SimulatedGuest.now)
         #expect(isOldDue)
-        let fixture = try AppKeys(contentsOf: KeyVectors.path("guest-agent/appkeys.json"))
+        let fixture = try AppKeys(contentsOf: Vectors.path("guest-agent/appkeys.json"))
         let end = fixture.provider.authority.notAfter
         for (time, expected) in [
             (SimulatedGuest.now, false), (end - 366 * 86_400, false), (end - 365 * 86_400, true), (.max, true),

@@ -2,9 +2,10 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
-@Suite("Vectors of derivation", .needsKeyVectors)
+@Suite("Vectors of derivation", .needsVectors("keys/kdf.json"))
 struct DerivationVectorTests {
     private func root(_ row: [String: Any]) throws -> KMSRootKeys {
         KMSRootKeys(
@@ -17,7 +18,7 @@ struct DerivationVectorTests {
 
     @Test("bytes are derived from any material, context and length")
     func hkdf() throws {
-        let file = try KeyVectors.load("keys/kdf.json")
+        let file = try Vectors.object("keys/kdf.json")
         for row in try file.rows("hkdf") {
             let parent = keyParent(try row.bytes("ikm"))
             let context = KeyContext(try row.texts("context").map { hex($0) })
@@ -34,7 +35,7 @@ struct DerivationVectorTests {
 
     @Test("P-256 keys and Diffie-Hellman secrets follow from a parent key")
     func p256() throws {
-        let file = try KeyVectors.load("keys/kdf.json")
+        let file = try Vectors.object("keys/kdf.json")
         for row in try file.rows("p256_derivation") {
             let parent = keyParent(try row.bytes("root_scalar"))
             let context = KeyContext(try row.texts("context").map { hex($0) })
@@ -49,7 +50,7 @@ struct DerivationVectorTests {
 
     @Test("a KMS derives everything of an application, and signs it")
     func kms() throws {
-        for row in try KeyVectors.load("keys/kdf.json").rows("kms") {
+        for row in try Vectors.object("keys/kdf.json").rows("kms") {
             let root = try root(row)
             let app = AppID(try row.fixed("app_id"))
             let instance = try row.text("instance_id").isEmpty ? nil : InstanceID(row.fixed("instance_id"))
@@ -85,7 +86,7 @@ struct DerivationVectorTests {
 
     @Test("upstream's published values are reproduced")
     func knownAnswers() throws {
-        let rows = try KeyVectors.load("keys/kdf.json").rows("upstream_known_answers")
+        let rows = try Vectors.object("keys/kdf.json").rows("upstream_known_answers")
         for row in rows where row["recovers_kms_root_k256_public"] is String {
             let app = AppID(try row.fixed("app_id"))
             let key = try appRootKey(row.bytes("app_k256_private"), issuance: row.bytes("k256_signature"))
@@ -111,7 +112,7 @@ struct DerivationVectorTests {
 
     @Test("without a KMS everything follows from a seed")
     func seeded() throws {
-        for row in try KeyVectors.load("keys/kdf.json").rows("seeded_without_kms") {
+        for row in try Vectors.object("keys/kdf.json").rows("seeded_without_kms") {
             let bytes = try row.bytes("seed")
             let seed = try appKeySeed(bytes)
             #expect(try seed.caKey().scalar.hexForTest() == row.text("app_ca_scalar"))
@@ -126,7 +127,7 @@ struct DerivationVectorTests {
 
     @Test("report data of bootstrap and of certificates")
     func reportData() throws {
-        for row in try KeyVectors.load("keys/kdf.json").rows("report_data") {
+        for row in try Vectors.object("keys/kdf.json").rows("report_data") {
             if try row.text("kind") == "bootstrap" {
                 let data = KMSRootKeys.bootstrapReportData(
                     caPublicKey: try row.bytes("ca_spki_der"), publicKey: try row.fixed("k256_public"))
@@ -135,7 +136,7 @@ struct DerivationVectorTests {
                 #expect(try ReportData(raTLSKey: row.bytes("spki_der")).hex == row.text("report_data"))
             }
         }
-        let rows = try KeyVectors.load("guest-agent/derived-vectors.json").rows("tappd_derive_key")
+        let rows = try Vectors.object("guest-agent/derived-vectors.json").rows("tappd_derive_key")
         let fixture = try appRootKey(hex("d6e88992cdeeee35fe70b5db61ab66cdb191fb9b6ec9313757ef162dd7214d5d"))
         for row in rows {
             let key = try fixture.tlsKey(path: row.text("path"))

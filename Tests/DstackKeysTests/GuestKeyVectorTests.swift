@@ -2,9 +2,10 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
-@Suite("Vectors of a guest's keys", .needsKeyVectors)
+@Suite("Vectors of a guest's keys", .needsVectors("keys/kdf.json"))
 struct GuestKeyVectorTests {
     private static let issuance = """
         9e618603e72d01fedb82deff6daf2d62a572becf0059eec3f89c1ab40e1f2e594d2a283f843f34e8f39e4cc49a612496\
@@ -30,12 +31,12 @@ struct GuestKeyVectorTests {
 
     @Test("keys of paths, purposes and algorithms, with their chains")
     func keys() throws {
-        let agent = try KeyVectors.load("guest-agent/derived-vectors.json")
+        let agent = try Vectors.object("guest-agent/derived-vectors.json")
         let root = try fixture()
         #expect(try root.publicKey.hex == agent.text("fixture_app_k256_pubkey"))
         for row in try agent.rows("v0_get_key") { try check(row, root, claim: "claim_preimage") }
 
-        let guest = try KeyVectors.load("keys/kdf.json").row("guest")
+        let guest = try Vectors.object("keys/kdf.json").row("guest")
         let rows = try guest.rows("keys")
         let chain = try #require(try rows.first?.texts("signature_chain"))
         let other = try appRootKey(guest.bytes("app_k256_private"), issuance: hex(chain[1]))
@@ -44,7 +45,7 @@ struct GuestKeyVectorTests {
 
     @Test("chains lead to the KMS that issued the application's key")
     func chains() throws {
-        let agent = try KeyVectors.load("guest-agent/derived-vectors.json")
+        let agent = try Vectors.object("guest-agent/derived-vectors.json")
         let app: FixedBytes<20> = try agent.fixed("fixture_app_id")
         let kms = try Secp256k1.PublicKey(sec1: agent.bytes("fixture_kms_k256_pubkey"))
         for row in try agent.rows("v0_get_key") {
@@ -67,7 +68,7 @@ struct GuestKeyVectorTests {
 
     @Test("chains that must not reach the root are refused")
     func badChains() throws {
-        let guest = try KeyVectors.load("keys/kdf.json").row("guest")
+        let guest = try Vectors.object("keys/kdf.json").row("guest")
         let root = try Secp256k1.PublicKey(sec1: guest.bytes("root_k256_public"))
         for row in try guest.rows("chains_that_must_not_reach_the_root") {
             let statement = KeyStatement.derivedKey(
@@ -82,7 +83,7 @@ struct GuestKeyVectorTests {
 
     @Test("keys of the first version of the framed interface")
     func framed() throws {
-        let file = try KeyVectors.load("guest-agent/derived-vectors.json").row("v1_get_key")
+        let file = try Vectors.object("guest-agent/derived-vectors.json").row("v1_get_key")
         let root = try appRootKey(file.bytes("app_root_key"))
         for row in try file.rows("rows") {
             let algorithm = try #require(KeyAlgorithm(rawValue: row.text("algorithm")))
@@ -98,7 +99,7 @@ struct GuestKeyVectorTests {
 
     @Test("messages are signed, with the chain of the signing key")
     func signing() throws {
-        let agent = try KeyVectors.load("guest-agent/derived-vectors.json")
+        let agent = try Vectors.object("guest-agent/derived-vectors.json")
         let app: FixedBytes<20> = try agent.fixed("fixture_app_id")
         let kms = try Secp256k1.PublicKey(sec1: agent.bytes("fixture_kms_k256_pubkey"))
         let signer = try fixture().messageSigner()
@@ -120,7 +121,7 @@ struct GuestKeyVectorTests {
 
     @Test("signatures are valid, not valid, or no signatures")
     func verifying() throws {
-        for row in try KeyVectors.load("guest-agent/derived-vectors.json").rows("v0_verify") {
+        for row in try Vectors.object("guest-agent/derived-vectors.json").rows("v0_verify") {
             let algorithm = try #require(MessageSignatureAlgorithm(label: row.text("algorithm")))
             let verdict = Result {
                 try MessageSigner.isValidSignature(
@@ -134,7 +135,7 @@ struct GuestKeyVectorTests {
 
     @Test("report data of evidence about signing keys")
     func keyReportData() throws {
-        for row in try KeyVectors.load("guest-agent/derived-vectors.json").rows("app_key_attestation") {
+        for row in try Vectors.object("guest-agent/derived-vectors.json").rows("app_key_attestation") {
             let signer = try appRootKey(row.bytes("k256_key")).messageSigner()
             let text = try signer.keyReportData(#require(KeyAlgorithm(label: row.text("algorithm"))))
             #expect(try String(decoding: text, as: UTF8.self) == row.text("text"))
@@ -144,7 +145,7 @@ struct GuestKeyVectorTests {
 
     @Test("signed environment keys")
     func environmentKeys() throws {
-        let row = try KeyVectors.load("guest-agent/derived-vectors.json").row("env_encrypt_pubkey_signature")
+        let row = try Vectors.object("guest-agent/derived-vectors.json").row("env_encrypt_pubkey_signature")
         for (name, timestamp) in [("signature", nil), ("signature_v1", try row.number("timestamp"))] {
             let signed = SignedEnvironmentKey(
                 appID: try row.fixed("app_id"), key: try row.fixed("public_key"), timestamp: timestamp,

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
 @Suite("Signature chains")

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackKeys
 import DstackMockTEE
+import TestKit
 import Testing
 
 extension CertificateConfiguration {
@@ -23,9 +24,9 @@ extension CertificateConfiguration {
     }
 }
 
-@Suite("Vectors of signing requests", .needsKeyVectors)
+@Suite("Vectors of signing requests", .needsVectors("keys/kdf.json"))
 struct SigningRequestVectorTests {
-    private func file() throws -> [String: Any] { try KeyVectors.load("keys/csr.json") }
+    private func file() throws -> [String: Any] { try Vectors.object("keys/csr.json") }
 
     private func attestation(_ row: [String: Any]) throws -> Attestation {
         if row["attestation_v0"] is String { return try Attestation(decoding: row.bytes("attestation_v0")) }

@@ -1,5 +1,6 @@
 import DstackEncoding
 import DstackRPC
+import TestKit
 import Testing
 
 @Suite("protobuf")
@@ -14,7 +15,7 @@ struct ProtobufTests {
             $0.maybeU64 = 0
             $0.part = Tree()
         }
-        #expect(present.protobuf == (try hex("4200 5000 5800 8a0100")))
+        #expect(present.protobuf == hex("4200 5000 5800 8a0100"))
         #expect(try Everything(protobuf: present.protobuf) == present)
     }
 
@@ -35,7 +36,7 @@ struct ProtobufTests {
             (Everything.with { $0.counters = [2: 3, 1: 0] }, "827d04 08011000 827d04 08021003"),
         ] as [(Everything, String)])
     func values(_ message: Everything, _ expected: String) throws {
-        let bytes = try hex(expected)
+        let bytes = hex(expected)
         #expect(message.protobuf == bytes)
         #expect(try Everything(protobuf: bytes) == message)
     }
@@ -96,7 +97,7 @@ struct ProtobufTests {
             ("f106 01020304", .truncated, "half a fixed64"),
         ] as [(String, DecodingFailure.Code, String)])
     func refused(_ input: String, _ code: DecodingFailure.Code, _ what: String) throws {
-        let bytes = try hex(input)
+        let bytes = hex(input)
         #expect(failure { () throws(DecodingFailure) in _ = try Everything(protobuf: bytes) }?.code == code, "\(what)")
     }
 
@@ -132,7 +133,7 @@ struct ProtobufTests {
         let tree = Tree.with { $0.children = [.with { $0.children = [Tree(), Tree()] }, Tree(), Tree()] }
         #expect(try Tree(protobuf: tree.protobuf, limits: limits) == tree)
         for input in ["7a0701020304050607", "62006200620062006200620062006200"] {
-            let bytes = try hex(input)
+            let bytes = hex(input)
             #expect(
                 failure { () throws(DecodingFailure) in _ = try Everything(protobuf: bytes, limits: limits) }?.code
                     == .tooLarge)

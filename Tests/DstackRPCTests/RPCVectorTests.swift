@@ -1,9 +1,10 @@
 import DstackEncoding
 import DstackRPC
 import Foundation
+import TestKit
 import Testing
 
-@Suite("Messages of the key service against vectors", .enabled(if: RPCVectors.areAvailable, RPCVectors.absence))
+@Suite("Messages of the key service against vectors", .needsVectors("keys/prpc.json"))
 struct RPCVectorTests {
     private let types = Dictionary(
         uniqueKeysWithValues: (AllMessages.kms + [RPCErrorMessage.self]).map { ("\($0)", $0) })
@@ -28,14 +29,14 @@ struct RPCVectorTests {
             #expect(written.root.members.map(\.name) == json.members.map(\.name))
             #expect(!written.bytes.contains(0x20) || json.rawBytes.contains(0x20))
         }
-        let rows = try RPCVectors.load().root.member("messages").array().map { $0 }
+        let rows = try Vectors.json("keys/prpc.json").member("messages").array().map { $0 }
         #expect(rows.count >= 19)
         for row in rows { try check(try type(row), row) }
     }
 
     @Test("input that upstream takes is taken")
     func accepted() throws {
-        let rows = try RPCVectors.load().root.member("accepted_json").array().map { $0 }
+        let rows = try Vectors.json("keys/prpc.json").member("accepted_json").array().map { $0 }
         #expect(rows.count >= 9)
         for row in rows {
             #expect(try row.member("message").string() == "AppId")
@@ -49,7 +50,7 @@ struct RPCVectorTests {
         func check<Message: RPCMessage>(_ type: Message.Type, _ input: String) {
             #expect(throws: DecodingFailure.self, "\(input)") { try Message(json: Array(input.utf8)) }
         }
-        let rows = try RPCVectors.load().root.member("rejected_json").array().map { $0 }
+        let rows = try Vectors.json("keys/prpc.json").member("rejected_json").array().map { $0 }
         #expect(rows.count >= 11)
         for row in rows { check(try type(row), try row.member("input").string()) }
     }

@@ -3,25 +3,6 @@ import DstackRPC
 import Foundation
 import Testing
 
-/// Data with expected results, where it is at hand.
-enum RPCVectors {
-    private static let directory: URL = {
-        if let path = ProcessInfo.processInfo.environment["DSTACK_VECTORS"] { return URL(fileURLWithPath: path) }
-        var root = URL(fileURLWithPath: #filePath)
-        for _ in 0..<3 { root.deleteLastPathComponent() }
-        return root.deletingLastPathComponent().appendingPathComponent("shared/vectors")
-    }()
-
-    private static let file = directory.appendingPathComponent("keys/prpc.json")
-
-    static let areAvailable = FileManager.default.fileExists(atPath: file.path)
-    static let absence: Testing.Comment = "needs vectors: set DSTACK_VECTORS to their directory"
-
-    static func load() throws -> JSONDocument {
-        try JSONDocument(parsing: [UInt8](try Data(contentsOf: file)), subject: "prpc.json")
-    }
-}
-
 /// All messages that are declared, by package.
 enum AllMessages {
     static let agent: [any RPCMessage.Type] = [
@@ -226,11 +207,6 @@ struct SplitMix: RandomNumberGenerator {
 /// The given number of rounds, times DSTACK_FUZZ where that is set.
 func rounds(_ count: Int) -> Range<Int> {
     0..<count * (ProcessInfo.processInfo.environment["DSTACK_FUZZ"].flatMap { Int($0) } ?? 1)
-}
-
-/// Bytes from hexadecimal text.
-func hex(_ text: String) throws -> [UInt8] {
-    try Hex.decode(text.filter { !$0.isWhitespace }, subject: "test")
 }
 
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -2,15 +2,6 @@ import DstackEncoding
 import Foundation
 import TestKit
 
-extension Vectors {
-    /// A file as JSON.
-    static func json(_ path: String) throws -> JSONNode {
-        try JSONDocument(parsing: read(path), subject: path).root
-    }
-}
-
-func hex(_ text: String) throws -> [UInt8] { try Hex.decode(text, subject: "test") }
-
 func register(_ text: String) throws -> FixedBytes<48> {
     guard let value = FixedBytes<48>(hex: text) else {
         throw DecodingFailure(.malformed, "test", "96 hexadecimal digits expected")

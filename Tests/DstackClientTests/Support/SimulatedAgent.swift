@@ -16,7 +16,7 @@ final class SimulatedAgent: Sendable {
         directory = Scratch.path("sdk")
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         if recorded {
-            let source = AgentVectors.directory.appendingPathComponent("guest-agent").path
+            let source = Vectors.path("guest-agent")
             for name in ["appkeys.json", "app-compose.json", "sys-config.json", "attestation.bin"] {
                 try FileManager.default.copyItem(atPath: "\(source)/\(name)", toPath: "\(directory)/\(name)")
             }

@@ -8,6 +8,7 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Guest agent: who may do what, and what is written down")
@@ -226,16 +227,5 @@ struct AgentAccessTests {
         #expect(
             try await strict.post("dstack", "/Sign", #"{"algorithm":"ed25519","data":"00","context":"a"}"#).status
                 == 200)
-    }
-
-    private func hex(_ text: String) -> [UInt8] { RawHex.bytes(text) }
-}
-
-/// Bytes of hexadecimal text.
-enum RawHex {
-    static func bytes(_ text: String) -> [UInt8] {
-        stride(from: 0, to: text.count, by: 2).compactMap { offset in
-            UInt8(text.dropFirst(offset).prefix(2), radix: 16)
-        }
     }
 }

@@ -3,12 +3,11 @@ import DstackCrypto
 import DstackEncoding
 import DstackGuest
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Guest agent: values of upstream's fixture", .enabled(if: GuestFixture.isAvailable, GuestFixture.absence))
 struct AgentVectorTests {
-    private func hex(_ text: String) throws -> [UInt8] { try Hex.decode(text, subject: "vector") }
-
     @Test("GetKey gives the recorded keys and chains, the first time and from the cache")
     func keys() async throws {
         let agent = try await AgentFixture(recorded: true)

@@ -1,21 +1,3 @@
-import DstackEncoding
-import TestKit
-
-/// The vectors of image measurement.
-enum MeasurementVectors {
-    static var arePresent: Bool { Vectors.contain("measurement/tdhob.json") }
-
-    static let absence = "no measurement vectors: set DSTACK_VECTORS to their directory"
-
-    static func bytes(_ path: String) throws -> [UInt8] {
-        try Vectors.read(path)
-    }
-
-    static func json(_ path: String) throws -> JSONNode {
-        try JSONDocument(parsing: bytes(path), subject: path).root
-    }
-}
-
 /// SplitMix64: the same sequence on every machine.
 struct MeasurementRandom: RandomNumberGenerator {
     private var state: UInt64
