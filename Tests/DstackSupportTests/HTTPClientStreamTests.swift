@@ -2,6 +2,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Responses that are read as they come")

@@ -4,6 +4,7 @@ import DstackHTTPServer
 import DstackNetwork
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 private let hasCertificates = HTTPTestCertificates.shared != nil

@@ -182,12 +182,3 @@ func runProgram(_ path: String, _ arguments: [String]) async -> String? {
         return String(decoding: data, as: UTF8.self)
     }
 }
-
-/// Waits until something is so, for a minute at most.
-func eventually(_ condition: () throws -> Bool) async throws -> Bool {
-    for _ in 0..<6000 {
-        if try condition() { return true }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    return try condition()
-}

@@ -5,6 +5,7 @@ import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("HTTP server: listeners, streams and stopping")

@@ -3,6 +3,7 @@ import DstackHTTPClient
 import DstackNetwork
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @testable import DstackHTTPServer

@@ -3,6 +3,7 @@ import DstackHTTPClient
 import DstackNetwork
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @testable import DstackHTTPServer

@@ -6,6 +6,7 @@ import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("HTTP server: exchanges")

@@ -5,6 +5,7 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("HTTP server: Unix sockets and the processes behind them")

@@ -5,6 +5,7 @@ import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 /// The long forms of attacks whose short forms stand with the tests of what they attack.

@@ -2,6 +2,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
 import Foundation
+import TestKit
 import Testing
 
 /// `dstack dev` with the real agent and the real application, over real sockets and without a terminal.

@@ -2,6 +2,7 @@ import DstackDevelopment
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// The supervisor behind `dstack dev`, with shell scripts as its components.

@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackHTTPServer
 import Foundation
+import TestKit
 import Testing
 
 /// Services whose certificates carry evidence and that do not answer a stranger's HTTP/1.1 request.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 /// `Scripts/install`, with the programs that were built with the tests, and the units that it installs, as far as that can be

@@ -2,6 +2,7 @@ import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
 import Foundation
+import TestKit
 import Testing
 
 /// What holds for the programs as a person or a script calls them.

@@ -1,5 +1,6 @@
 import DstackAttestation
 import Foundation
+import TestKit
 import Testing
 
 /// Who simulates a TEE: `dstack-simulator` alone, which others become.

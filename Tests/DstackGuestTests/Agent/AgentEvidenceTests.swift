@@ -6,6 +6,7 @@ import DstackRPC
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Guest agent: evidence that is kept, waited for and refused")
@@ -39,7 +40,7 @@ struct AgentEvidenceTests {
     func singleFlight() async throws {
         let unavailable = AttestationError(.quoteUnavailable, subject: "quote", reason: "the platform is away")
         let bench = try await BenchAgent(Self.withoutCertificate, prepare: { $0.set { $0.failure = unavailable } })
-        try await eventually { bench.attester.quotes == 1 }
+        #expect(try await eventually { bench.attester.quotes == 1 })
         let failed = try await bench.post("dstack", "/Info")
         #expect(failed.status >= 500)
         #expect(try #require(failed.error).contains("the platform is away"))
@@ -84,7 +85,7 @@ struct AgentEvidenceTests {
         #expect(try await bench.post("dstack", "/GetKey").status == 200)
         try await bench.server.probe()
         bench.attester.set { $0.hangs = false }
-        try await eventually { try await bench.post("dstack", "/GetQuote").status == 200 }
+        #expect(try await eventually { try await bench.post("dstack", "/GetQuote").status == 200 })
     }
 
     @Test("who would wait longer than a quote may take is told at once")
@@ -237,7 +238,7 @@ struct AgentEvidenceTests {
         let info = try await bench.post("guest", "/api/Info?json", "null").json
         #expect(try info.text("app_id").count == 40 && info.text("tcb_info").contains("mrtd"))
         #expect(try await bench.post("guest", "/api/Shutdown?json", "null").text == "null")
-        try await eventually { actions.count.withLock { $0 } == 1 }
+        #expect(try await eventually { actions.count.withLock { $0 } == 1 })
         let none = try await BenchAgent(Self.withoutCertificate)
         #expect(try await none.post("guest", "/api/SysInfo").error == "this agent does not look at its machine")
     }

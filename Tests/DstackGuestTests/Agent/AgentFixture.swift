@@ -167,19 +167,6 @@ enum AgentVectors {
     }
 }
 
-/// Waits until something holds, for as long as a loaded machine may need.
-func eventually(
-    within limit: Duration = .seconds(30), _ condition: () async throws -> Bool,
-    sourceLocation: SourceLocation = #_sourceLocation
-) async throws {
-    let end = ContinuousClock.now + limit
-    while ContinuousClock.now < end {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    Issue.record("it did not come about within \(limit)", sourceLocation: sourceLocation)
-}
-
 extension PEM {
     /// The certificate of a text that has one.
     static func decode(_ text: String) throws -> [UInt8] {

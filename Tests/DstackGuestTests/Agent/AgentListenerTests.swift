@@ -10,6 +10,7 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Guest agent: sockets")
@@ -51,7 +52,7 @@ struct AgentListenerTests {
             #expect(shutdown.status == status)
             if status == 403 { #expect(shutdown.error?.contains("guest-api.peers") == true) }
             if status == 200 {
-                try await eventually { actions.count > 0 }
+                #expect(try await eventually { actions.count > 0 })
             } else {
                 try await Task.sleep(for: .milliseconds(200))
             }
@@ -143,7 +144,7 @@ struct AgentListenerTests {
         bench.attester.set { $0.delay = .milliseconds(500) }
         let quotes = bench.attester.quotes
         async let answer = bench.post("dstack", "/GetQuote")
-        try await eventually { bench.attester.quotes > quotes }
+        #expect(try await eventually { bench.attester.quotes > quotes })
         await bench.server.stop(within: .seconds(30))
         #expect(try await answer.status == 200)
         #expect(mode(bench.path("dstack")) == nil)
@@ -247,7 +248,7 @@ struct AgentProgramTests {
         try process.run()
         defer { if process.isRunning { process.terminate() } }
         func said() throws -> String { try String(contentsOf: log, encoding: .utf8) }
-        try await eventually { try said().contains("(guest-api)") || !process.isRunning }
+        #expect(try await eventually { try said().contains("(guest-api)") || !process.isRunning })
         let text = try said()
         #expect(text.contains("simulated: no TEE here"))
         for name in ["dstack", "tappd", "external", "guest"] {
@@ -262,13 +263,13 @@ struct AgentProgramTests {
         let key = try await AgentFixture.post(
             folder.path + "/sim/dstack.sock", "/GetKey", #"{"path":"wallet of alice"}"#)
         #expect(key.status == 200)
-        try await eventually { try said().contains("method=GetKey path_hash=") }
+        #expect(try await eventually { try said().contains("method=GetKey path_hash=") })
         let line = try #require(try said().split(separator: "\n").first { $0.contains("method=GetKey") })
         #expect(line.contains("component=guest.audit") && line.contains("pid=\(getpid()),uid=\(getuid())"))
         #expect(line.contains("status=200") && line.contains("latency="))
         #expect(try !said().contains("alice") && !said().contains(key.json.text("key")))
         process.terminate()
-        try await eventually { !process.isRunning }
+        #expect(try await eventually { !process.isRunning })
         #expect(process.terminationStatus == 0)
         for name in ["dstack", "tappd", "external", "guest"] {
             #expect(!FileManager.default.fileExists(atPath: "\(folder.path)/sim/\(name).sock"))
@@ -292,19 +293,19 @@ struct AgentProgramTests {
         try process.run()
         defer { if process.isRunning { process.terminate() } }
         func said() throws -> String { try String(contentsOf: log, encoding: .utf8) }
-        try await eventually { try said().contains("(guest-api)") || !process.isRunning }
+        #expect(try await eventually { try said().contains("(guest-api)") || !process.isRunning })
         let socket = folder.path + "/sim/dstack.sock"
         for (path, body) in [
             ("/GetKey", #"{"path":"secret"}"#), ("/v1/GetKey", #"{"domain":"secret","algorithm":"ed25519"}"#),
             ("/GetKey", #"{"path":"web/a"}"#),
         ] { _ = try await AgentFixture.post(socket, path, body) }
         let label = SHA256.hash(Array("secret".utf8)).hex.prefix(16)
-        try await eventually { try said().contains("status=200") }
+        #expect(try await eventually { try said().contains("status=200") })
         let lines = try said().split(separator: "\n").filter { $0.contains("method=GetKey") }
         #expect(lines.filter { $0.contains("status=403") && $0.contains("path_hash=\(label)") }.count == 1)
         #expect(try !said().contains("secret"))
         process.terminate()
-        try await eventually { !process.isRunning }
+        #expect(try await eventually { !process.isRunning })
     }
 
     @Test("a service manager's sockets are used and outlive restarts; it is told of readiness, life and end")

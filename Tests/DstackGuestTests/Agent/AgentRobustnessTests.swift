@@ -2,6 +2,7 @@ import DstackGuest
 import DstackHTTPServer
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 /// A short form by default; in full:
@@ -93,10 +94,10 @@ struct AgentRobustnessTests {
             let body = try Crowd(
                 50, at: agent.path("dstack"), sending: "POST /GetKey HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
             #expect(await body.isComplete())
-            try await eventually(within: .seconds(120)) { statistics().connections >= wanted + 100 }
+            #expect(try await eventually(within: .seconds(120)) { statistics().connections >= wanted + 100 })
             try await expectService(agent, "among \(wanted) idle connections")
         }
-        try await eventually(within: .seconds(120)) { statistics().connections < 50 }
+        #expect(try await eventually(within: .seconds(120)) { statistics().connections < 50 })
         try await expectService(agent, "after the connections have gone")
     }
 

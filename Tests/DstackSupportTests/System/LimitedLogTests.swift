@@ -1,6 +1,7 @@
 import DstackSystem
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Logs that strangers cannot flood")

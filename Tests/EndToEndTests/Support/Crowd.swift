@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// Strangers in a process of their own, pinned to one processor: so many connections that each send a text and then wait, and

@@ -144,12 +144,3 @@ final class ScratchDirectory: Sendable {
         return file
     }
 }
-
-/// Waits until something holds, or for a time that only a broken program takes.
-func eventually(_ seconds: Int = 60, _ condition: () async throws -> Bool) async throws -> Bool {
-    for _ in 0..<(seconds * 20) {
-        if try await condition() { return true }
-        try await Task.sleep(for: .milliseconds(50))
-    }
-    return false
-}
