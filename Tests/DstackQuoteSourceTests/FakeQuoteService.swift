@@ -4,6 +4,7 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 
 /// The quote generation service of a host, on a Unix socket. It signs what the report says, as the real one does.
 final class FakeQuoteService: Sendable {
@@ -30,16 +31,8 @@ final class FakeQuoteService: Sendable {
         path = folder.path("qgs-\(UUID().uuidString.prefix(8)).sock")
         self.domain = domain
         self.behaviour = behaviour
-        listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8) + [0]) }
-        let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard bound == 0, listen(listener, 16) == 0 else { throw SystemError.last("listen on", path) }
+        listener = try UnixSocket.bound(to: path)
+        guard listen(listener, 16) == 0 else { throw SystemError.last("listen on", path) }
         let accepting = listener
         let thread = Thread { [weak self] in
             // The thread closes what it accepts from: nobody else may, as long as it could use the number again.

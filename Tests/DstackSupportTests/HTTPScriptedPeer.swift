@@ -88,14 +88,7 @@ final class HTTPScriptedPeer: Sendable {
     }
 
     private static func bindUnix(_ descriptor: Int32, _ path: String) throws {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let isAbstract = path.utf8.first == 0
-        let length = isAbstract ? MemoryLayout<sa_family_t>.size + path.utf8.count : MemoryLayout<sockaddr_un>.size
-        let status = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(length)) }
-        }
+        let status = UnixSocket.withAddress(path) { bind(descriptor, $0, $1) }
         guard status == 0 else { throw POSIXError(.EADDRINUSE) }
     }
 

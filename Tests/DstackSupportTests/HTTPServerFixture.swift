@@ -5,6 +5,7 @@ import DstackNetwork
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 /// A server that ends with the test, and clients for it.
@@ -116,16 +117,7 @@ final class RawConnection: Sendable {
     }
 
     init(unix path: String) throws {
-        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let status = withUnsafePointer(to: &address) { [descriptor] in
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        guard status == 0 else { throw POSIXError(.ECONNREFUSED) }
+        descriptor = try UnixSocket.connected(to: path)
         setPatience(seconds: 60)
     }
 

@@ -195,16 +195,7 @@ struct HTTPServerLifeTests {
             await server.stop()
         }
         // What a crashed server leaves: a socket file that nobody listens at.
-        let left = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        _ = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(left, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        close(left)
+        close(try UnixSocket.bound(to: path))
         #expect(FileManager.default.fileExists(atPath: path))
         let first = server()
         _ = try await first.start()
@@ -252,15 +243,7 @@ struct HTTPServerLifeTests {
     func inheritedSocket() async throws {
         let directory = try HTTPTestDirectory()
         let path = directory.file("s")
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        _ = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let descriptor = try UnixSocket.bound(to: path)
         listen(descriptor, 16)
         let server = HTTPServer(.init(listeners: [HTTPListener("given", .descriptor(descriptor))])) {
             .text(200, $0.listener)

@@ -53,17 +53,7 @@ private final class WatchedAgent: Sendable {
     init() async throws {
         let scratch = try ScratchDirectory()
         self.scratch = scratch
-        let manager = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-        self.manager = manager
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: scratch.path("notify").utf8) }
-        let status = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(manager, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(status == 0)
+        manager = try UnixSocket.bound(to: scratch.path("notify"), SOCK_DGRAM)
         let program = try RunningProgram(
             "dstack-guest-agent", ["--watchdog", "--simulate", scratch.path("sim"), "--external-port", "0"],
             environment: ["NOTIFY_SOCKET": scratch.path("notify"), "WATCHDOG_USEC": "6000000"])

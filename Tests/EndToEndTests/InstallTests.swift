@@ -146,16 +146,7 @@ struct InstallTests {
         private var messages: [String] = []
 
         init(_ path: String) throws {
-            socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
-            var address = sockaddr_un()
-            address.sun_family = sa_family_t(AF_UNIX)
-            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-            let status = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-                }
-            }
-            try #require(status == 0)
+            socket = try UnixSocket.bound(to: path, __socket_type(SOCK_DGRAM.rawValue | SOCK_NONBLOCK.rawValue))
         }
 
         deinit { close(socket) }

@@ -110,16 +110,7 @@ struct AgentListenerTests {
         #expect(error?.code == .inUse && error?.reason == "another process serves it")
 
         let stale = bench.fixture.path + "/stale.sock"
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: stale.utf8) }
-        _ = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        close(descriptor)
+        close(try UnixSocket.bound(to: stale))
         settings.listeners.main.address = .unix(path: stale)
         settings.listeners.tappd.address = .unix(path: bench.fixture.path + "/tappd2.sock")
         settings.listeners.guestAPI.address = .unix(path: bench.fixture.path + "/guest2.sock")

@@ -1,4 +1,5 @@
 import Glibc
+import TestKit
 import Testing
 
 /// The other end of what a service tells its manager: a datagram socket as systemd opens it.
@@ -6,19 +7,9 @@ final class ServiceManagerPeer: Sendable {
     private let descriptor: Int32
 
     init(_ name: String) throws {
-        descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(name.utf8)
-        withUnsafeMutableBytes(of: &address.sun_path) { path in
-            path.copyBytes(from: bytes)
-            if name.hasPrefix("@") { path[0] = 0 }
-        }
-        let length = socklen_t(2 + bytes.count + (name.hasPrefix("@") ? 0 : 1))
-        let bound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-        }
-        try #require(bound == 0)
+        // A name of the abstract space is written with an @ in place of its zero.
+        let path = name.hasPrefix("@") ? "\0" + name.dropFirst() : name
+        descriptor = try UnixSocket.bound(to: path, SOCK_DGRAM)
     }
 
     deinit { close(descriptor) }
@@ -27,17 +18,9 @@ final class ServiceManagerPeer: Sendable {
     func fill(_ path: String) {
         let peer = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
         defer { close(peer) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let length = socklen_t(2 + path.utf8.count)
         var count = 1
         while count > 0 {
-            count = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    sendto(peer, "x", 1, Int32(MSG_DONTWAIT), $0, length)
-                }
-            }
+            count = UnixSocket.withAddress(path) { sendto(peer, "x", 1, Int32(MSG_DONTWAIT), $0, $1) }
         }
     }
 
