@@ -5,6 +5,7 @@ import DstackMockTEE
 import DstackSystem
 import DstackVerifierService
 import Foundation
+import TestKit
 import Testing
 
 /// Old collateral is as well signed as new collateral, and good for weeks; a clock that is set back makes even outdated
@@ -145,12 +146,12 @@ struct AttackRollbackTests {
 
     @Test("what is older than a document that is not at hand is refused", arguments: shared)
     func nothingAtHand(rollback: Rollback) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let newer = try Self.newer()
-        try Self.verify(newer, CollateralFloors(directory: directory.url.path)).expectAccepted()
+        try Self.verify(newer, CollateralFloors(directory: directory.path)).expectAccepted()
         // As it was kept before there were documents in it.
         try directory.write(Self.formerFile(directory), "floors.json")
-        let floors = CollateralFloors(directory: directory.url.path)
+        let floors = CollateralFloors(directory: directory.path)
         #expect(floors.problem == nil)
         var older = newer
         older.collateral { rollback.edit(&$0) }
@@ -160,7 +161,7 @@ struct AttackRollbackTests {
     }
 
     /// Format 1 of the file, of what is in a directory.
-    private static func formerFile(_ directory: TemporaryDirectory) throws -> [UInt8] {
+    private static func formerFile(_ directory: ScratchDirectory) throws -> [UInt8] {
         let root = try JSONDocument(
             parsing: Array(Data(contentsOf: directory.file("floors.json"))), subject: "floors"
         ).root
@@ -314,8 +315,8 @@ struct AttackRollbackTests {
 
     @Test("floors outlive the process, and no process lowers what another one raised")
     func durable() throws {
-        let directory = try TemporaryDirectory()
-        let path = directory.url.path
+        let directory = try ScratchDirectory()
+        let path = directory.path
         let (first, second) = (CollateralFloors(directory: path), CollateralFloors(directory: path))
         try Self.verify(Self.newer(), first).expectAccepted()
         // The second one has not seen that, and writes less.
@@ -332,11 +333,11 @@ struct AttackRollbackTests {
 
     @Test("a damaged record accepts nothing and says so", arguments: ["", "{", #"{"format":3,"floors":[]}"#, "null"])
     func damaged(content: String) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         try directory.write(Array(content.utf8), "floors.json")
-        let floors = CollateralFloors(directory: directory.url.path)
+        let floors = CollateralFloors(directory: directory.path)
         #expect(floors.problem?.code == .damagedFloors)
-        #expect(floors.problem?.subject == directory.file("floors.json").path)
+        #expect(floors.problem?.subject == directory.path("floors.json"))
         let report = try Self.verify(Self.newer(), floors)
         report.expectRefused(.collateralFloor, .rolledBack)
         #expect(try String(contentsOf: directory.file("floors.json"), encoding: .utf8) == content)
@@ -357,8 +358,8 @@ struct AttackRollbackTests {
 
     @Test("a yes never hides that a restart would forget it: a disk that fails is said every time, and tried again")
     func diskFails() throws {
-        let directory = try TemporaryDirectory()
-        let path = directory.file("cache").path
+        let directory = try ScratchDirectory()
+        let path = directory.path("cache")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
         let floors = CollateralFloors(directory: path)
         try FileManager.default.removeItem(atPath: path)
@@ -377,8 +378,8 @@ struct AttackRollbackTests {
 
     @Test("verifications at the same time all wait until what they rest on is on the disk")
     func concurrent() async throws {
-        let directory = try TemporaryDirectory()
-        let path = directory.url.path
+        let directory = try ScratchDirectory()
+        let path = directory.path
         let floors = CollateralFloors(directory: path)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<8 {
@@ -400,11 +401,11 @@ struct AttackRollbackTests {
 
     @Test("a service that serves older collateral is passed over: for another one, or for what is in the cache")
     func rolledBackService() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene { $0 = try Self.newer() }
         let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: scene.evidence.anchor))
         let quote = try scene.quote()
-        let service = try Self.service(scene, directory.url.path)
+        let service = try Self.service(scene, directory.path)
         let fetched = try await service.fetch(for: quote, verifiedBy: verifier)
         let floors = try #require(service.floors)
         #expect(EndpointVerifier(collateral: service).floors === floors)
@@ -429,40 +430,39 @@ struct AttackRollbackTests {
         await honest.stop()
 
         // Without the cache, and with the old collateral in its place, there is none to be had.
-        for name in try FileManager.default.contentsOfDirectory(atPath: directory.url.path) where name.hasPrefix("tdx-")
-        {
+        for name in try FileManager.default.contentsOfDirectory(atPath: directory.path) where name.hasPrefix("tdx-") {
             try FileManager.default.removeItem(at: directory.file(name))
         }
-        let anew = try Self.service(scene, directory.url.path)
+        let anew = try Self.service(scene, directory.path)
         let error = await #expect(throws: AttestationError.self) {
             try await anew.fetch(for: quote, verifiedBy: verifier)
         }
         #expect(error?.code == .collateralUnavailable && error?.reason.contains("number 20") == true)
         // One's own quotes are fetched for without a verifier, and judged by whoever verifies.
         #expect(try await anew.fetch(for: quote).collateral == old)
-        let third = try Self.service(scene, directory.url.path)
+        let third = try Self.service(scene, directory.path)
         await #expect(throws: AttestationError.self) { try await third.fetch(for: quote, verifiedBy: verifier) }
         await scene.server.stop()
     }
 
     @Test("a record that has gone, while collateral that was kept with it is there, is an error and no new beginning")
     func missing() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
         let verifier = QuoteVerifier(trustAnchor: try TrustAnchor(certificate: scene.evidence.anchor))
         let quote = try scene.quote()
-        _ = try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+        _ = try await Self.service(scene, directory.path).fetch(for: quote, verifiedBy: verifier)
         try FileManager.default.removeItem(at: directory.file("floors.json"))
         let error = await #expect(throws: AttestationError.self) {
-            try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+            try await Self.service(scene, directory.path).fetch(for: quote, verifiedBy: verifier)
         }
         #expect(error?.code == .damagedFloors && error?.reason.contains("missing") == true)
         // What was kept before there were such records begins anew.
         let entry = try #require(
-            try FileManager.default.contentsOfDirectory(atPath: directory.url.path).first { $0.hasPrefix("tdx-") })
+            try FileManager.default.contentsOfDirectory(atPath: directory.path).first { $0.hasPrefix("tdx-") })
         let text = try String(contentsOf: directory.file(entry), encoding: .utf8)
         try directory.write(Array(text.replacingOccurrences(of: "\"format\":2", with: "\"format\":1").utf8), entry)
-        let fetched = try await Self.service(scene, directory.url.path).fetch(for: quote, verifiedBy: verifier)
+        let fetched = try await Self.service(scene, directory.path).fetch(for: quote, verifiedBy: verifier)
         #expect(fetched.origin == .cache(service: scene.server.url, fetchedAt: CollateralScene.now))
         await scene.server.stop()
     }
@@ -486,8 +486,8 @@ struct AttackRollbackTests {
         let served = Served([
             try vm.collateral(), try vm.collateral { $0.tcbInfo.issueDate -= 1 },
         ])
-        let directory = try TemporaryDirectory()
-        let path = directory.file("cache").path
+        let directory = try ScratchDirectory()
+        let path = directory.path("cache")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
         let floors = CollateralFloors(directory: path)
         let service = VerifierService(

@@ -4,6 +4,7 @@ import DstackMockTEE
 import DstackSystem
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 @testable import DstackAttestation
@@ -152,12 +153,12 @@ struct CollateralFloorTests {
 
     @Test("what stands in outlives the process, and is verified anew: a file that was changed has nothing accepted")
     func changedFile() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let first = try Self.family(1)
         let second = Self.fresher(try Self.family(2)) { $0.revokePCK() }
         let genuine = try second.collateralValue()
-        _ = try Rollback.verify(second, CollateralFloors(directory: directory.url.path), with: genuine)
-        try Rollback.verify(first, CollateralFloors(directory: directory.url.path))
+        _ = try Rollback.verify(second, CollateralFloors(directory: directory.path), with: genuine)
+        try Rollback.verify(first, CollateralFloors(directory: directory.path))
             .expectRefused(.pckRevocation, .revoked)
         // A list of somebody else's, as new as the genuine one, in place of it.
         var stranger = second
@@ -169,30 +170,30 @@ struct CollateralFloorTests {
         #expect(text.contains(list))
         let forged = Hex.encode(try stranger.collateralValue().rootCACRL)
         try directory.write(Array(text.replacingOccurrences(of: list, with: forged).utf8), "floors.json")
-        let floors = CollateralFloors(directory: directory.url.path)
+        let floors = CollateralFloors(directory: directory.path)
         #expect(floors.problem == nil)
         #expect(try Rollback.verify(first, floors).failure?.check == .rootCRLSignature)
         // One that is not what it is listed as is damage.
         let other = Hex.encode(try MockEvidence(.tdx).collateralValue().rootCACRL)
         try directory.write(Array(text.replacingOccurrences(of: list, with: other).utf8), "floors.json")
-        #expect(CollateralFloors(directory: directory.url.path).problem?.code == .damagedFloors)
+        #expect(CollateralFloors(directory: directory.path).problem?.code == .damagedFloors)
     }
 
     // MARK: Providers
 
     @Test("what is in the cache serves on while services are away, though another family brought newer lists")
     func cache() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let first = try Self.family(1)
         let second = Self.fresher(try Self.family(2))
         let scene = try await CollateralScene { $0 = first }
         let verifier = try Self.verifier(first)
-        let service = try scene.service { $0.cacheDirectory = directory.url.path }
+        let service = try scene.service { $0.cacheDirectory = directory.path }
         _ = try await service.fetch(for: scene.quote(), verifiedBy: verifier)
         let newer = try second.collateralValue()
         try Rollback.verify(second, service.floors, with: newer).expectAccepted()
         await scene.server.stop()
-        let restarted = try scene.service { $0.cacheDirectory = directory.url.path }
+        let restarted = try scene.service { $0.cacheDirectory = directory.path }
         for service in [service, restarted] {
             let fetched = try await service.fetch(for: scene.quote(), verifiedBy: verifier)
             #expect(fetched.collateral.rootCACRL == newer.rootCACRL)
@@ -257,11 +258,11 @@ struct CollateralFloorTests {
         "a service that once answers with early data does not lock out standard data, and rolls nothing back",
         arguments: TEEType.allCases)
     func earlyAnswer(tee: TEEType) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let (early, standard) = (try Self.early(tee), try Rollback.newer(tee))
         for number in [Int64(20), 19] {
             // Also where the attack comes first.
-            var floors = CollateralFloors(directory: directory.url.path)
+            var floors = CollateralFloors(directory: directory.path)
             try Rollback.verify(early, floors).expectAccepted()
             var honest = standard
             honest.collateral {
@@ -271,7 +272,7 @@ struct CollateralFloorTests {
             let report = try Rollback.verify(honest, floors)
             report.expectAccepted()
             #expect(report.replacedDocuments.isEmpty)
-            floors = CollateralFloors(directory: directory.url.path)
+            floors = CollateralFloors(directory: directory.path)
             try Rollback.verify(honest, floors).expectAccepted()
             var rolledBack = standard
             rolledBack.collateral {
@@ -328,14 +329,14 @@ struct CollateralFloorTests {
 
     @Test("who asks for early data is not given standard data after early data was verified by anybody")
     func askingForEarly() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let standard = try Rollback.newer()
-        try Rollback.verify(Self.early(), CollateralFloors(directory: directory.url.path)).expectAccepted()
-        try Rollback.verify(standard, CollateralFloors(directory: directory.url.path)).expectAccepted()
-        try Rollback.verify(standard, CollateralFloors(directory: directory.url.path, selector: .early))
+        try Rollback.verify(Self.early(), CollateralFloors(directory: directory.path)).expectAccepted()
+        try Rollback.verify(standard, CollateralFloors(directory: directory.path)).expectAccepted()
+        try Rollback.verify(standard, CollateralFloors(directory: directory.path, selector: .early))
             .expectRefused(.collateralFloor, .rolledBack)
         try Rollback.verify(
-            standard, CollateralFloors(directory: directory.url.path, selector: .evaluationDataNumber(20))
+            standard, CollateralFloors(directory: directory.path, selector: .evaluationDataNumber(20))
         ).expectAccepted()
     }
 
@@ -343,26 +344,26 @@ struct CollateralFloorTests {
 
     @Test("who may read the directory cannot hold up verification by locking it")
     func lockedDirectory() throws {
-        let directory = try TemporaryDirectory()
-        let other = try FileDescriptor(opening: directory.url.path, flags: O_RDONLY | O_DIRECTORY)
+        let directory = try ScratchDirectory()
+        let other = try FileDescriptor(opening: directory.path, flags: O_RDONLY | O_DIRECTORY)
         #expect(flock(other.number, LOCK_EX) == 0)
-        let floors = CollateralFloors(directory: directory.url.path)
+        let floors = CollateralFloors(directory: directory.path)
         let begin = ContinuousClock.now
         let report = try Rollback.verify(Rollback.newer(), floors)
         report.expectAccepted()
         #expect(report.notes.isEmpty && ContinuousClock.now - begin < .seconds(4))
-        let attributes = try FileManager.default.attributesOfItem(atPath: directory.file("floors.lock").path)
+        let attributes = try FileManager.default.attributesOfItem(atPath: directory.path("floors.lock"))
         #expect(attributes[.posixPermissions] as? Int == 0o600)
     }
 
     @Test("a lock that another process keeps is waited for a bounded time, and the report says what was not kept")
     func keptLock() throws {
-        let directory = try TemporaryDirectory()
-        guard let lock = try LockFile.taken(directory.file("floors.lock").path) else {
+        let directory = try ScratchDirectory()
+        guard let lock = try LockFile.taken(directory.path("floors.lock")) else {
             Issue.record("the lock is taken")
             return
         }
-        let floors = CollateralFloors(directory: directory.url.path)
+        let floors = CollateralFloors(directory: directory.path)
         let evidence = try Rollback.newer()
         let begin = ContinuousClock.now
         let report = try Self.verifier(evidence).verify(
@@ -384,8 +385,8 @@ struct CollateralFloorTests {
 
     @Test("whether others may change what is kept in a directory is told by its owner and mode")
     func exposure() throws {
-        let directory = try TemporaryDirectory()
-        let path = directory.url.path
+        let directory = try ScratchDirectory()
+        let path = directory.path
         for (mode, isExposed) in [(0o700, false), (0o755, false), (0o775, true), (0o777, true), (0o1777, true)] {
             #expect(chmod(path, mode_t(mode)) == 0)
             let exposure = CollateralDirectory.exposure(of: path)
@@ -404,15 +405,15 @@ struct CollateralFloorTests {
 
     @Test("floors that lie elsewhere leave a directory that those who come later can use")
     func floorsElsewhere() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
         let verifier = try Self.verifier(scene.evidence)
         let elsewhere = try scene.service {
-            $0.cacheDirectory = directory.url.path
+            $0.cacheDirectory = directory.path
             $0.floors = CollateralFloors()
         }
         _ = try await elsewhere.fetch(for: scene.quote(), verifiedBy: verifier)
-        let later = try scene.service { $0.cacheDirectory = directory.url.path }
+        let later = try scene.service { $0.cacheDirectory = directory.path }
         #expect(later.floors?.problem == nil)
         let fetched = try await later.fetch(for: scene.quote(), verifiedBy: verifier)
         guard case .cache = fetched.origin else { return #expect(Bool(false), "\(fetched.origin)") }
@@ -426,35 +427,35 @@ struct CollateralFloorTests {
             { symlink("floors.elsewhere", $0) },
         ]
         for make in make {
-            let directory = try TemporaryDirectory()
-            #expect(make(directory.file("floors.json").path) == 0)
-            let floors = CollateralFloors(directory: directory.url.path)
+            let directory = try ScratchDirectory()
+            #expect(make(directory.path("floors.json")) == 0)
+            let floors = CollateralFloors(directory: directory.path)
             #expect(floors.problem?.code == .damagedFloors)
             try Rollback.verify(Rollback.newer(), floors).expectRefused(.collateralFloor, .rolledBack)
         }
         for make in make {
-            let directory = try TemporaryDirectory()
-            #expect(make(directory.file("floors.lock").path) == 0)
+            let directory = try ScratchDirectory()
+            #expect(make(directory.path("floors.lock")) == 0)
             let report = try Rollback.verify(
-                Rollback.newer(), CollateralFloors(directory: directory.url.path))
+                Rollback.newer(), CollateralFloors(directory: directory.path))
             report.expectAccepted()
             #expect(report.notes.count == 1)
         }
         // Collateral itself: an entry of the cache counts as absent, a file of somebody's choice is an error.
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
-        let service = try scene.service { $0.cacheDirectory = directory.url.path }
+        let service = try scene.service { $0.cacheDirectory = directory.path }
         _ = try await service.fetch(for: scene.quote())
         let entry = try #require(
-            try FileManager.default.contentsOfDirectory(atPath: directory.url.path).first { $0.hasPrefix("tdx-") })
+            try FileManager.default.contentsOfDirectory(atPath: directory.path).first { $0.hasPrefix("tdx-") })
         try FileManager.default.removeItem(at: directory.file(entry))
-        #expect(mkfifo(directory.file(entry).path, 0o666) == 0)
-        let fresh = try scene.service { $0.cacheDirectory = directory.url.path }
+        #expect(mkfifo(directory.path(entry), 0o666) == 0)
+        let fresh = try scene.service { $0.cacheDirectory = directory.path }
         #expect(try await fresh.fetch(for: scene.quote()).origin == .network(service: scene.server.url))
         await scene.server.stop()
-        let files = try TemporaryDirectory()
-        #expect(mkfifo(files.file("a.json").path, 0o666) == 0)
-        let error = #expect(throws: AttestationError.self) { try OfflineCollateral(path: files.url.path) }
+        let files = try ScratchDirectory()
+        #expect(mkfifo(files.path("a.json"), 0o666) == 0)
+        let error = #expect(throws: AttestationError.self) { try OfflineCollateral(path: files.path) }
         #expect(error?.code == .collateralUnavailable && error?.reason.contains("no regular file") == true)
     }
 }

@@ -6,26 +6,11 @@ import DstackMockTEE
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Collateral service: cache")
 struct CollateralServiceCacheTests {
-    /// A directory that goes with the test.
-    final class Directory: Sendable {
-        let path: String
-
-        init() throws {
-            path = NSTemporaryDirectory() + "collateral-\(UUID().uuidString)"
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-
-        var files: [String] {
-            get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
-        }
-    }
-
     private static let day: Int64 = 86_400
 
     @Test("what was fetched is given again until it is due, and then asked for again")
@@ -78,11 +63,11 @@ struct CollateralServiceCacheTests {
 
     @Test("the cache on disk serves another process, offline")
     func disk() async throws {
-        let directory = try Directory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
         _ = try await scene.service { $0.cacheDirectory = directory.path }.fetch(for: scene.quote())
         #expect(
-            try directory.files == [
+            try directory.names == [
                 "floors.json", "floors.lock",
                 "tdx-\(scene.evidence.platform.configuration.fmspc.hex)-platform-standard.json",
             ])
@@ -96,7 +81,7 @@ struct CollateralServiceCacheTests {
 
     @Test("TEE, platform, authority and generation have entries of their own")
     func keys() async throws {
-        let directory = try Directory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
         let sgx = try MockEvidence(.sgx)
         for (evidence, selector) in [
@@ -109,20 +94,20 @@ struct CollateralServiceCacheTests {
             scene.server.set(try evidence.collateralValue())
             _ = try await service.fetch(for: Quote(parsing: evidence.quoteBytes()))
         }
-        #expect(try directory.files.filter { $0.contains("-") }.count == 3)
+        #expect(try directory.names.filter { $0.contains("-") }.count == 3)
         #expect(scene.server.requestCount == 12)
         await scene.server.stop()
     }
 
     @Test("a damaged, foreign or strange entry counts as absent, and is replaced")
     func damage() async throws {
-        let directory = try Directory()
+        let directory = try ScratchDirectory()
         let scene = try await CollateralScene()
         let fetch = {
             try await scene.service { $0.cacheDirectory = directory.path }.fetch(for: scene.quote())
         }
         _ = try await fetch()
-        let file = URL(fileURLWithPath: directory.path).appendingPathComponent(try #require(try directory.files.last))
+        let file = URL(fileURLWithPath: directory.path).appendingPathComponent(try #require(try directory.names.last))
         let good = try Data(contentsOf: file)
         let text = String(decoding: good, as: UTF8.self)
 

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Simulated TEE: platform")
@@ -335,9 +336,9 @@ struct MockTEEStorageTests {
     @Test("a directory without a platform is an error with its path")
     func absent() throws {
         // A pipe is not waited for.
-        let piped = try TemporaryDirectory()
-        #expect(mkfifo(piped.file("simulated-platform.json").path, 0o600) == 0)
-        #expect(throws: MockTEEError.self) { try MockPlatform.load(from: piped.url.path) }
+        let piped = try ScratchDirectory()
+        #expect(mkfifo(piped.path("simulated-platform.json"), 0o600) == 0)
+        #expect(throws: MockTEEError.self) { try MockPlatform.load(from: piped.path) }
         let failure = #expect(throws: MockTEEError.self) { try MockPlatform.load(from: "/nonexistent/platform") }
         #expect(failure?.description.contains("/nonexistent/platform") == true)
     }

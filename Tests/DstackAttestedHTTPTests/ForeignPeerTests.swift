@@ -3,6 +3,7 @@ import DstackAttestedHTTP
 import DstackEncoding
 import DstackKeys
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Foreign peers")
@@ -62,7 +63,7 @@ struct ForeignPeerTests {
     private func withOpenSSLServer<Result>(
         _ identity: TLSIdentity, _ options: [String], _ body: (String) async throws -> Result
     ) async throws -> Result {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let certificate = try directory.write(Array(identity.certificateChainPEM.utf8), "certificate.pem")
         let key = try directory.write(identity.withUnsafePrivateKeyPEM { [UInt8]($0) }, "key.pem")
         let (process, output) = try Program.start(

@@ -4,6 +4,7 @@ import DstackKeys
 import DstackMockTEE
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Mutual attested TLS", .timeLimit(.minutes(2)))
@@ -204,7 +205,7 @@ struct MutualTests {
         guard Program.haveOpenSSL else { return }
         let simulation = try Simulation.shared()
         let identity = try await Simulation.identity(simulation.app)
-        let files = try TemporaryDirectory()
+        let files = try ScratchDirectory()
         let certificate = try files.write(Array(identity.certificateChainPEM.utf8), "client.pem")
         let key = try files.write(identity.withUnsafePrivateKeyPEM { [UInt8]($0) }, "client.key")
         var configuration = AttestedHTTPServer.Configuration()

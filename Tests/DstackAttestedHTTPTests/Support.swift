@@ -177,20 +177,6 @@ func failure(
     try await failure(client, AttestedHTTPRequest("GET", url), location)
 }
 
-/// A directory that goes with the value.
-final class TemporaryDirectory {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-attested-\(UUID().uuidString)")
-
-    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func write(_ bytes: [UInt8], _ name: String) throws -> String {
-        let path = url.appendingPathComponent(name)
-        try Data(bytes).write(to: path)
-        return path.path
-    }
-}
-
 /// Programs that share none of our code.
 enum Program {
     static let haveOpenSSL = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")

@@ -42,11 +42,11 @@ struct CertificateBuilderTests {
 
     @Test("openssl reads a certificate as it was meant, and verifies its chain", .needsOpenSSLProgram)
     func chain() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let pki = PKI()
-        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), to: "root.pem")
+        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), "root.pem")
         let leaf = try directory.write(
-            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.rootKey)).utf8), to: "leaf.pem")
+            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.rootKey)).utf8), "leaf.pem")
         let text = try OpenSSLProgram.run("x509", "-in", leaf, "-noout", "-text").output
         for expected in [
             "Version: 3 (0x2)", "Serial Number: 8388609 (0x800001)", "Issuer: O = Dstack, CN = Test Root",
@@ -63,31 +63,31 @@ struct CertificateBuilderTests {
 
     @Test("openssl refuses a chain whose leaf was signed by another key", .needsOpenSSLProgram)
     func wrongSigner() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let pki = PKI()
-        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), to: "root.pem")
+        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), "root.pem")
         let leaf = try directory.write(
-            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.leafKey)).utf8), to: "leaf.pem")
+            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.leafKey)).utf8), "leaf.pem")
         #expect(try OpenSSLProgram.run("verify", "-CAfile", root, leaf).status != 0)
     }
 
     @Test("openssl obeys a revocation list that was built here", .needsOpenSSLProgram)
     func revocation() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let pki = PKI()
-        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), to: "root.pem")
+        let root = try directory.write([UInt8](PEM.encode("CERTIFICATE", pki.root()).utf8), "root.pem")
         let leaf = try directory.write(
-            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.rootKey)).utf8), to: "leaf.pem")
+            [UInt8](PEM.encode("CERTIFICATE", pki.leafBuilder().signed(by: pki.rootKey)).utf8), "leaf.pem")
         var builder = RevocationListBuilder(
             issuer: pki.rootName, thisUpdate: .seconds(pki.start), nextUpdate: .seconds(pki.end))
         let clean = try directory.write(
-            [UInt8](PEM.encode("X509 CRL", builder.signed(by: pki.rootKey)).utf8), to: "clean.pem")
+            [UInt8](PEM.encode("X509 CRL", builder.signed(by: pki.rootKey)).utf8), "clean.pem")
         builder.revoked = [
             .init(serialNumber: [0x80, 0, 1], date: .seconds(pki.start), extensions: [.revocationReason(1)])
         ]
         builder.extensions = [.authorityKeyIdentifier([1, 2, 3]), .crlNumber(7)]
         let revoking = try directory.write(
-            [UInt8](PEM.encode("X509 CRL", builder.signed(by: pki.rootKey)).utf8), to: "revoking.pem")
+            [UInt8](PEM.encode("X509 CRL", builder.signed(by: pki.rootKey)).utf8), "revoking.pem")
 
         let text = try OpenSSLProgram.run("crl", "-in", revoking, "-noout", "-text").output
         for expected in [

@@ -1,5 +1,6 @@
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("Certificate requests")
@@ -94,10 +95,10 @@ struct CertificateRequestTests {
 
     @Test("openssl reads and verifies our requests, and we its own", .needsOpenSSLProgram)
     func program() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let key = P256.PrivateKey()
         let der = try CertificateRequestBuilder(subject: Self.subject, extensions: Self.extensions).signed(by: key)
-        let file = try directory.write([UInt8](PEM.encode("CERTIFICATE REQUEST", der).utf8), to: "csr.pem")
+        let file = try directory.write([UInt8](PEM.encode("CERTIFICATE REQUEST", der).utf8), "csr.pem")
         let text = try OpenSSLProgram.run("req", "-in", file, "-noout", "-text", "-verify")
         #expect(text.status == 0)
         for expected in [

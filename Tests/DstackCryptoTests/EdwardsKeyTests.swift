@@ -157,11 +157,11 @@ struct EdwardsKeyTests {
 
     @Test("openssl reads our keys and agrees on signatures and secrets", .needsOpenSSLProgram)
     func program() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let signing = Ed25519.PrivateKey()
-        let message = try directory.write([1, 2, 3], to: "message")
+        let message = try directory.write([1, 2, 3], "message")
         let key = try directory.write(
-            PEM.encodeSecret("PRIVATE KEY", signing.pkcs8).copiedToUnprotectedMemory(), to: "ed.pem")
+            PEM.encodeSecret("PRIVATE KEY", signing.pkcs8).copiedToUnprotectedMemory(), "ed.pem")
         let derived = try OpenSSLProgram.run("pkey", "-in", key, "-pubout")
         #expect(derived.output == PEM.encode("PUBLIC KEY", signing.publicKey.spki))
         let made = try OpenSSLProgram.run(
@@ -172,9 +172,9 @@ struct EdwardsKeyTests {
         let mine = X25519.PrivateKey()
         let theirs = X25519.PrivateKey()
         let mineFile = try directory.write(
-            PEM.encodeSecret("PRIVATE KEY", mine.pkcs8).copiedToUnprotectedMemory(), to: "x.pem")
+            PEM.encodeSecret("PRIVATE KEY", mine.pkcs8).copiedToUnprotectedMemory(), "x.pem")
         let theirsFile = try directory.write(
-            [UInt8](PEM.encode("PUBLIC KEY", theirs.publicKey.spki).utf8), to: "peer.pem")
+            [UInt8](PEM.encode("PUBLIC KEY", theirs.publicKey.spki).utf8), "peer.pem")
         let derivedSecret = try OpenSSLProgram.run(
             "pkeyutl", "-derive", "-inkey", mineFile, "-peerkey", theirsFile, "-out", directory.path("shared"))
         #expect(derivedSecret.status == 0, "\(derivedSecret.output)")

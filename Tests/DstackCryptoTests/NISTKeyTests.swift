@@ -262,29 +262,29 @@ struct NISTKeyTests {
 
     @Test("openssl reads our keys, verifies our signatures, and we read its keys", .needsOpenSSLProgram)
     func program() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         try Self.checkProgram(P256.self, "prime256v1", "-sha256", directory)
         try Self.checkProgram(P384.self, "secp384r1", "-sha384", directory)
     }
 
     private static func checkProgram<Curve: NISTCurve>(
-        _: Curve.Type, _ curve: String, _ digest: String, _ directory: TemporaryDirectory
+        _: Curve.Type, _ curve: String, _ digest: String, _ directory: ScratchDirectory
     ) throws {
         func reads(_ name: String) throws -> Bool {
             let text = try directory.read(name)
             return succeeds { _ = try NISTPrivateKey<Curve>(pem: text.span.bytes) }
         }
         let key = NISTPrivateKey<Curve>()
-        let message = try directory.write([1, 2, 3, 4], to: "message")
-        let pkcs8 = try directory.write(key.pkcs8PEM.copiedToUnprotectedMemory(), to: "pkcs8.pem")
-        let sec1 = try directory.write(key.sec1PEM.copiedToUnprotectedMemory(), to: "sec1.pem")
-        let publicKey = try directory.write([UInt8](PEM.encode("PUBLIC KEY", key.publicKey.spki).utf8), to: "pub.pem")
+        let message = try directory.write([1, 2, 3, 4], "message")
+        let pkcs8 = try directory.write(key.pkcs8PEM.copiedToUnprotectedMemory(), "pkcs8.pem")
+        let sec1 = try directory.write(key.sec1PEM.copiedToUnprotectedMemory(), "sec1.pem")
+        let publicKey = try directory.write([UInt8](PEM.encode("PUBLIC KEY", key.publicKey.spki).utf8), "pub.pem")
         for file in [pkcs8, sec1] {
             let derived = try OpenSSLProgram.run("pkey", "-in", file, "-pubout")
             #expect(derived.output == PEM.encode("PUBLIC KEY", key.publicKey.spki))
             #expect(try OpenSSLProgram.run("pkey", "-in", file, "-check", "-noout").status == 0)
         }
-        let signature = try directory.write(key.signature(for: [1, 2, 3, 4]).der, to: "sig")
+        let signature = try directory.write(key.signature(for: [1, 2, 3, 4]).der, "sig")
         #expect(
             try OpenSSLProgram.run("dgst", digest, "-verify", publicKey, "-signature", signature, message).status == 0)
         let made = directory.path("made.sig")

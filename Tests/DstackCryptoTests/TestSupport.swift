@@ -18,23 +18,6 @@ extension SecretBytes {
     borrowing func hexForTest() -> String { Hex.encode(copiedToUnprotectedMemory()) }
 }
 
-/// A temporary directory that goes with the value.
-final class TemporaryDirectory {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-crypto-\(UUID().uuidString)")
-
-    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func write(_ bytes: [UInt8], to name: String) throws -> String {
-        let file = url.appendingPathComponent(name)
-        try Data(bytes).write(to: file)
-        return file.path
-    }
-
-    func read(_ name: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: url.appendingPathComponent(name))) }
-    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-}
-
 /// The `openssl` program, an implementation of everything here that shares none of our code.
 enum OpenSSLProgram {
     static let isPresent = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")

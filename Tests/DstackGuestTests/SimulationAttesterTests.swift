@@ -3,15 +3,16 @@ import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Simulation: attesters")
 struct SimulationAttesterTests {
-    let folder: SimulationFolder
+    let folder: ScratchDirectory
     let boot: MockBoot
 
     init() throws {
-        folder = try SimulationFolder()
+        folder = try ScratchDirectory()
         boot = try MockBoot(
             MockPlatform(seed: FixedBytes(repeating: 0x21)), appCompose: Array("{}".utf8),
             seed: FixedBytes(repeating: 1))
@@ -71,7 +72,7 @@ struct SimulationAttesterTests {
         }
         let good = try folder.read("runtime_events.log")
         for torn in ["{\"event\":\"lo", try event("lost").logLine] {
-            try folder.write(good + Array(torn.utf8), to: "runtime_events.log")
+            try folder.write(good + Array(torn.utf8), "runtime_events.log")
             let attester = try SimulatedAttester(boot, record: record)
             let attestation = try await attester.attestation(reportData: ReportData(padding: []))
             #expect(attestation.runtimeEvents.last?.name == "kept")
@@ -93,7 +94,7 @@ struct SimulationAttesterTests {
         let error = try refusal(other)
         #expect(error.code == .invalidEventLog && error.subject == record && error.reason.contains("another boot"))
         let good = try folder.read("runtime_events.log")
-        try folder.write(good + Array("{}\n".utf8), to: "runtime_events.log")
+        try folder.write(good + Array("{}\n".utf8), "runtime_events.log")
         #expect(try refusal(boot).code == .invalidEventLog)
         #expect(try folder.read("runtime_events.log") == good + Array("{}\n".utf8))
     }
@@ -132,7 +133,7 @@ struct SimulationAttesterTests {
             if Bool.random(using: &generator) {
                 mutated.removeLast(Int.random(in: 0..<good.count, using: &generator))
             }
-            try folder.write(mutated, to: "runtime_events.log")
+            try folder.write(mutated, "runtime_events.log")
             do throws(AttestationError) {
                 let attester = try SimulatedAttester(boot, record: record)
                 let attestation = try await attester.attestation(reportData: ReportData(padding: []))

@@ -6,6 +6,7 @@ import DstackKeys
 import DstackMockTEE
 import DstackSimulation
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Simulation: a new set")
@@ -16,7 +17,7 @@ struct SimulationDirectoryTests {
         "an empty directory becomes a set whose evidence verifies under the standard policy, OS image and compose included"
     )
     func verifies() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let simulation = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
         let data = try ReportData(padding: Array("challenge".utf8))
         let attestation = try await simulation.attester.attestation(reportData: data)
@@ -39,7 +40,7 @@ struct SimulationDirectoryTests {
 
     @Test("keys, configuration and evidence of a new set are of one application")
     func consistent() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let compose = Array(#"{"manifest_version":2,"name":"mine","runner":"docker-compose"}"#.utf8)
         let simulation = try await SimulationDirectory.loadOrCreate(
             in: folder.path, appCompose: compose, at: Self.now)
@@ -66,7 +67,7 @@ struct SimulationDirectoryTests {
         let mode = try FileManager.default.attributesOfItem(atPath: simulation.appKeysPath)[.posixPermissions]
         #expect(mode as? Int == 0o600)
         #expect(
-            try folder.names.isSuperset(of: [
+            try Set(folder.names).isSuperset(of: [
                 "root.pem", "collateral.json", "attestation.bin", "simulated-platform.json",
             ]))
     }
@@ -74,7 +75,7 @@ struct SimulationDirectoryTests {
     @Test("init scripts of the application are measured one by one; more than a guest runs are refused")
     func initScripts() async throws {
         for (member, count) in [(#""a""#, 1), (#"["a","b"]"#, 2), ("null", 0), ("[]", 0)] {
-            let folder = try SimulationFolder()
+            let folder = try ScratchDirectory()
             let compose = #"{"manifest_version":"3","name":"a","runner":"x","init_script":\#(member)}"#
             let simulation = try await SimulationDirectory.loadOrCreate(
                 in: folder.path, appCompose: Array(compose.utf8), at: Self.now)
@@ -85,7 +86,7 @@ struct SimulationDirectoryTests {
             #expect(attestation.checkIdentity().identity != nil)
         }
         for member in [#"["","","","","",""]"#, "7", "[7]"] {
-            let folder = try SimulationFolder()
+            let folder = try ScratchDirectory()
             let compose = #"{"manifest_version":"3","name":"a","runner":"x","init_script":\#(member)}"#
             await #expect(throws: GuestError.self) {
                 _ = try await SimulationDirectory.loadOrCreate(
@@ -96,7 +97,7 @@ struct SimulationDirectoryTests {
 
     @Test("a simulator that is started again has the same registers, log and keys, and events of before")
     func restart() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         var before: Attestation
         do {
             let first = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
@@ -119,7 +120,7 @@ struct SimulationDirectoryTests {
 
     @Test("a compose file that asks for events of version 2 gets them, and they verify")
     func versionTwo() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let compose = Array(#"{"manifest_version":2,"name":"v2","runner":"docker-compose","event_log_version":2}"#.utf8)
         let simulation = try await SimulationDirectory.loadOrCreate(
             in: folder.path, appCompose: compose, at: Self.now)
@@ -139,7 +140,7 @@ struct SimulationDirectoryTests {
 
     @Test("the directory of another application is refused, and left as it is")
     func otherApplication() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         func compose(_ name: String) -> [UInt8] {
             Array(#"{"manifest_version":2,"name":"\#(name)","runner":"docker-compose"}"#.utf8)
         }
@@ -155,7 +156,7 @@ struct SimulationDirectoryTests {
 
     @Test("a part of a set is refused by name, and nothing is written", arguments: GuestFixture.inputs)
     func partial(name: String) async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         _ = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
         try folder.remove(name)
         let before = try folder.names
@@ -168,17 +169,17 @@ struct SimulationDirectoryTests {
 
     @Test("what a creation left behind that was killed is cleaned up, other files of the same names are not")
     func killedCreation() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let half = Array("half a set".utf8)
-        try folder.write(half, to: "app-compose.json")
-        try folder.write(Array("\(SHA256.hash(half).hex)  app-compose.json\n".utf8), to: ".incomplete")
+        try folder.write(half, "app-compose.json")
+        try folder.write(Array("\(SHA256.hash(half).hex)  app-compose.json\n".utf8), ".incomplete")
         let simulation = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
         #expect(simulation.notice == nil)
         #expect(try !folder.names.contains(".incomplete"))
 
-        let other = try SimulationFolder()
-        try other.write(Array("the user's own".utf8), to: "app-compose.json")
-        try other.write(Array("\(SHA256.hash(half).hex)  app-compose.json\n".utf8), to: ".incomplete")
+        let other = try ScratchDirectory()
+        try other.write(Array("the user's own".utf8), "app-compose.json")
+        try other.write(Array("\(SHA256.hash(half).hex)  app-compose.json\n".utf8), ".incomplete")
         await #expect(throws: GuestError.self) {
             try await SimulationDirectory.loadOrCreate(in: other.path, at: Self.now)
         }
@@ -187,7 +188,7 @@ struct SimulationDirectoryTests {
 
     @Test("two simulators cannot share a directory")
     func exclusive() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let first = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
         let error = await #expect(throws: GuestError.self) {
             try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
@@ -198,14 +199,14 @@ struct SimulationDirectoryTests {
 
     @Test("collateral is made anew a week before it expires, and again if somebody damaged it")
     func collateral() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let simulation = try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)
         let first = try folder.read("collateral.json")
         #expect(try !simulation.refreshCollateral(at: Self.now + 10 * 86_400))
         #expect(try folder.read("collateral.json") == first)
         #expect(try simulation.refreshCollateral(at: Self.now + 24 * 86_400))
         #expect(try folder.read("collateral.json") != first)
-        try folder.write(Array("{}".utf8), to: "collateral.json")
+        try folder.write(Array("{}".utf8), "collateral.json")
         #expect(try simulation.refreshCollateral(at: Self.now + 24 * 86_400))
         try folder.remove("collateral.json")
         #expect(try simulation.refreshCollateral(at: Self.now + 24 * 86_400))
@@ -222,7 +223,7 @@ struct SimulationDirectoryTests {
             #"{"manifest_version":2,"name":"a","runner":"x","init_script":["","","","","",""]}"#,
         ])
     func refusedCompose(text: String) async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         for path in [folder.path + "/new", folder.path] {
             let error = await #expect(throws: GuestError.self) {
                 _ = try await SimulationDirectory.loadOrCreate(in: path, appCompose: Array(text.utf8), at: Self.now)

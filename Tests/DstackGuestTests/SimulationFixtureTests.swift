@@ -5,14 +5,15 @@ import DstackGuest
 import DstackMockTEE
 import DstackSimulation
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Simulation: upstream's recorded files", .enabled(if: GuestFixture.isAvailable, GuestFixture.absence))
 struct SimulationFixtureTests {
     static let now: Int64 = 1_790_000_000
 
-    private func open() async throws -> (SimulationFolder, SimulationDirectory) {
-        let folder = try SimulationFolder()
+    private func open() async throws -> (ScratchDirectory, SimulationDirectory) {
+        let folder = try ScratchDirectory()
         try GuestFixture.copy(to: folder)
         return (folder, try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now))
     }
@@ -23,7 +24,7 @@ struct SimulationFixtureTests {
         for name in GuestFixture.inputs { #expect(try folder.read(name) == GuestFixture.read(name), "\(name)") }
         let notice = try #require(simulation.notice)
         #expect(notice.contains(try GuestFixture.decoded().expected_info.compose_hash))
-        #expect(try folder.names.isSuperset(of: ["root.pem", "collateral.json"]))
+        #expect(try Set(folder.names).isSuperset(of: ["root.pem", "collateral.json"]))
     }
 
     @Test("registers, events and configuration are those of the recording")
@@ -101,7 +102,7 @@ struct SimulationFixtureTests {
 
     @Test("an emitted event extends the recorded RTMR3 and its log, and outlives the simulator")
     func emits() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         try GuestFixture.copy(to: folder)
         let recorded = try GuestFixture.decoded().measurements["rtmr3"] ?? ""
         var rtmr3 = ""
@@ -123,9 +124,9 @@ struct SimulationFixtureTests {
 
     @Test("the older fixture's files are named for what they are")
     func older() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         for name in ["appkeys.json", "app-compose.json", "sys-config.json", "quote.hex", "eventlog.json"] {
-            try folder.write(try GuestFixture.read("legacy-0.5.4/\(name)"), to: name)
+            try folder.write(try GuestFixture.read("legacy-0.5.4/\(name)"), name)
         }
         let error = await #expect(throws: GuestError.self) {
             try await SimulationDirectory.loadOrCreate(in: folder.path, at: Self.now)

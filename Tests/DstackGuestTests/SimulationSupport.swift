@@ -4,26 +4,6 @@ import Foundation
 import TestKit
 import Testing
 
-/// A directory that goes with the value.
-final class SimulationFolder {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-sim-\(UUID().uuidString)")
-
-    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    var path: String { url.path }
-    func read(_ name: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: url.appendingPathComponent(name))) }
-    func write(_ bytes: some Sequence<UInt8>, to name: String) throws {
-        try Data(bytes).write(to: url.appendingPathComponent(name))
-    }
-    func remove(_ name: String) throws {
-        try FileManager.default.removeItem(at: url.appendingPathComponent(name))
-    }
-    var names: Set<String> {
-        get throws { Set(try FileManager.default.contentsOfDirectory(atPath: path)) }
-    }
-}
-
 /// Upstream's recorded fixture with its expected values, where it is at hand.
 enum GuestFixture {
     static let directory = Vectors.directory.appendingPathComponent("guest-agent")
@@ -35,8 +15,8 @@ enum GuestFixture {
         try Vectors.read("guest-agent/\(name)")
     }
 
-    static func copy(to folder: SimulationFolder) throws {
-        for name in inputs { try folder.write(try read(name), to: name) }
+    static func copy(to folder: ScratchDirectory) throws {
+        for name in inputs { try folder.write(try read(name), name) }
     }
 
     /// What the fixture is known to say.

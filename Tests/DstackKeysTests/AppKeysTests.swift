@@ -101,7 +101,7 @@ struct AppKeysTests {
 
     @Test("a file is written for its owner alone")
     func files() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let keys = try appKeys(Self.everyKind()[0])
         try keys.write(to: directory.path("keys.json"))
         let attributes = try FileManager.default.attributesOfItem(atPath: directory.path("keys.json"))
@@ -112,9 +112,9 @@ struct AppKeysTests {
         #expect(throws: storage) { _ = try AppKeys(contentsOf: directory.url.path) }
         #expect(throws: storage) { try keys.write(to: directory.path("no/such/directory")) }
         let spaces = String(repeating: " ", count: AppKeys.maximumByteCount)
-        let path = try directory.write(spaces + "x", to: "large.json")
+        let path = try directory.write(spaces + "x", "large.json")
         #expect(throws: storage) { _ = try AppKeys(contentsOf: path) }
-        let exact = try directory.write(spaces, to: "exact.json")
+        let exact = try directory.write(spaces, "exact.json")
         #expect(throws: malformed) { _ = try AppKeys(contentsOf: exact) }
     }
 
@@ -234,8 +234,8 @@ struct AppKeysTests {
         "nothing of a key file stays in memory when its keys are gone",
         .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/python3"), "needs /usr/bin/python3"))
     func wiped() async throws {
-        let directory = try TemporaryDirectory()
-        let (path, template) = (directory.path("keys.json"), try directory.write(Self.everyKind()[0], to: "template"))
+        let directory = try ScratchDirectory()
+        let (path, template) = (directory.path("keys.json"), try directory.write(Self.everyKind()[0], "template"))
         // Made by another process, so that no secret ever was in this one: random keys in the file, and beside it, masked,
         // what to look for. The last is the key of a path, HKDF written out.
         let script = """

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
 @Suite("Certificates")
@@ -124,7 +125,7 @@ struct CertificateTests {
 
     @Test("OpenSSL builds chains through our CAs and accepts names and purposes", .needsOpenSSLProgram)
     func openSSL() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let keys = KMSRootKeys()
         let app = AppID(FixedBytes(repeating: 7))
         let root = try keys.certificateAuthority(at: now)
@@ -136,7 +137,7 @@ struct CertificateTests {
             .leaf(configuration, claims: claims, now: now), for: TLSKey().key.publicKey)
         #expect(chain.count == 3)
         let files = try zip(chain, ["leaf", "app", "root"]).map {
-            try directory.write(CertificatePEM.encode($0), to: $1)
+            try directory.write(CertificatePEM.encode($0), $1)
         }
         // Strict mode demands authority key identifiers, which this format does not have: one complaint, and no other.
         let strict = try OpenSSLProgram.run([

@@ -27,7 +27,7 @@ final class FakeQuoteService: Sendable {
     private let listener: Int32
     private let requests = Mutex<[[UInt8]]>([])
 
-    init(in folder: Folder, _ domain: FakeTrustDomain, _ behaviour: Behaviour = .honest) throws {
+    init(in folder: ScratchDirectory, _ domain: FakeTrustDomain, _ behaviour: Behaviour = .honest) throws {
         path = folder.path("qgs-\(UUID().uuidString.prefix(8)).sock")
         self.domain = domain
         self.behaviour = behaviour

@@ -6,6 +6,7 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 
 /// A simulated trust domain as its kernel sees it: gives TDREPORTs and extends registers.
 final class FakeTrustDomain: TDXDevice {
@@ -79,7 +80,7 @@ final class FakeTrustDomain: TDXDevice {
 /// A kernel with configfs-tsm and the registers' files. The tree is in a temporary directory; a thread plays the driver,
 /// which takes report data when a descriptor that wrote it is closed, as configfs does.
 final class FakeKernel: PseudoFiles {
-    let folder = Folder()
+    let folder: ScratchDirectory
     let domain: FakeTrustDomain
     private let state = Mutex(State())
 
@@ -92,6 +93,7 @@ final class FakeKernel: PseudoFiles {
     }
 
     init() throws {
+        folder = try ScratchDirectory()
         domain = try FakeTrustDomain()
         try FileManager.default.createDirectory(
             atPath: folder.path("report"), withIntermediateDirectories: true)
@@ -239,22 +241,6 @@ final class FakeKernel: PseudoFiles {
         let quote = (try? quoter?([UInt8](data)) ?? domain.quote([UInt8](data))) ?? []
         try? Data(quote).write(to: URL(fileURLWithPath: entry + "/outblob"), options: .atomic)
         try? Data("\(generation)\n".utf8).write(to: URL(fileURLWithPath: entry + "/generation"), options: .atomic)
-    }
-}
-
-/// A temporary directory that goes with the value.
-final class Folder: Sendable {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-quote-\(UUID().uuidString)")
-
-    init() { try? FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-    func write(_ bytes: some Sequence<UInt8>, to name: String) throws {
-        try Data(bytes).write(to: url.appendingPathComponent(name))
-    }
-    func read(_ name: String) -> [UInt8]? {
-        FileManager.default.contents(atPath: path(name)).map { [UInt8]($0) }
     }
 }
 

@@ -3,15 +3,17 @@ import DstackEncoding
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Quote sources: the host's quote generation service")
 struct QGSQuoteProviderTests {
-    let folder = Folder()
+    let folder: ScratchDirectory
     let domain: FakeTrustDomain
     let data: ReportData
 
     init() throws {
+        folder = try ScratchDirectory()
         domain = try FakeTrustDomain()
         data = try ReportData(padding: [4, 5, 6])
     }
@@ -120,7 +122,7 @@ struct QGSQuoteProviderTests {
             ("other = 1\n", nil), ("", nil), ("port = 4294967294\n", 4_294_967_294), ("portal = 5\nport = 6\n", 6),
         ])
     func configuration(text: String, port: UInt32?) throws {
-        try folder.write(text.utf8, to: "tdx-attest.conf")
+        try folder.write(text.utf8, "tdx-attest.conf")
         let found = try QGSQuoteProvider.endpoint(configuredIn: folder.path("tdx-attest.conf"))
         #expect(found == port.map { .vsock(context: 2, port: $0) })
     }
@@ -128,12 +130,12 @@ struct QGSQuoteProviderTests {
     @Test("a port that is none is refused; a file that is not there is no error")
     func badConfiguration() throws {
         for text in ["port = \n", "port = 0\n", "port = x\n", "port = 4294967295\n", "port = -1", "port = 1 2 x"] {
-            try folder.write(text.utf8, to: "tdx-attest.conf")
+            try folder.write(text.utf8, "tdx-attest.conf")
             #expect(throws: AttestationError.self, "\(text)") {
                 try QGSQuoteProvider.endpoint(configuredIn: folder.path("tdx-attest.conf"))
             }
         }
-        try folder.write([0xFF, 0xFE], to: "tdx-attest.conf")
+        try folder.write([0xFF, 0xFE], "tdx-attest.conf")
         #expect(throws: AttestationError.self) {
             try QGSQuoteProvider.endpoint(configuredIn: folder.path("tdx-attest.conf"))
         }

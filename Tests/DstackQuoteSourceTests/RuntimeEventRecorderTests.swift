@@ -10,17 +10,18 @@ import Testing
 
 @Suite("Quote sources: recording runtime events")
 struct RuntimeEventRecorderTests {
-    let folder = Folder()
+    let folder: ScratchDirectory
     let domain: FakeTrustDomain
     let recorder: RuntimeEventRecorder
 
     init() throws {
+        folder = try ScratchDirectory()
         domain = try FakeTrustDomain()
         recorder = Self.recorder(folder, domain)
     }
 
     private static func recorder(
-        _ folder: Folder, _ domain: FakeTrustDomain, version: RuntimeEvent.Version = .v1
+        _ folder: ScratchDirectory, _ domain: FakeTrustDomain, version: RuntimeEvent.Version = .v1
     ) -> RuntimeEventRecorder {
         RuntimeEventRecorder(
             directory: folder.path("log"), register: DeviceRegister(domain), defaultVersion: version)
@@ -42,7 +43,7 @@ struct RuntimeEventRecorderTests {
 
     private func line(_ name: String) throws -> [UInt8] { Array(try event(name).logLine.utf8) }
 
-    private var log: [UInt8] { folder.read("log/runtime_events.log") ?? [] }
+    private var log: [UInt8] { (try? folder.read("log/runtime_events.log")) ?? [] }
 
     @Test("an event is in the register and in the record, in the guest's format, for its owner alone")
     func records() throws {
@@ -50,7 +51,7 @@ struct RuntimeEventRecorderTests {
         #expect(try names() == ["a", "b"])
         #expect(try log == line("a") + [10] + line("b") + [10])
         #expect(try EventLog(runtimeEvents: [event("a"), event("b")]).replay().registers.rtmr3 == domain.rtmr3)
-        #expect(folder.read("log/runtime_event_version") == Array("1".utf8))
+        #expect(try folder.read("log/runtime_event_version") == Array("1".utf8))
         #expect(access(recorder.pendingPath, F_OK) != 0)
         for name in ["runtime_events.log", "runtime_event.lock", "runtime_event_version"] {
             let mode = try FileManager.default.attributesOfItem(atPath: folder.path("log/\(name)"))[.posixPermissions]
@@ -74,7 +75,7 @@ struct RuntimeEventRecorderTests {
         #expect(try recorder.version() == .v2)
         #expect(try code { try record("old") } == .measurementFailed)
         #expect(try recorder.events(deadline: soon(1000)) == [new])
-        try folder.write("3".utf8, to: "log/runtime_event_version")
+        try folder.write("3".utf8, "log/runtime_event_version")
         #expect(try code { try record("x") } == .measurementFailed)
     }
 
@@ -200,7 +201,7 @@ struct RuntimeEventRecorderTests {
     func tornUnmeasured() throws {
         try record("a", "b")
         for torn in [Array("{\"event\":\"c\",\"pay".utf8), try line("c")] {
-            try folder.write(log + torn, to: "log/runtime_events.log")
+            try folder.write(log + torn, "log/runtime_events.log")
             #expect(try names() == ["a", "b"])
         }
         #expect(try log == line("a") + [10] + line("b") + [10])
@@ -209,7 +210,7 @@ struct RuntimeEventRecorderTests {
     @Test("a line that lacks only its end and was measured is completed")
     func tornMeasured() throws {
         try record("a", "b")
-        try folder.write(log.dropLast(), to: "log/runtime_events.log")
+        try folder.write(log.dropLast(), "log/runtime_events.log")
         #expect(try names() == ["a", "b"])
         #expect(log.last == 10)
     }
@@ -219,9 +220,9 @@ struct RuntimeEventRecorderTests {
         for torn in [[], Array("{\"eve".utf8)] {
             try record("a")
             let noted = try event("b")
-            try folder.write(try line("b") + [10], to: "log/runtime_event.pending")
+            try folder.write(try line("b") + [10], "log/runtime_event.pending")
             try domain.extend(.rtmr3, with: noted.digest)
-            try folder.write(log + torn, to: "log/runtime_events.log")
+            try folder.write(log + torn, "log/runtime_events.log")
             let before = log.filter { $0 == 10 }.count
             #expect(try names().last == "b")
             #expect(log.filter { $0 == 10 }.count == before + 1)
@@ -233,7 +234,7 @@ struct RuntimeEventRecorderTests {
     func pendingUnmeasured() throws {
         try record("a")
         for name in ["b", "a"] {
-            try folder.write(try line(name) + [10], to: "log/runtime_event.pending")
+            try folder.write(try line(name) + [10], "log/runtime_event.pending")
             #expect(try names() == ["a"])
             #expect(access(recorder.pendingPath, F_OK) != 0)
         }
@@ -248,7 +249,7 @@ struct RuntimeEventRecorderTests {
         #expect(error.code == .measurementInDoubt)
         #expect(error.reason.contains(domain.rtmr3.hex))
         #expect(try code { try record("b") } == .measurementInDoubt)
-        try folder.write(log + Array("{\"ev".utf8), to: "log/runtime_events.log")
+        try folder.write(log + Array("{\"ev".utf8), "log/runtime_events.log")
         let torn = #expect(throws: AttestationError.self) { try recorder.events(deadline: soon(1000)) }
         #expect(torn?.reason.contains("last line is incomplete") == true)
     }
@@ -287,9 +288,9 @@ struct RuntimeEventRecorderTests {
         var generator = SeededGenerator(seed: 3)
         var refused = 0
         for _ in 0..<400 {
-            try folder.write(generator.mutate(good), to: "log/runtime_events.log")
+            try folder.write(generator.mutate(good), "log/runtime_events.log")
             if Bool.random(using: &generator) {
-                try folder.write(generator.mutate(try line("x") + [10]), to: "log/runtime_event.pending")
+                try folder.write(generator.mutate(try line("x") + [10]), "log/runtime_event.pending")
             }
             do {
                 let events = try recorder.events(deadline: soon(1000))
@@ -313,7 +314,7 @@ struct RuntimeEventRecorderTests {
         kernel.fail("after write rtmr3:sha384", EINTR)
         try recorder.record(event("c"), deadline: soon(1000))
         #expect(try recorder.events(deadline: soon(1000)).map { $0.name } == ["a", "c"])
-        try folder.write([1, 2, 3], to: "short")
+        try folder.write([1, 2, 3], "short")
         #expect(throws: AttestationError.self) { try SysfsRegister(path: folder.path("short")).value() }
         #expect(throws: AttestationError.self) { try SysfsRegister(path: folder.path("none")).value() }
     }

@@ -10,10 +10,11 @@ import Testing
 /// Everything of a TDX guest that is not its hardware.
 private struct Guest {
     let kernel: FakeKernel
-    let folder = Folder()
+    let folder: ScratchDirectory
     var paths = TDXPlatformPaths()
 
     init() throws {
+        folder = try ScratchDirectory()
         kernel = try FakeKernel()
         paths.quoteEntry = kernel.entry
         paths.device = folder.path("no-device")
@@ -21,7 +22,7 @@ private struct Guest {
         paths.register = (kernel.register as NSString).deletingLastPathComponent
         paths.bootLog = folder.path("CCEL")
         paths.runtimeLogDirectory = folder.path("log")
-        try folder.write(kernel.domain.ccel, to: "CCEL")
+        try folder.write(kernel.domain.ccel, "CCEL")
     }
 
     func attester(_ timeout: Duration = .seconds(60)) throws -> TDXAttester {
@@ -30,7 +31,7 @@ private struct Guest {
     }
 
     /// A host that signs: the configuration names a port, which this stands in for.
-    func useService(_ port: UInt32 = 4050) throws { try folder.write("port = \(port)\n".utf8, to: "tdx-attest.conf") }
+    func useService(_ port: UInt32 = 4050) throws { try folder.write("port = \(port)\n".utf8, "tdx-attest.conf") }
 }
 
 private func boot(_ attester: TDXAttester, compose: [UInt8]) async throws {
@@ -179,7 +180,7 @@ struct TDXAttesterTests {
         let error = try await failure(attester)
         #expect(error.reason.contains("no quote method available"))
         #expect(error.reason.contains(paths.quoteEntry) && error.reason.contains(paths.serviceConfiguration))
-        try guest.folder.write("port = none".utf8, to: "tdx-attest.conf")
+        try guest.folder.write("port = none".utf8, "tdx-attest.conf")
         #expect(try await failure(attester).subject == paths.serviceConfiguration)
     }
 
@@ -199,7 +200,7 @@ struct TDXAttesterTests {
 
     @Test("a service's configuration that cannot be read does not keep configfs from working")
     func badServiceConfiguration() async throws {
-        try guest.folder.write("port = 0".utf8, to: "tdx-attest.conf")
+        try guest.folder.write("port = 0".utf8, "tdx-attest.conf")
         _ = try await guest.attester().attestation(reportData: ReportData(padding: []))
     }
 
@@ -270,7 +271,7 @@ struct TDXAttesterTests {
 
     @Test("a firmware's log that is missing or malformed is told by its path")
     func badBootLog() async throws {
-        try guest.folder.write(guest.kernel.domain.ccel.prefix(500), to: "CCEL")
+        try guest.folder.write(guest.kernel.domain.ccel.prefix(500), "CCEL")
         #expect(try await failure(guest.attester()).subject == guest.paths.bootLog)
         try FileManager.default.removeItem(atPath: guest.paths.bootLog)
         let error = try await failure(guest.attester())
@@ -281,7 +282,7 @@ struct TDXAttesterTests {
     func otherBootLog() async throws {
         var log = try TCGEventLog(parsing: guest.kernel.domain.ccel)
         log.entries.removeLast()
-        try guest.folder.write(log.encoded, to: "CCEL")
+        try guest.folder.write(log.encoded, "CCEL")
         let notices = try await guest.attester().examine()
         #expect(notices.count == 1 && notices[0].contains("RTMR2"), "\(notices)")
     }
@@ -297,7 +298,7 @@ struct TDXAttesterTests {
                 digests: [TCGEventLog.Digest(.sha384, [UInt8](repeating: 0, count: 48))].compactMap { $0 },
                 data: Array("StartupLocality".utf8)),
             at: position)
-        try guest.folder.write(changed.encoded, to: "CCEL")
+        try guest.folder.write(changed.encoded, "CCEL")
         let attester = try guest.attester()
         #expect(try await attester.examine().isEmpty)
         let attestation = try await attester.attestation(reportData: ReportData(padding: []))
@@ -316,7 +317,7 @@ struct TDXAttesterTests {
         var refused = 0
         for _ in 0..<300 {
             let mutated = generator.mutate(good)
-            try guest.folder.write(mutated, to: "CCEL")
+            try guest.folder.write(mutated, "CCEL")
             let attester = try TDXAttester(
                 quotes: quotes, register: DeviceRegister(guest.kernel.domain), bootLog: guest.paths.bootLog,
                 runtimeLogDirectory: guest.paths.runtimeLogDirectory, config: "")

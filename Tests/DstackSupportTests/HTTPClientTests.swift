@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPClient
 import Foundation
+import TestKit
 import Testing
 
 /// A client that goes straight to the test's own peers, whatever proxy the machine uses.
@@ -97,13 +98,13 @@ struct HTTPClientExchangeTests {
 
     @Test("a Unix socket is reached by path and by abstract name")
     func unixSockets() async throws {
-        let directory = try HTTPTestDirectory()
+        let directory = try ScratchDirectory()
         let answer = okay
-        let peer = try HTTPScriptedPeer(unix: directory.file("s")) { connection in
+        let peer = try HTTPScriptedPeer(unix: directory.path("s")) { connection in
             while connection.readHead() != nil { connection.send(answer) }
         }
         defer { peer.stop() }
-        let response = try await directClient(.unix(path: directory.file("s"))).send(HTTPRequest(.get, "http://x/y"))
+        let response = try await directClient(.unix(path: directory.path("s"))).send(HTTPRequest(.get, "http://x/y"))
         #expect(response.body == Array("ok".utf8))
 
         let name = "dstack-\(UUID().uuidString)"
@@ -435,13 +436,13 @@ struct HTTPClientProxyTests {
 
     @Test("a Unix socket is never reached through a proxy")
     func unixIgnoresProxy() async throws {
-        let directory = try HTTPTestDirectory()
-        let peer = try HTTPScriptedPeer(unix: directory.file("s")) { connection in
+        let directory = try ScratchDirectory()
+        let peer = try HTTPScriptedPeer(unix: directory.path("s")) { connection in
             _ = connection.readHead()
             connection.send("HTTP/1.1 204 No Content\r\n\r\n")
         }
         defer { peer.stop() }
-        let client = directClient(.unix(path: directory.file("s"))) { $0.proxy = HTTPProxy(http: "http://127.0.0.1:1") }
+        let client = directClient(.unix(path: directory.path("s"))) { $0.proxy = HTTPProxy(http: "http://127.0.0.1:1") }
         #expect(try await client.send(HTTPRequest(.get, "http://dstack/")).status == 204)
     }
 }

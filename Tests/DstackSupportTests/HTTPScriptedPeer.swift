@@ -106,18 +106,3 @@ final class HTTPScriptedPeer: Sendable {
         return UInt16(bigEndian: address.sin_port)
     }
 }
-
-/// A directory that goes with the test.
-final class HTTPTestDirectory: Sendable {
-    let path: String
-
-    init() throws {
-        // Short, because a Unix socket path has at most 107 bytes.
-        path = Scratch.path("dh")
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func file(_ name: String) -> String { "\(path)/\(name)" }
-}

@@ -12,7 +12,7 @@ import Testing
 final class HTTPServerFixture: Sendable {
     let server: HTTPServer
     let bound: [HTTPBoundListener]
-    let directory: HTTPTestDirectory
+    let directory: ScratchDirectory
     let events: Recorder
 
     final class Recorder: Sendable {
@@ -29,7 +29,7 @@ final class HTTPServerFixture: Sendable {
     var port: UInt16 { UInt16(bound.compactMap(\.port).first ?? 0) }
     var url: String { "http://127.0.0.1:\(port)" }
     var tlsURL: String { "https://127.0.0.1:\(port)" }
-    var socketPath: String { directory.file("s") }
+    var socketPath: String { directory.path("s") }
 
     /// Over a Unix socket and TCP, the latter with TLS if there are settings for it.
     init(
@@ -37,13 +37,13 @@ final class HTTPServerFixture: Sendable {
         immediate: (@Sendable (HTTPServerRequest) -> HTTPServerResponse?)? = nil,
         handler: @escaping @Sendable (HTTPServerRequest) async -> HTTPServerResponse
     ) async throws {
-        directory = try HTTPTestDirectory()
+        directory = try ScratchDirectory()
         let events = Recorder()
         self.events = events
         var configuration = HTTPServerConfiguration(
             listeners: [
                 HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0), tls: tls),
-                HTTPListener("unix", .unix(path: directory.file("s"))),
+                HTTPListener("unix", .unix(path: directory.path("s"))),
             ], observer: { events.add($0) })
         // A loaded machine is slow; tests that are about time set their own.
         configuration.limits.headerTimeout = .seconds(300)

@@ -57,8 +57,8 @@ struct HTTPServerLifeTests {
 
     @Test("run serves until its task is cancelled")
     func run() async throws {
-        let directory = try HTTPTestDirectory()
-        let path = directory.file("s")
+        let directory = try ScratchDirectory()
+        let path = directory.path("s")
         let server = HTTPServer(.init(listeners: [HTTPListener("unix", .unix(path: path))])) { _ in .text(200, "up") }
         let isListening = Atomic<Bool>(false)
         let task = Task {
@@ -75,8 +75,8 @@ struct HTTPServerLifeTests {
 
     @Test("a server that is let go of ends by itself")
     func letGo() async throws {
-        let directory = try HTTPTestDirectory()
-        let path = directory.file("s")
+        let directory = try ScratchDirectory()
+        let path = directory.path("s")
         func serve() async throws {
             let server = HTTPServer(.init(listeners: [HTTPListener("unix", .unix(path: path))])) { _ in .text(200, "") }
             _ = try await server.start()
@@ -182,8 +182,8 @@ struct HTTPServerLifeTests {
 
     @Test("a socket file gets exactly the wanted permission bits, and a stale one is replaced")
     func socketFiles() async throws {
-        let directory = try HTTPTestDirectory()
-        let path = directory.file("s")
+        let directory = try ScratchDirectory()
+        let path = directory.path("s")
         func server(_ mode: UInt32 = 0o600) -> HTTPServer {
             HTTPServer(.init(listeners: [HTTPListener("unix", .unix(path: path, mode: mode))])) { _ in .text(200, "") }
         }
@@ -214,17 +214,17 @@ struct HTTPServerLifeTests {
     func badListeners() async throws {
         let taken = try HTTPScriptedPeer { _ in }
         defer { taken.stop() }
-        let directory = try HTTPTestDirectory()
+        let directory = try ScratchDirectory()
         let bad: [ListeningPlace] = [
             .tcp(host: "127.0.0.1", port: taken.port), .tcp(host: "no such host", port: 0),
-            .tcp(host: "203.0.113.7", port: 0), .unix(path: directory.file("missing/s")),
+            .tcp(host: "203.0.113.7", port: 0), .unix(path: directory.path("missing/s")),
             .unix(path: String(repeating: "x", count: 108)), .descriptor(0), .descriptor(-1),
             .vsock(cid: 77_777, port: 1),
         ]
         for endpoint in bad {
             let server = HTTPServer(
                 .init(listeners: [
-                    HTTPListener("good", .unix(path: directory.file("good"))), HTTPListener("bad", endpoint),
+                    HTTPListener("good", .unix(path: directory.path("good"))), HTTPListener("bad", endpoint),
                 ])
             ) { _ in .notFound }
             let error = await #expect(throws: HTTPServerError.self) { try await server.start() }
@@ -235,14 +235,14 @@ struct HTTPServerLifeTests {
             if case .tcp("203.0.113.7", _) = endpoint {
                 #expect(error?.hint?.contains("does not have that address") == true)
             }
-            #expect(!FileManager.default.fileExists(atPath: directory.file("good")))
+            #expect(!FileManager.default.fileExists(atPath: directory.path("good")))
         }
     }
 
     @Test("a socket opened by somebody else is served, and its file left alone")
     func inheritedSocket() async throws {
-        let directory = try HTTPTestDirectory()
-        let path = directory.file("s")
+        let directory = try ScratchDirectory()
+        let path = directory.path("s")
         let descriptor = try UnixSocket.bound(to: path)
         listen(descriptor, 16)
         let server = HTTPServer(.init(listeners: [HTTPListener("given", .descriptor(descriptor))])) {
@@ -310,7 +310,7 @@ struct HTTPForeignClientTests {
                 == "POST /a on unix: hello")
         #expect(try await run(unix[0], unix[1], "-I", "http://x/a").hasPrefix("HTTP/1.1 200 OK\r\n"))
         #expect(try await run(unix[0], unix[1], "-0", "http://x/a") == "GET /a on unix: ")
-        let file = fixture.directory.file("body")
+        let file = fixture.directory.path("body")
         try Data(repeating: 0x62, count: 1 << 20).write(to: URL(fileURLWithPath: file))
         // Above a megabyte curl asks with "Expect: 100-continue".
         let large = try await run(unix[0], unix[1], "-T", file, "-H", "Expect: 100-continue", "http://x/a")

@@ -302,13 +302,13 @@ struct HTTPServerReloadTests {
 
     @Test("listeners come and go, limits change, and connections that stand are served by the new ones")
     func reload() async throws {
-        let directory = try HTTPTestDirectory()
+        let directory = try ScratchDirectory()
         let kept = HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0))
-        let old = HTTPListener("old", .unix(path: directory.file("old")))
-        let new = HTTPListener("new", .unix(path: directory.file("new")))
+        let old = HTTPListener("old", .unix(path: directory.path("old")))
+        let new = HTTPListener("new", .unix(path: directory.path("new")))
         let server = HTTPServer(configuration([kept, old], bodyBytes: 10)) { .text(200, "\($0.listener)") }
         let first = try await server.start()
-        let (tcp, unix) = (directClient(), directClient(.unix(path: directory.file("old"))))
+        let (tcp, unix) = (directClient(), directClient(.unix(path: directory.path("old"))))
         let url = "http://127.0.0.1:\(first[0].port ?? 0)/"
         let body = [UInt8](repeating: 1, count: 20)
         #expect(try await tcp.send(HTTPRequest(.get, url)).status == 200)
@@ -321,28 +321,28 @@ struct HTTPServerReloadTests {
             #expect(response.status == 200 && !response.openedConnection)
         }
         #expect(try await directClient().send(HTTPRequest(.post, url, body: body)).status == 200)
-        let fresh = directClient(.unix(path: directory.file("new")))
+        let fresh = directClient(.unix(path: directory.path("new")))
         #expect(try await fresh.send(HTTPRequest(.get, "http://x/")).body == Array("new".utf8))
-        let gone = directClient(.unix(path: directory.file("old")))
+        let gone = directClient(.unix(path: directory.path("old")))
         #expect(await failure(gone, HTTPRequest(.get, "http://x/"))?.code == .connection)
         await server.stop()
     }
 
     @Test("a configuration that cannot be had changes nothing")
     func impossible() async throws {
-        let directory = try HTTPTestDirectory()
-        let kept = HTTPListener("unix", .unix(path: directory.file("a")))
+        let directory = try ScratchDirectory()
+        let kept = HTTPListener("unix", .unix(path: directory.path("a")))
         let server = HTTPServer(configuration([kept], bodyBytes: 10)) { .text(200, "\($0.body.count)") }
         _ = try await server.start()
-        let other = HTTPListener("other", .unix(path: directory.file("b")))
+        let other = HTTPListener("other", .unix(path: directory.path("b")))
         let bad = HTTPListener("bad", .unix(path: "/nonexistent/x"))
         await #expect(throws: HTTPServerError.self) {
             try await server.reload(configuration([other, bad], bodyBytes: 100))
         }
-        let client = directClient(.unix(path: directory.file("a")))
+        let client = directClient(.unix(path: directory.path("a")))
         let body = [UInt8](repeating: 1, count: 20)
         #expect(try await client.send(HTTPRequest(.post, "http://x/", body: body)).status == 413)
-        #expect(access(directory.file("b"), F_OK) != 0)
+        #expect(access(directory.path("b"), F_OK) != 0)
         await server.stop()
         await #expect(throws: HTTPServerError.self) { try await server.reload(configuration([kept], bodyBytes: 1)) }
     }

@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 
 /// Certificates made for a run of the tests, by the `openssl` program.
 struct HTTPTestCertificates: Sendable {
@@ -11,17 +12,17 @@ struct HTTPTestCertificates: Sendable {
     /// Signed by itself, for localhost.
     let stranger: [UInt8]
     let strangerKey: [UInt8]
-    private let directory: HTTPTestDirectory
+    private let directory: ScratchDirectory
 
-    var authorityFile: String { directory.file("ca.pem") }
-    var clientFile: String { directory.file("client.pem") }
-    var clientKeyFile: String { directory.file("client.key") }
+    var authorityFile: String { directory.path("ca.pem") }
+    var clientFile: String { directory.path("client.pem") }
+    var clientKeyFile: String { directory.path("client.key") }
 
     /// Nil where the program is missing.
     static let shared: HTTPTestCertificates? = try? HTTPTestCertificates()
 
     private init() throws {
-        let directory = try HTTPTestDirectory()
+        let directory = try ScratchDirectory()
         func run(_ arguments: [String]) throws {
             let process = Process()
             process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
@@ -35,12 +36,12 @@ struct HTTPTestCertificates: Sendable {
         func make(_ name: String, _ subject: String, _ extensions: [String], signedBy authority: String?) throws {
             var arguments = [
                 "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                "-subj", "/CN=\(subject)", "-keyout", directory.file("\(name).key"), "-out",
-                directory.file("\(name).pem"),
+                "-subj", "/CN=\(subject)", "-keyout", directory.path("\(name).key"), "-out",
+                directory.path("\(name).pem"),
             ]
             for text in extensions { arguments += ["-addext", text] }
             if let authority {
-                arguments += ["-CA", directory.file("\(authority).pem"), "-CAkey", directory.file("\(authority).key")]
+                arguments += ["-CA", directory.path("\(authority).pem"), "-CAkey", directory.path("\(authority).key")]
             }
             try run(arguments)
         }
@@ -51,7 +52,7 @@ struct HTTPTestCertificates: Sendable {
         try make("client", "client", [leaf], signedBy: "ca")
         try make("stranger", "stranger", [leaf, names], signedBy: nil)
         func read(_ name: String) throws -> [UInt8] {
-            [UInt8](try Data(contentsOf: URL(fileURLWithPath: directory.file(name))))
+            [UInt8](try Data(contentsOf: URL(fileURLWithPath: directory.path(name))))
         }
         authority = try read("ca.pem")
         server = try read("server.pem")

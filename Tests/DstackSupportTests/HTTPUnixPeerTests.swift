@@ -28,21 +28,21 @@ struct HTTPUnixPeerTests {
 
     @Test("a link in the place of a socket is neither followed nor removed, and what it names keeps its mode")
     func links() async throws {
-        let directory = try TemporaryDirectory()
-        let victim = try directory.file("victim", "content")
+        let directory = try ScratchDirectory()
+        let victim = try directory.write("content", "victim")
         #expect(chmod(victim, 0o600) == 0)
-        #expect(symlink(victim, directory("s")) == 0)
+        #expect(symlink(victim, directory.path("s")) == 0)
         let server = HTTPServer(
-            HTTPServerConfiguration(listeners: [HTTPListener("unix", .unix(path: directory("s"), mode: 0o777))]),
+            HTTPServerConfiguration(listeners: [HTTPListener("unix", .unix(path: directory.path("s"), mode: 0o777))]),
             handler: HTTPServerFixture.echo)
         await #expect(throws: HTTPServerError.self) { _ = try await server.start() }
         var status = stat()
         #expect(stat(victim, &status) == 0 && status.st_mode & 0o777 == 0o600)
-        #expect(lstat(directory("s"), &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+        #expect(lstat(directory.path("s"), &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
         // One that leads nowhere makes nothing.
         #expect(unlink(victim) == 0)
         let second = HTTPServer(
-            HTTPServerConfiguration(listeners: [HTTPListener("unix", .unix(path: directory("s"), mode: 0o777))]),
+            HTTPServerConfiguration(listeners: [HTTPListener("unix", .unix(path: directory.path("s"), mode: 0o777))]),
             handler: HTTPServerFixture.echo)
         await #expect(throws: HTTPServerError.self) { _ = try await second.start() }
         #expect(!FileManager.default.fileExists(atPath: victim))

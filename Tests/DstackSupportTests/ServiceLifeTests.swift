@@ -37,14 +37,14 @@ struct ServiceLifeTests {
     private let calls = Shared<[String]>([])
 
     private func run(
-        _ signals: [Signal], reload: Service.Reload = .nothing("nothing"), _ manager: borrowing TemporaryDirectory,
+        _ signals: [Signal], reload: Service.Reload = .nothing("nothing"), _ manager: ScratchDirectory,
         upkeep: [@Sendable () async -> Void] = []
     ) async throws {
         let stream = AsyncStream { continuation in
             for signal in signals { continuation.yield(signal) }
             continuation.finish()
         }
-        let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": manager("notify")]))
+        let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": manager.path("notify")]))
         try await Service("test", Server(calls), drainingWithin: .seconds(7), reload: reload, upkeep: upkeep)
             .run(until: stream, notifier: notifier) { bound in
                 calls.edit { $0.append("listening on \(bound.map(\.name))") }
@@ -54,8 +54,8 @@ struct ServiceLifeTests {
     @Test("it listens, says where, is ready, and drains at a request to end; what comes after that counts no more")
     func order() async throws {
         for end in [Signal.terminate, .interrupt] {
-            let directory = try TemporaryDirectory()
-            let manager = try ServiceManagerPeer(directory("notify"))
+            let directory = try ScratchDirectory()
+            let manager = try ServiceManagerPeer(directory.path("notify"))
             calls.edit { $0 = [] }
             try await run([.user1, .user2, .hangup, end, .user1], directory)
             #expect(
@@ -70,8 +70,8 @@ struct ServiceLifeTests {
     @Test("a reload is told of before and after, whether it succeeds or not, and does not end the service")
     func reloads() async throws {
         struct Wrong: Error {}
-        let directory = try TemporaryDirectory()
-        let manager = try ServiceManagerPeer(directory("notify"))
+        let directory = try ScratchDirectory()
+        let manager = try ServiceManagerPeer(directory.path("notify"))
         let count = Shared(0)
         try await run(
             [.hangup, .hangup],
@@ -98,7 +98,7 @@ struct ServiceLifeTests {
                 }
         }
         #expect(calls.value == ["start"])
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let ended = Promise<Bool>()
         try await run(
             [], directory,

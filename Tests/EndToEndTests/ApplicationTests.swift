@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 /// What an app author starts from, run as written: the agent, the snippets of docs/app-author.md, the example service.

@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// `dstack-guest-agent --background` and `dstack dev up` where something runs already: what is left out is satisfied by what
@@ -27,8 +28,8 @@ struct BackgroundTests {
     func leftAlone() async throws {
         let compose = try scratch.write(
             #"{"manifest_version":2,"name":"mine","runner":"docker-compose"}"#, "app-compose.json"
-        ).path
-        let settings = try scratch.write(#"{"default":{"ident":"mine"}}"#, "settings.json").path
+        )
+        let settings = try scratch.write(#"{"default":{"ident":"mine"}}"#, "settings.json")
         for directory in ["sub", "sub/deep"] {
             try FileManager.default.createDirectory(
                 atPath: scratch.path(directory), withIntermediateDirectories: false)
@@ -60,7 +61,7 @@ struct BackgroundTests {
         // Who asks for something else hears what differs, and nothing happens to what runs.
         let other = try scratch.write(
             #"{"manifest_version":2,"name":"other","runner":"docker-compose"}"#, "other.json"
-        ).path
+        )
         try scratch.write(#"{"default":{"ident":"other"}}"#, "settings.json")
         for (options, words) in [
             (["--external-port", "1"], "with --external-port \(port), not 1"),
@@ -128,7 +129,7 @@ struct BackgroundTests {
         let system = try DevSystem()
         let compose = try scratch.write(
             #"{"manifest_version":2,"name":"mine","runner":"docker-compose"}"#, "app-compose.json"
-        ).path
+        )
         let socket = try LocalPort(0)
         let address = "127.0.0.1:\(socket.number)"
         socket.close()

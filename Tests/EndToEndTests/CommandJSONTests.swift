@@ -1,5 +1,6 @@
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 /// The JSON of every command, held against docs/commands.md.
@@ -103,7 +104,7 @@ struct CommandJSONTests {
                 [collateral]
                 offline = "\(files.path("e/collateral.json"))"
                 """, "verifier.toml")
-            let result = try await verifier("--config", config.path, "--verify", files.path(name))
+            let result = try await verifier("--config", config, "--verify", files.path(name))
             try expect("`dstack-verifier --verify`", of: result)
         }
     }

@@ -133,8 +133,8 @@ struct DevCommandTests {
         #expect(try await system.dev("up").status == 0)
         let answer = try await system.agent("GetQuote", ["report_data": "c0ffee"])
         #expect(try await system.dev("down").status == 0)
-        let quote = try system.scratch.write(try #require(answer["quote"] as? String), "quote.hex").path
-        let log = try system.scratch.write(try #require(answer["event_log"] as? String), "log.json").path
+        let quote = try system.scratch.write(try #require(answer["quote"] as? String), "quote.hex")
+        let log = try system.scratch.write(try #require(answer["event_log"] as? String), "log.json")
         let arguments = [
             "verify", "--quote", quote, "--event-log", log, "--app-compose", system.path + "/app-compose.json",
             "--collateral", system.path + "/guest/collateral.json",

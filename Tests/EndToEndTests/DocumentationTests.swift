@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// README and the guides as their readers use them: each page's blocks are pasted, one after the other, into a shell in a
@@ -58,7 +59,7 @@ struct DocumentationTests {
             let scratch = try ScratchDirectory()
             var script = Self.opening
             for block in blocks { script += "echo '== \(name):\(block.line)'\n" + block.text }
-            let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh").path
+            let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh")
             try FileManager.default.createDirectory(atPath: scratch.path("fresh"), withIntermediateDirectories: false)
             let result = try await Program.run(
                 "/usr/bin/setsid", ["-w", "/bin/bash", file],
@@ -122,7 +123,7 @@ struct DocumentationTests {
             }
         }
         script += "echo '== what is left'\ngit status --porcelain\n"
-        let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh").path
+        let file = try scratch.write(try Self.withFreePorts(script), "pasted.sh")
         let result = try await Program.run(
             "/usr/bin/setsid", ["-w", "/bin/bash", file],
             environment: [
@@ -271,7 +272,7 @@ struct PackageDependencySoakTests {
         let agent = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
         let toolchain = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
         let result = try await Program.run(
-            "/bin/bash", [scratch.write(script, "own.sh").path],
+            "/bin/bash", [scratch.write(script, "own.sh")],
             environment: [
                 "PATH": toolchain, "HOME": scratch.path,
                 "DSTACK_SIMULATOR_ENDPOINT": scratch.path("sim/dstack.sock"),

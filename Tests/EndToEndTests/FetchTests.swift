@@ -2,6 +2,7 @@ import DstackHTTP
 import DstackHTTPServer
 import DstackNetwork
 import Foundation
+import TestKit
 import Testing
 
 /// Collateral from a service, fetched by the programs that need it.

@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// Directories that a person names by mistake, with files of the person's own in them.

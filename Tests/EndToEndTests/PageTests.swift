@@ -3,6 +3,7 @@ import DstackHTTP
 import DstackHTTPClient
 import DstackNetwork
 import Foundation
+import TestKit
 import Testing
 
 /// What pages tell people to type, taken from the pages and typed.
@@ -73,7 +74,7 @@ struct PageTests {
         for isPublic in [true, false] {
             let system = try DevSystem()
             let compose = #"{"manifest_version":2,"name":"a","runner":"docker-compose","public_tcbinfo":\#(isPublic)}"#
-            let file = try system.scratch.write(compose, "own.json").path
+            let file = try system.scratch.write(compose, "own.json")
             #expect(try await system.dev("up", "--app-compose", file).status == 0)
             let page = Self.text(try await Self.browse(try await system.url() + "/"))
             #expect(page.contains("id=\"compose\"") == isPublic && page.contains("docker-compose&quot;") == isPublic)

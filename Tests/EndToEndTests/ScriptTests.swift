@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// The scripts that a person meets first and last: setting up, and the test command's count.

@@ -111,7 +111,7 @@ struct SimulatorTests {
              "external": {"address": "127.0.0.1", "port": 0},
              "guest-api": {"address": "unix:\(scratch.path("c.sock"))"}}
             """
-        let config = try scratch.write(text, "agent.json").path
+        let config = try scratch.write(text, "agent.json")
         let running = try RunningProgram("dstack-guest-agent", ["-c", config])
         try await untilReachable(scratch.path("a.sock"), running)
         #expect(file(of: running) == "dstack-simulator")

@@ -3,6 +3,7 @@ import DstackEncoding
 import DstackHTTPServer
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 /// `dstack verify` against services of every kind, as a stranger would run it.

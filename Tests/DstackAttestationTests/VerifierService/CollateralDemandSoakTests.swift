@@ -3,6 +3,7 @@ import DstackEncoding
 import DstackMockTEE
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// A collateral service that takes connections and never answers, and strangers who would have it asked.
@@ -28,7 +29,7 @@ struct CollateralDemandAttackTests {
     }
 
     static func attack(forgeries: Int, at once: Int) async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let vm = try SimulatedVM()
         let stranger = try SimulatedVM(seed: 0x51)
         let silent = try SilentService()

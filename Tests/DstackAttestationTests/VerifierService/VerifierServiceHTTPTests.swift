@@ -3,20 +3,21 @@ import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Verifier service: the program", .enabled(if: VerifierProgram.isThere, VerifierProgram.absence))
 struct VerifierServiceHTTPTests {
     /// Evidence of now on disk, because the program has the system's clock.
     private struct Files {
-        let directory: TemporaryDirectory
+        let directory: ScratchDirectory
         let vm: SimulatedVM
         /// Trusts the VM's root and has its collateral.
         let settings: String
         let request: String
 
         init() throws {
-            directory = try TemporaryDirectory()
+            directory = try ScratchDirectory()
             let vm = try SimulatedVM()
             self.vm = vm
             let now = Int64(Date().timeIntervalSince1970)
@@ -157,7 +158,7 @@ struct VerifierServiceHTTPTests {
         let files = try Files()
         let config = try files.directory.write(Array(files.settings.utf8), "config.toml")
         func verify(_ name: String) async throws -> (status: Int32, answer: JSONNode, file: JSONNode?) {
-            let path = files.directory.file(name).path
+            let path = files.directory.path(name)
             let result = try await VerifierProgram.run("--config", config, "--verify", path)
             let file = try? String(contentsOfFile: path + ".verification.json", encoding: .utf8)
             return (result.status, try Self.json(result.output), try file.map(Self.json))
@@ -218,7 +219,7 @@ struct VerifierServiceHTTPTests {
 
     @Test("settings that make no sense end the program with 2 and the name of what is wrong")
     func settings() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let request = try directory.write(Array("{}".utf8), "request.json")
         for (toml, complaint) in [
             ("unknown_policy = true", "unknown_policy"), ("port = 0", "port"), ("address = \"localhost\"", "address"),
@@ -242,13 +243,13 @@ struct VerifierServiceHTTPTests {
             #expect(result.errors.contains(complaint), "\(toml): \(result.errors)")
             #expect(result.output.isEmpty)
         }
-        let missing = try await VerifierProgram.run("serve", "--config", directory.file("none.toml").path)
+        let missing = try await VerifierProgram.run("serve", "--config", directory.path("none.toml"))
         #expect(missing.status == 2)
     }
 
     @Test("upstream's own settings are good; the working directory's file and the environment count too")
     func layers() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let request = try directory.write(Array("{}".utf8), "request.json")
         let upstream = """
             address = "0.0.0.0"

@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// The program `dstack-verifier` as it was built with these tests, run as a person or an operator would.
@@ -39,7 +40,7 @@ enum VerifierProgram {
         process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"].merging(environment) { $1 }
         process.currentDirectoryURL = directory
         // Files, not pipes: whatever is written, nobody waits for a reader.
-        let scratch = try TemporaryDirectory()
+        let scratch = try ScratchDirectory()
         let (output, errors) = (scratch.file("output"), scratch.file("errors"))
         for file in [output, errors] { try Data().write(to: file) }
         process.standardInput = FileHandle.nullDevice
@@ -67,33 +68,13 @@ extension Process {
     }
 }
 
-/// A directory that goes with the value.
-final class TemporaryDirectory: Sendable {
-    let url: URL
-
-    init() throws {
-        url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func file(_ name: String) -> URL { url.appendingPathComponent(name) }
-
-    @discardableResult
-    func write(_ bytes: some Sequence<UInt8>, _ name: String) throws -> String {
-        try Data(bytes).write(to: file(name))
-        return file(name).path
-    }
-}
-
 /// `dstack-verifier serve` under way.
 final class VerifierServer: Sendable {
     private let process = Process()
     /// An address of this machine that nobody else uses, so that the port is free.
     let address = "127.\(UInt8.random(in: 1...254)).\(UInt8.random(in: 0...255)).\(UInt8.random(in: 1...254)):8080"
     private let log: URL
-    private let directory: TemporaryDirectory
+    private let directory: ScratchDirectory
 
     /// Starts the service and waits until it says that it listens.
     ///
@@ -101,7 +82,7 @@ final class VerifierServer: Sendable {
     ///   - settings: TOML without address and port.
     ///   - arguments: of the program; `CONFIG` stands for the file with the settings.
     init(_ settings: String, arguments: [String] = ["serve", "--config", "CONFIG"]) async throws {
-        directory = try TemporaryDirectory()
+        directory = try ScratchDirectory()
         log = directory.file("log")
         let config = try directory.write(
             "address = \"\(address.dropLast(":8080".count))\"\nport = 8080\n\(settings)".utf8, "verifier.toml")

@@ -64,9 +64,9 @@ struct AgentFileTests {
 
     @Test("a health status file that the application replaces by a link or a pipe is neither followed nor waited for")
     func healthElsewhere() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let now = Int64(Date().timeIntervalSince1970)
-        try folder.write(Array("healthy\n\(now)\n".utf8), to: "real")
+        try folder.write(Array("healthy\n\(now)\n".utf8), "real")
         #expect(symlink(folder.path + "/real", folder.path + "/link") == 0)
         #expect(mkfifo(folder.path + "/pipe", 0o600) == 0)
         for (name, isHealthy) in [("real", true), ("link", false), ("pipe", false), ("none", false)] {
@@ -106,7 +106,7 @@ struct AgentFileTests {
             ("keys", #"{"k256_key":"secret-000"}"#, "disk_crypt_key"),
         ])
     func files(kind: String, text: String, reason: String) async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         _ = try await SimulationDirectory.loadOrCreate(in: folder.path, at: 1_790_000_000)
         var files = GuestSettings.Files()
         files.keys = folder.path + "/appkeys.json"
@@ -115,7 +115,7 @@ struct AgentFileTests {
         _ = try GuestFiles(files)
         try folder.write(
             Array(text.utf8),
-            to: ["compose": "app-compose.json", "system": "sys-config.json", "keys": "appkeys.json"][kind] ?? "")
+            ["compose": "app-compose.json", "system": "sys-config.json", "keys": "appkeys.json"][kind] ?? "")
         let error = #expect(throws: GuestError.self) { _ = try GuestFiles(files) }
         let found = try #require(error)
         #expect(found.code == .invalidFile && "\(found)".contains(reason), "\(found)")
@@ -177,9 +177,9 @@ struct AgentFileTests {
     "Guest agent: upstream's simulator settings", .enabled(if: GuestFixture.isAvailable, GuestFixture.absence))
 struct AgentSimulatorTests {
     private func agent(_ simulator: GuestSettings.Simulator, legacy: Bool = false) async throws -> (
-        GuestService, SimulationFolder
+        GuestService, ScratchDirectory
     ) {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         var settings = AgentFixture.settings
         settings.simulator = simulator
         let directory = GuestFixture.directory.path + (legacy ? "/legacy-0.5.4" : "")

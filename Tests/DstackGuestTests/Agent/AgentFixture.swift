@@ -16,17 +16,7 @@ final class AgentFixture: Sendable {
     let service: GuestService
     let directory: String
     let port: UInt32
-    private let folder: Folder
-
-    private final class Folder: Sendable {
-        let path: String
-        // Short: a socket's path has room for 107 bytes.
-        init() throws {
-            path = Scratch.path("agent")
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-        }
-        deinit { try? FileManager.default.removeItem(atPath: path) }
-    }
+    private let folder: ScratchDirectory
 
     /// The defaults, without a line in the log for every key.
     static var settings: GuestSettings {
@@ -42,7 +32,7 @@ final class AgentFixture: Sendable {
         recorded: Bool = false, rootKey: String? = nil, compose: String? = nil,
         _ settings: GuestSettings = AgentFixture.settings
     ) async throws {
-        folder = try Folder()
+        folder = try ScratchDirectory()
         directory = folder.path
         if recorded {
             for name in GuestFixture.inputs {

@@ -226,7 +226,7 @@ enum AgentProgram {
 struct AgentProgramTests {
     @Test("a simulation says that it is one and where it listens, and leaves no socket behind")
     func simulation() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let log = folder.url.appendingPathComponent("log")
         try Data().write(to: log)
         let process = Process()
@@ -269,11 +269,11 @@ struct AgentProgramTests {
 
     @Test("who is refused a key leaves the hash of its path in the log")
     func refusals() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let log = folder.url.appendingPathComponent("log")
         try Data().write(to: log)
         try folder.write(
-            Array(#"{"default":{"core":{"access":{"rules":[{"paths":["web/"]}]}}}}"#.utf8), to: "agent.json")
+            Array(#"{"default":{"core":{"access":{"rules":[{"paths":["web/"]}]}}}}"#.utf8), "agent.json")
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(AgentProgram.path))
         process.arguments = ["-c", folder.path + "/agent.json", "--simulate", folder.path + "/sim"]
@@ -301,7 +301,7 @@ struct AgentProgramTests {
 
     @Test("a service manager's sockets are used and outlive restarts; it is told of readiness, life and end")
     func serviceManager() async throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         let directory = folder.path
         _ = try await SimulationDirectory.loadOrCreate(in: directory, at: Int64(Date().timeIntervalSince1970))
         let configuration = """
@@ -314,16 +314,16 @@ struct AgentProgramTests {
              "external": {"address": "127.0.0.1", "port": 0},
              "guest-api": {"address": "unix:\(directory)/guest.sock"}}
             """
-        try folder.write(Array(configuration.utf8), to: "agent.json")
+        try folder.write(Array(configuration.utf8), "agent.json")
         let output = try await PythonSDK.run("manager.py", [try #require(AgentProgram.path), directory], isPlain: true)
         #expect(output.status == 0 && output.text.hasSuffix("done\n"), "\(output.text)")
     }
 
     @Test("what is wrong is said with what to do about it")
     func failures() async throws {
-        let folder = try SimulationFolder()
-        try folder.write(Array(#"{"default":{"core":{"keys_file":"/nowhere/keys"}}}"#.utf8), to: "agent.json")
-        try folder.write(Array("{}".utf8), to: "appkeys.json")
+        let folder = try ScratchDirectory()
+        try folder.write(Array(#"{"default":{"core":{"keys_file":"/nowhere/keys"}}}"#.utf8), "agent.json")
+        try folder.write(Array("{}".utf8), "appkeys.json")
         for (arguments, status, text) in [
             (["-c", folder.path + "/agent.json"], 2, "application keys: "),
             (["-c", folder.path + "/missing.json"], 2, "missing.json"),

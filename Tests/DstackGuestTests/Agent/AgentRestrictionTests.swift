@@ -2,6 +2,7 @@ import DstackConfiguration
 import DstackGuest
 import DstackSystem
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Guest agent: restrictions that are mistyped")
@@ -10,8 +11,8 @@ struct AgentRestrictionTests {
     ///
     /// - Returns: the warnings.
     private func load(_ text: String) throws -> [String] {
-        let folder = try SimulationFolder()
-        try folder.write(Array(text.utf8), to: "x.json")
+        let folder = try ScratchDirectory()
+        try folder.write(Array(text.utf8), "x.json")
         let warnings = Warnings()
         _ = try GuestSettings.load(folder.path + "/x.json", standardPaths: []) { problem in
             warnings.list.withLock { $0.append("\(problem.path): \(problem.message)") }

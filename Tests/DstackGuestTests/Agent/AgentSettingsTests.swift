@@ -6,6 +6,7 @@ import DstackNetwork
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Guest agent: configuration")
@@ -19,8 +20,8 @@ struct AgentSettingsTests {
     private func load(
         _ files: [(name: String, text: String)], _ warnings: Warnings = Warnings()
     ) throws -> GuestSettings {
-        let folder = try SimulationFolder()
-        for file in files { try folder.write(Array(file.text.utf8), to: file.name) }
+        let folder = try ScratchDirectory()
+        for file in files { try folder.write(Array(file.text.utf8), file.name) }
         let paths = files.map { folder.path + "/" + $0.name }
         return try GuestSettings.load(paths.last, standardPaths: Array(paths.dropLast()) + ["/nowhere/x.toml"]) {
             problem in
@@ -262,14 +263,14 @@ struct AgentSettingsTests {
 
     @Test("in a simulation, settings that its directory overrules are named")
     func simulation() throws {
-        let folder = try SimulationFolder()
+        let folder = try ScratchDirectory()
         try folder.write(
             Array(
                 #"""
                 {"default":{"port":9,"ident":"x","core":{"keys_file":"/k","data_disks":["/"],"simulator":{}}},
                  "external":{"address":"127.0.0.1","port":80},"internal":{"socket_mode":"0660"},
                  "guest-api":{"peers":["vsock:2"]}}
-                """#.utf8), to: "x.json")
+                """#.utf8), "x.json")
         for isSimulation in [true, false] {
             let warnings = Warnings()
             _ = try GuestSettings.load(folder.path + "/x.json", standardPaths: [], isSimulation: isSimulation) {

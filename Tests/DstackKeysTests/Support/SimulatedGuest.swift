@@ -24,21 +24,6 @@ struct SimulatedGuest {
     }
 }
 
-/// A temporary directory that goes with the value.
-final class TemporaryDirectory {
-    let url = FileManager.default.temporaryDirectory.appendingPathComponent("dstack-keys-\(UUID().uuidString)")
-
-    init() throws { try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true) }
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-
-    func write(_ text: String, to name: String) throws -> String {
-        try Data(text.utf8).write(to: url.appendingPathComponent(name))
-        return path(name)
-    }
-}
-
 /// The `openssl` program, which shares none of our code.
 enum OpenSSLProgram {
     static let isPresent = FileManager.default.isExecutableFile(atPath: "/usr/bin/openssl")

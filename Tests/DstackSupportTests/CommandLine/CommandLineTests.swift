@@ -1,6 +1,7 @@
 import DstackCommandLine
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Command lines")
@@ -213,8 +214,8 @@ struct CommandLineTests {
         let quote = Option(required: "quote", .file, "")
         let log = Option("event-log", .file, "")
         let file = Positional(required: .file, "")
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("q", "abc")
+        let directory = try ScratchDirectory()
+        let path = try directory.write("abc", "q")
         func run(_ words: String...) async -> (DstackSystem.ExitStatus, String, String) { await run(words) }
         func run(_ words: [String]) async -> (DstackSystem.ExitStatus, String, String) {
             let (output, errors) = (MemorySink(), MemorySink())
@@ -238,7 +239,7 @@ struct CommandLineTests {
         #expect(await run("--quote", path, "--event-log", path, path) == (.done, "3 3 3\n", ""))
         #expect(await run("--quote", "-", path) == (.done, "2 0 3\n", ""))
         // An empty file is not an option that was left out.
-        let empty = try directory.file("empty", "")
+        let empty = try directory.write("", "empty")
         for words in [
             ["--quote", empty, path], ["--quote", path, "--event-log", empty, path], ["--quote", path, empty],
         ] {

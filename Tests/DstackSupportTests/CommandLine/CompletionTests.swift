@@ -1,5 +1,6 @@
 import DstackCommandLine
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Completions")
@@ -34,9 +35,9 @@ struct CompletionTests {
             (["completions", ""], ["bash", "zsh", "fish"]),
         ])
     func bash(words: [String], expected: [String]) async throws {
-        let directory = try TemporaryDirectory()
-        try directory.file("quote.bin", "")
-        try FileManager.default.createDirectory(atPath: directory("sub dir"), withIntermediateDirectories: false)
+        let directory = try ScratchDirectory()
+        try directory.write("", "quote.bin")
+        try FileManager.default.createDirectory(atPath: directory.path("sub dir"), withIntermediateDirectories: false)
         let script = await SampleShell.run("completions bash").output
         let driver = """
             set -eu
@@ -60,8 +61,8 @@ struct CompletionTests {
             #expect(await SampleShell.run("completions \(shell)").output.contains("fetch-collateral"))
             return
         }
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("script", await SampleShell.run("completions \(shell)").output)
+        let directory = try ScratchDirectory()
+        let path = try directory.write(await SampleShell.run("completions \(shell)").output, "script")
         let result = try run(shell, [check, path], in: directory.path)
         #expect(result.errors == "")
         #expect(result.status == 0)
@@ -82,7 +83,7 @@ struct CompletionTests {
             (["completions", ""], "add:bash zsh fish"),
         ])
     func zsh(words: [String], expected: String) async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let script = await SampleShell.run("completions zsh").output
         let driver = """
             compdef() { }
@@ -103,8 +104,8 @@ struct CompletionTests {
 
     @Test("fish completes commands, options and values", .enabled(if: isInstalled("fish"), "fish is not installed"))
     func fish() async throws {
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("script", await SampleShell.run("completions fish").output)
+        let directory = try ScratchDirectory()
+        let path = try directory.write(await SampleShell.run("completions fish").output, "script")
         func complete(_ line: String) throws -> [String] {
             let result = try run(
                 "fish", ["--no-config", "-c", "source \(path); complete -C '\(line)'"], in: directory.path)

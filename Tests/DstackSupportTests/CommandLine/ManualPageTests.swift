@@ -1,6 +1,7 @@
 import DstackCommandLine
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Manual pages")
@@ -32,8 +33,8 @@ struct ManualPageTests {
             ["groff", "-man", "-ww", "-Tutf8", "-rLL=60n", "-P-cbou"], ["mandoc", "-T", "lint", "-W", "warning"],
         ])
     func rendering(_ program: [String]) async throws {
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("page.1", await SampleShell.run("man").output)
+        let directory = try ScratchDirectory()
+        let path = try directory.write(await SampleShell.run("man").output, "page.1")
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/\(program[0])")
         guard FileManager.default.isExecutableFile(atPath: "/usr/bin/\(program[0])") else {

@@ -1,6 +1,7 @@
 import DstackConfiguration
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Configuration")
@@ -255,9 +256,9 @@ struct ConfigurationTests {
 
     @Test("invalid UTF-8 is refused")
     func invalidText() throws {
-        let directory = try TemporaryDirectory()
-        try Data([0x61, 0x3D, 0x22, 0xFF, 0x22]).write(to: URL(fileURLWithPath: directory("bad.toml")))
-        #expect(throws: ConfigurationError.self) { try Configuration(.file(directory("bad.toml"))) }
+        let directory = try ScratchDirectory()
+        try Data([0x61, 0x3D, 0x22, 0xFF, 0x22]).write(to: URL(fileURLWithPath: directory.path("bad.toml")))
+        #expect(throws: ConfigurationError.self) { try Configuration(.file(directory.path("bad.toml"))) }
     }
 
     @Test("nesting is bounded where the parser would follow it by recursion")
@@ -319,11 +320,11 @@ struct ConfigurationLayerTests {
 
     @Test("later layers win key by key; arrays are replaced as a whole")
     func overlay() throws {
-        let directory = try TemporaryDirectory()
-        try directory.file("one.toml", "a = \"1\"\nb = \"1\"\nlist = [\"1\", \"1\"]\n[x.y]\ndeep = \"1\"")
-        try directory.file("two.toml", "b = \"2\"\nlist = [\"2\"]")
+        let directory = try ScratchDirectory()
+        try directory.write("a = \"1\"\nb = \"1\"\nlist = [\"1\", \"1\"]\n[x.y]\ndeep = \"1\"", "one.toml")
+        try directory.write("b = \"2\"\nlist = [\"2\"]", "two.toml")
         let defaults = ConfigurationLayer.text("a = \"0\"", source: "the defaults")
-        let (one, two) = (directory("one.toml"), directory("two.toml"))
+        let (one, two) = (directory.path("one.toml"), directory.path("two.toml"))
         #expect(try values(defaults) == ["0", "-", "", "-"])
         #expect(try values(defaults, .file(one), .file(two)) == ["1", "2", "2", "1"])
         #expect(try values(.file(two), .file(one)) == ["1", "1", "1,1", "1"])
@@ -332,7 +333,7 @@ struct ConfigurationLayerTests {
         ])
         #expect(
             try values(.file(one), .environment(prefix: "T_", from: environment)) == ["three", "1", "3,4", "3"])
-        #expect(try Configuration(.file(one), .file(directory("none"), ifPresent: true)).files == [one])
+        #expect(try Configuration(.file(one), .file(directory.path("none"), ifPresent: true)).files == [one])
     }
 
     @Test(
@@ -399,16 +400,16 @@ struct ConfigurationLayerTests {
 
     @Test("a file that is missing, unreadable or too large is an error that names it")
     func files() throws {
-        let directory = try TemporaryDirectory()
-        let missing = directory("missing.toml")
+        let directory = try ScratchDirectory()
+        let missing = directory.path("missing.toml")
         let error = #expect(throws: ConfigurationError.self) { try Configuration(.file(missing)) }
         #expect(
             error?.description == "the configuration cannot be used: cannot open \(missing): No such file or directory")
-        let large = try directory.file("large.toml", "#" + String(repeating: "x", count: 1 << 20))
+        let large = try directory.write("#" + String(repeating: "x", count: 1 << 20), "large.toml")
         #expect(throws: ConfigurationError.self) { try Configuration(.file(large, ifPresent: true)) }
         #expect(throws: ConfigurationError.self) { try Configuration(.file(directory.path, ifPresent: true)) }
         // One that is empty would put every restriction in it back to its default, also where it need not be there.
-        let empty = try directory.file("empty.toml", "")
+        let empty = try directory.write("", "empty.toml")
         for layer in [ConfigurationLayer.file(empty), .file(empty, ifPresent: true)] {
             let refusal = #expect(throws: ConfigurationError.self) { try Configuration(layer) }
             #expect(refusal?.description.contains("is empty") == true)
@@ -418,8 +419,8 @@ struct ConfigurationLayerTests {
 
     @Test("a missing key is missing in the file, whatever other layers there are")
     func missing() throws {
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("kms.toml", "[x]\n")
+        let directory = try ScratchDirectory()
+        let path = try directory.write("[x]\n", "kms.toml")
         let error = #expect(throws: ConfigurationError.self) {
             try Configuration(
                 .text("[x]", source: "defaults"), .file(path),
@@ -458,9 +459,9 @@ struct ConfigurationLayerTests {
     private func problems<Value>(
         _ files: [(name: String, text: String)], _ make: (ConfigurationReader) -> Value
     ) throws -> [String] {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         var layers: [ConfigurationLayer] = []
-        for file in files { layers.append(.file(try directory.file(file.name, file.text), format: .json)) }
+        for file in files { layers.append(.file(try directory.write(file.text, file.name), format: .json)) }
         do {
             _ = try Configuration(layers).read(make)
             return []
@@ -501,16 +502,16 @@ struct ConfigurationLayerTests {
     @Test(
         "a file without any content is a mistake, not a configuration without settings", arguments: ["", " \n\t\r\n"])
     func emptyFile(text: String) throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         for format in [ConfigurationLayer.Format.toml, .json] {
             for ifPresent in [false, true] {
-                let path = try directory.file("x", text)
+                let path = try directory.write(text, "x")
                 let error = #expect(throws: ConfigurationError.self) {
                     _ = try Configuration(.file(path, ifPresent: ifPresent, format: format))
                 }
                 #expect(error?.description.contains("is empty") == true)
             }
         }
-        _ = try Configuration(.file(directory.file("y", "# nothing yet\n"), format: .toml))
+        _ = try Configuration(.file(directory.write("# nothing yet\n", "y"), format: .toml))
     }
 }

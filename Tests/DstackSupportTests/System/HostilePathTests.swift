@@ -2,22 +2,23 @@ import DstackSystem
 import Foundation
 import Glibc
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Files in directories that others write to")
 struct HostilePathTests {
     @Test("a lock is one process's at a time, and is a file for its owner alone")
     func lock() throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         do {
-            let first = try LockFile.taken(directory("lock"))
+            let first = try LockFile.taken(directory.path("lock"))
             // Another opening of the file is another holder, as in another process.
-            #expect(try !isFree(directory("lock")))
+            #expect(try !isFree(directory.path("lock")))
             _ = consume first
         }
-        #expect(try isFree(directory("lock")))
+        #expect(try isFree(directory.path("lock")))
         var status = stat()
-        #expect(lstat(directory("lock"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+        #expect(lstat(directory.path("lock"), &status) == 0 && status.st_mode & 0o777 == 0o600)
     }
 
     private final class Holders: Sendable {
@@ -26,8 +27,8 @@ struct HostilePathTests {
 
     @Test("a lock whose holder removes the file goes to one of those who want it, never to two")
     func removedLock() throws {
-        let directory = try TemporaryDirectory()
-        let path = directory("lock")
+        let directory = try ScratchDirectory()
+        let path = directory.path("lock")
         let holders = Holders()
         DispatchQueue.concurrentPerform(iterations: 4) { _ in
             for _ in 0..<500 {
@@ -49,22 +50,22 @@ struct HostilePathTests {
 
     @Test("a link in the place of a lock does not make or open the file that it names")
     func links() throws {
-        let directory = try TemporaryDirectory()
-        #expect(symlink(directory("victim"), directory("lock")) == 0)
-        let error = #expect(throws: SystemError.self) { try isFree(directory("lock")) }
+        let directory = try ScratchDirectory()
+        #expect(symlink(directory.path("victim"), directory.path("lock")) == 0)
+        let error = #expect(throws: SystemError.self) { try isFree(directory.path("lock")) }
         #expect(error?.code == ELOOP && error?.description.contains("symbolic link") == true)
-        #expect(!FileManager.default.fileExists(atPath: directory("victim")))
+        #expect(!FileManager.default.fileExists(atPath: directory.path("victim")))
         // Nor a second name of a file that is there.
-        try directory.file("other", "content")
-        #expect(Glibc.link(directory("other"), directory("hard")) == 0)
-        #expect(throws: SystemError.self) { try isFree(directory("hard")) }
+        try directory.write("content", "other")
+        #expect(Glibc.link(directory.path("other"), directory.path("hard")) == 0)
+        #expect(throws: SystemError.self) { try isFree(directory.path("hard")) }
     }
 
     @Test("a pipe or a directory in the place of a lock is refused at once")
     func pipes() throws {
-        let directory = try TemporaryDirectory()
-        #expect(mkfifo(directory("pipe"), 0o600) == 0)
-        #expect(throws: SystemError.self) { try isFree(directory("pipe")) }
+        let directory = try ScratchDirectory()
+        #expect(mkfifo(directory.path("pipe"), 0o600) == 0)
+        #expect(throws: SystemError.self) { try isFree(directory.path("pipe")) }
         #expect(throws: SystemError.self) { try isFree(directory.path) }
     }
 
@@ -75,35 +76,35 @@ struct HostilePathTests {
 
     @Test("what is appended, cut off or read in place does not go through a link")
     func records() throws {
-        let directory = try TemporaryDirectory()
-        let victim = try directory.file("victim", "content")
-        #expect(symlink(victim, directory("log")) == 0)
-        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("log"), mode: .secret) }
-        #expect(throws: SystemError.self) { try File.truncate(directory("log"), to: 0) }
-        #expect(throws: SystemError.self) { _ = try File.readRegular(directory("log"), limit: 100) }
+        let directory = try ScratchDirectory()
+        let victim = try directory.write("content", "victim")
+        #expect(symlink(victim, directory.path("log")) == 0)
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory.path("log"), mode: .secret) }
+        #expect(throws: SystemError.self) { try File.truncate(directory.path("log"), to: 0) }
+        #expect(throws: SystemError.self) { _ = try File.readRegular(directory.path("log"), limit: 100) }
         #expect(try File.readText(victim, limit: 100) == "content")
         try File.truncate(victim, to: 4)
         #expect(try File.readRegular(victim, limit: 100) == Array("cont".utf8))
-        #expect(mkfifo(directory("pipe"), 0o600) == 0)
-        #expect(throws: SystemError.self) { _ = try File.readRegular(directory("pipe"), limit: 100) }
-        #expect(throws: SystemError.self) { try File.truncate(directory("pipe"), to: 0) }
+        #expect(mkfifo(directory.path("pipe"), 0o600) == 0)
+        #expect(throws: SystemError.self) { _ = try File.readRegular(directory.path("pipe"), limit: 100) }
+        #expect(throws: SystemError.self) { try File.truncate(directory.path("pipe"), to: 0) }
         // Also where somebody reads from it.
-        let reader = try FileDescriptor(opening: directory("pipe"), flags: O_RDONLY | O_NONBLOCK)
-        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("pipe"), mode: .secret) }
+        let reader = try FileDescriptor(opening: directory.path("pipe"), flags: O_RDONLY | O_NONBLOCK)
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory.path("pipe"), mode: .secret) }
         _ = consume reader
-        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory("pipe"), mode: .secret) }
+        #expect(throws: SystemError.self) { try File.append([1, 2], to: directory.path("pipe"), mode: .secret) }
         // A link may be meant where a directory is mounted, and is no way to a device.
-        #expect(try File.readRegular(directory("log"), limit: 100, followsLinks: true) == Array("cont".utf8))
-        #expect(symlink("/dev/zero", directory("zero")) == 0)
+        #expect(try File.readRegular(directory.path("log"), limit: 100, followsLinks: true) == Array("cont".utf8))
+        #expect(symlink("/dev/zero", directory.path("zero")) == 0)
         #expect(throws: SystemError.self) {
-            _ = try File.readRegular(directory("zero"), limit: 100, followsLinks: true)
+            _ = try File.readRegular(directory.path("zero"), limit: 100, followsLinks: true)
         }
     }
 
     @Test("a lock that somebody keeps is waited for a bounded time, and nobody else can open it afterwards")
     func deadlines() throws {
-        let directory = try TemporaryDirectory()
-        let path = try directory.file("lock", "")
+        let directory = try ScratchDirectory()
+        let path = try directory.write("", "lock")
         #expect(chmod(path, 0o666) == 0)
         let holder = try FileDescriptor(opening: path, flags: O_RDONLY)
         #expect(flock(holder.number, LOCK_EX) == 0)
@@ -115,7 +116,7 @@ struct HostilePathTests {
         var status = stat()
         #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
         // What is appended to is locked as well.
-        let log = try directory.file("record", "")
+        let log = try directory.write("", "record")
         let reader = try FileDescriptor(opening: log, flags: O_RDONLY)
         #expect(flock(reader.number, LOCK_SH) == 0)
         let error = #expect(throws: SystemError.self) { try File.append([1, 2], to: log, mode: .secret) }

@@ -1,5 +1,6 @@
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 /// Signals belong to the whole process, so these run one after the other.
@@ -58,8 +59,8 @@ struct SignalTests {
 struct ServiceNotifierTests {
     @Test("states arrive at the socket, by path or in the abstract space", arguments: ["path", "abstract"])
     func states(kind: String) throws {
-        let directory = try TemporaryDirectory()
-        let name = kind == "path" ? directory("notify") : "@dstack-test-\(UUID().uuidString)"
+        let directory = try ScratchDirectory()
+        let name = kind == "path" ? directory.path("notify") : "@dstack-test-\(UUID().uuidString)"
         let manager = try ServiceManagerPeer(name)
         let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": name]))
         #expect(notifier.isActive)
@@ -88,10 +89,10 @@ struct ServiceNotifierTests {
 
     @Test("a manager that does not read keeps nobody from ending")
     func deafServiceManagerPeer() throws {
-        let directory = try TemporaryDirectory()
-        let manager = try ServiceManagerPeer(directory("notify"))
-        let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": directory("notify")]))
-        manager.fill(directory("notify"))
+        let directory = try ScratchDirectory()
+        let manager = try ServiceManagerPeer(directory.path("notify"))
+        let notifier = ServiceNotifier(environment: Environment(["NOTIFY_SOCKET": directory.path("notify")]))
+        manager.fill(directory.path("notify"))
         notifier.stopping()
         while true {
             let message = manager.receive()
@@ -104,10 +105,10 @@ struct ServiceNotifierTests {
 
     @Test("signs of life are sent until the task is cancelled")
     func keepAlive() async throws {
-        let directory = try TemporaryDirectory()
-        let manager = try ServiceManagerPeer(directory("notify"))
+        let directory = try ScratchDirectory()
+        let manager = try ServiceManagerPeer(directory.path("notify"))
         let notifier = ServiceNotifier(
-            environment: Environment(["NOTIFY_SOCKET": directory("notify"), "WATCHDOG_USEC": "2000"]))
+            environment: Environment(["NOTIFY_SOCKET": directory.path("notify"), "WATCHDOG_USEC": "2000"]))
         #expect(notifier.watchdogInterval == .milliseconds(2))
         let task = Task { await notifier.keepAlive() }
         #expect(try await manager.next() == "WATCHDOG=1")

@@ -2,6 +2,7 @@ import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient
 import Foundation
+import TestKit
 import Testing
 
 /// A directory in which `dstack dev` runs, ended with the test whatever happens in it.

@@ -82,8 +82,8 @@ final class RunningProgram: Sendable {
         ].merging(environment) { $1 }
         process.currentDirectoryURL = directory
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: try scratch.write("", "output"))
-        process.standardError = try FileHandle(forWritingTo: try scratch.write("", "errors"))
+        process.standardOutput = FileHandle(forWritingAtPath: try scratch.write("", "output"))
+        process.standardError = FileHandle(forWritingAtPath: try scratch.write("", "errors"))
         try process.run()
     }
 
@@ -112,35 +112,5 @@ final class RunningProgram: Sendable {
                 continuation.resume(returning: isSignal ? -process.terminationStatus : process.terminationStatus)
             }.start()
         }
-    }
-}
-
-/// A directory that goes with the value, or with the process: the thread that waited for a program may outlive the last test.
-final class ScratchDirectory: Sendable {
-    let url: URL
-
-    init() throws {
-        url = URL(fileURLWithPath: Scratch.path("e2e"))
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(at: url) }
-
-    var path: String { url.path }
-
-    func path(_ name: String) -> String { url.appendingPathComponent(name).path }
-
-    func text(_ name: String) -> String {
-        (try? String(contentsOf: url.appendingPathComponent(name), encoding: .utf8)) ?? ""
-    }
-
-    @discardableResult
-    func write(_ text: String, _ name: String) throws -> URL { try write(Array(text.utf8), name) }
-
-    @discardableResult
-    func write(_ bytes: [UInt8], _ name: String) throws -> URL {
-        let file = url.appendingPathComponent(name)
-        try Data(bytes).write(to: file)
-        return file
     }
 }

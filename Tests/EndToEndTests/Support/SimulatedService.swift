@@ -6,6 +6,7 @@ import DstackKeys
 import DstackMockTEE
 import DstackNetwork
 import Foundation
+import TestKit
 
 /// An HTTPS service in a simulated trust domain, with the files that a stranger needs to verify it.
 final class SimulatedService: Sendable {
