@@ -6,47 +6,7 @@ import TestKit
 /// A peer that speaks whatever bytes a test tells it to: one thread accepts, one thread a connection runs the script.
 final class HTTPScriptedPeer: Sendable {
     /// One accepted connection, blocking.
-    struct Connection {
-        let descriptor: Int32
-
-        /// Reads until the text was seen, or the end; nil at the end.
-        func read(until text: String) -> String? {
-            var received = [UInt8]()
-            let wanted = Array(text.utf8)
-            while true {
-                var byte: UInt8 = 0
-                guard Glibc.read(descriptor, &byte, 1) == 1 else { return nil }
-                received.append(byte)
-                if received.suffix(wanted.count).elementsEqual(wanted) {
-                    return String(decoding: received, as: UTF8.self)
-                }
-            }
-        }
-
-        func readHead() -> String? { read(until: "\r\n\r\n") }
-
-        @discardableResult
-        func send(_ text: String) -> Bool { send(Array(text.utf8)) }
-
-        @discardableResult
-        func send(_ bytes: [UInt8]) -> Bool {
-            var sent = 0
-            while sent < bytes.count {
-                let count = bytes[sent...].withUnsafeBytes {
-                    Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
-                }
-                guard count > 0 else { return false }
-                sent += count
-            }
-            return true
-        }
-
-        /// Waits until the client has gone.
-        func waitForEnd() {
-            var byte: UInt8 = 0
-            while Glibc.read(descriptor, &byte, 1) == 1 {}
-        }
-    }
+    typealias Connection = RawSocket
 
     private let listener: Int32
     private let accepted = Atomic<Int>(0)

@@ -3,6 +3,7 @@ import DstackGuest
 import DstackHTTP
 import DstackRPC
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Guest agent: paths, and what is answered to wrong input")

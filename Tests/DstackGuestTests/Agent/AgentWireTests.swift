@@ -2,6 +2,7 @@ import DstackGuest
 import DstackHTTP
 import DstackRPC
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Guest agent: what the SDKs put on the wire")
