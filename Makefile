@@ -5,6 +5,8 @@
 # make check-api   the public interface against the lists in docs/api; Scripts/check-api --update writes them
 # make soak    the long forms of attacks on running services, on this machine's loopback interface
 # make fuzz    the full number of mutations, the full differential run, and coverage-guided fuzzing of every parser
+# make sanitize   tests of parsers, C shims and servers with the address, undefined behaviour and thread sanitizers; each is a
+#              build of its own, KIND=thread makes one of them
 # make bench   speed beside dcap-qvl (verification), nginx (guest agent) and bare mutual TLS, each in one run on this machine
 # make build   release builds of all programs, into .build/release; the Swift libraries are inside them
 # make install the programs, manual pages, completions and systemd units to PREFIX (/usr/local), below DESTDIR if that is set
@@ -18,6 +20,8 @@ SEED ?= 1
 COUNT ?= 100000
 # For each parser.
 FUZZ_SECONDS ?= 30
+# Of sanitizers: address, undefined, thread; all of them where it is empty.
+KIND ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
 # One and the same for all release builds: another one compiles everything anew. Programs start without the toolchain then.
@@ -25,7 +29,7 @@ RELEASE := -c release --static-swift-stdlib
 # By name: what tests share is no part of a release, and needs the toolchain's own testing library.
 PROGRAMS := dstack dstack-verifier dstack-guest-agent dstack-simulator attested-service attested-client five-minutes verify-quote
 
-.PHONY: demo test soak lint check-api fuzz bench build install man setup setup-test commit clean
+.PHONY: demo test soak lint check-api fuzz sanitize bench build install man setup setup-test commit clean
 
 setup:
 	@Scripts/setup build
@@ -80,6 +84,9 @@ fuzz: setup-test commit
 	Scripts/differential --seed $(SEED)
 	Scripts/fuzz-parsers --seed $(SEED) --seconds $(FUZZ_SECONDS)
 
+sanitize: setup-test commit
+	@Scripts/sanitize $(KIND)
+
 bench: setup-test commit
 	@Scripts/setup bench
 	PATH="$(CURDIR)/.venv/bin:$$PATH" Benchmarks/verification
@@ -95,4 +102,4 @@ man: build
 
 clean:
 	@[ ! -x .build/release/dstack ] || Scripts/demo down
-	rm -rf .build .venv
+	rm -rf .build .build-* .venv

@@ -285,6 +285,12 @@ if let selectedTests {
     package.targets.removeAll { $0.type == .test && !selectedTests.contains($0.name) }
 }
 
+// ThreadSanitizer does not see how threads wait for each other at a lock of Synchronization; with this it does: `make sanitize`.
+if Context.environment["DSTACK_SANITIZE"] == "thread" {
+    package.targets.append(wrapper("Tests/Sanitizers/CVisibleLock"))
+    for target in package.targets where target.type == .test { target.dependencies.append("CVisibleLock") }
+}
+
 // libFuzzer brings its `main`, which is there only in a build for it: `make fuzz`.
 if Context.environment["DSTACK_LIBFUZZER"] != nil {
     package.targets.append(

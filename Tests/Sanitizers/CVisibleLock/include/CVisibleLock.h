@@ -1,0 +1,3 @@
+#pragma once
+
+// Nothing is called from Swift: to be linked is enough.
