@@ -173,7 +173,12 @@ package actor Supervisor {
                 observe(.ended(program.name, ending))
                 // What it has started goes with it, before it can get in the way of the next one; what hangs in the kernel
                 // is waited for.
-                do { while try await !running.group.stop(grace: program.grace) {} } catch { return }
+                do {
+                    while try await !running.group.stop(grace: program.grace) {
+                        // Whoever stops it is not to wait for the kernel.
+                        guard !Task.isCancelled else { return }
+                    }
+                } catch { return }
                 entries[program.name]?.running = nil
                 forget(program.name)
             }
