@@ -1,3 +1,4 @@
+import DstackEncoding
 import DstackRPC
 import Testing
 
@@ -53,6 +54,26 @@ struct RPCDeclarationTests {
             message.visit(&listing)
             return listing.lines
         }
+    }
+
+    @Test("no field of a message is another one's in another spelling, and every other spelling is refused")
+    func spellings() throws {
+        func check<Message: RPCMessage>(_ type: Message.Type) throws {
+            let names = Listing.of(type).compactMap { $0.split(separator: " ").last.map(String.init) }
+            func fold(_ name: String) -> String { name.filter { $0 != "_" }.lowercased() }
+            #expect(Set(names.map(fold)).count == names.count, "\(type)")
+            for name in names {
+                let words = name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }
+                let camel = words[0].lowercased() + words.dropFirst().joined()
+                for other in [camel, words.joined(), name.uppercased(), fold(name), name + "_"] where other != name {
+                    #expect(throws: DecodingFailure.self, "\(type) \(other)") {
+                        try Message(json: Array(#"{"\#(other)":null}"#.utf8), unknownFields: .refusedWhereMisspelled)
+                    }
+                }
+            }
+            _ = try Message(json: Message().json, unknownFields: .refusedWhereMisspelled)
+        }
+        for type in AllMessages.all { try check(type) }
     }
 
     private func parse(_ text: String) -> [String: [String]] {

@@ -68,6 +68,42 @@ struct RPCJSONTests {
         #expect(try Everything(json: Array(#"{"maybeText":"camel"}"#.utf8)) == Everything())
     }
 
+    @Test(
+        "where a misspelled field is refused, its right name is told, whatever kind of field it is and wherever it stands",
+        arguments: [
+            (#"{"Text":"a"}"#, "message.Text", "text"), (#"{"text":"a","TEXT":"b"}"#, "message.TEXT", "text"),
+            (#"{"U32":1}"#, "message.U32", "u32"), (#"{"maybeText":"a"}"#, "message.maybeText", "maybe_text"),
+            (#"{"MaybeU64":null}"#, "message.MaybeU64", "maybe_u64"),
+            (#"{"may-be_flag":1}"#, "message.may-be_flag", "maybe_flag"),
+            (#"{"_texts__":[]}"#, "message._texts__", "texts"), (#"{"Blobs":7}"#, "message.Blobs", "blobs"),
+            (#"{"PART":{}}"#, "message.PART", "part"), (#"{"Parts":[]}"#, "message.Parts", "parts"),
+            (#"{"Counters":{}}"#, "message.Counters", "counters"), (#"{"\u0054ext":"a"}"#, "message.Text", "text"),
+            (#"{"part":{"Weight":1}}"#, "message.part.Weight", "weight"),
+            (#"{"parts":[{},{"children":[{"Name":""}]}]}"#, "message.parts[1].children[0].Name", "name"),
+        ])
+    func misspelled(_ input: String, subject: String, right: String) throws {
+        let bytes = Array(input.utf8)
+        let failure = failure { () throws(DecodingFailure) in
+            _ = try Everything(json: bytes, unknownFields: .refusedWhereMisspelled)
+        }
+        let description = try #require(failure?.description)
+        #expect(description.hasPrefix(subject + " at byte "))
+        #expect(description.hasSuffix("\"\(right)\" is how it is spelled"))
+        _ = try Everything(json: bytes)
+    }
+
+    @Test(
+        "what is no field's name in any spelling is ignored all the same, and so are names that the caller chooses",
+        arguments: [
+            #"{"texting":1,"tex":2,"":3,"_":4,"tëxt":5,"te xt":6,"text\u0000":7}"#,
+            #"{"unknown":{"Text":[{"Flag":1}]}}"#,
+            #"{"labels":{"Text":"a","Labels":"b"}}"#, #"{"flag":true,"new_field":{"maybeText":1}}"#,
+        ])
+    func otherNames(_ input: String) throws {
+        let bytes = Array(input.utf8)
+        #expect(try Everything(json: bytes, unknownFields: .refusedWhereMisspelled) == Everything(json: bytes))
+    }
+
     @Test("hexadecimal input may have any case and any number of 0x before it")
     func hexInput() throws {
         for (input, expected) in [

@@ -27,6 +27,26 @@ struct RPCQueryTests {
         #expect(try read([]) == Everything())
     }
 
+    @Test("a parameter that is a field's but for its spelling is refused where requests are read, with the right one")
+    func misspelled() throws {
+        for (name, right) in [
+            ("Text", "text"), ("maybeText", "maybe_text"), ("Texts[0]", "texts"), ("Texts[]", "texts"),
+            ("part[Weight]", "weight"),
+            ("parts[0][children][0][NAME]", "name"), ("COUNTERS[1]", "counters"),
+        ] {
+            let items = [(name: "flag", value: "true"), (name: name, value: "1")]
+            let failure = failure { () throws(DecodingFailure) in
+                _ = try Everything(query: items, unknownFields: .refusedWhereMisspelled)
+            }
+            #expect(failure?.description.hasSuffix("\"\(right)\" is how it is spelled") == true, "\(name)")
+            #expect(try Everything(query: items).flag)
+        }
+        let others = [(name: "json", value: ""), (name: "labels[Text]", value: "a"), (name: "texting", value: "b")]
+        #expect(
+            try Everything(query: others, unknownFields: .refusedWhereMisspelled) == .with { $0.labels = ["Text": "a"] }
+        )
+    }
+
     @Test("lists are given by index, by empty brackets or by repetition; messages and maps by name")
     func lists() throws {
         #expect(try read([("texts[1]", "b"), ("texts[0]", "a")]).texts == ["a", "b"])

@@ -178,6 +178,37 @@ struct AgentMountTests {
     }
 
     @Test(
+        "a member in another spelling than the field's is refused, with the right one: without it something else is asked for",
+        arguments: [
+            ("dstack", "/GetKey", "Path", "path"), ("dstack", "/GetKey", "PURPOSE", "purpose"),
+            ("dstack", "/GetTlsKey", "notAfter", "not_after"),
+            ("dstack", "/GetTlsKey", "usageServerAuth", "usage_server_auth"),
+            ("dstack", "/GetTlsKey", "usageRaTls", "usage_ra_tls"), ("dstack", "/GetTlsKey", "altNames", "alt_names"),
+            ("dstack", "/GetTlsKey", "publicKey", "public_key"), ("dstack", "/GetTlsKey", "CSR", "csr"),
+            ("dstack", "/GetQuote", "reportData", "report_data"), ("dstack", "/Attest", "reportdata", "report_data"),
+            ("dstack", "/AttestSession", "Nonce", "nonce"), ("dstack", "/Sign", "Context", "context"),
+            ("dstack", "/Verify", "Context", "context"), ("dstack", "/EmitEvent", "Payload", "payload"),
+            ("dstack", "/v1/IssueCert", "withAppInfo", "with_app_info"), ("dstack", "/v1/GetKey", "Domain", "domain"),
+            ("dstack", "/v1/Attest", "includeBoottimeGpuEvidence", "include_boottime_gpu_evidence"),
+            ("dstack", "/v1/AttestGpu", "NONCE", "nonce"),
+            ("tappd", "/prpc/Tappd.DeriveKey", "randomSeed", "random_seed"),
+            ("tappd", "/prpc/Tappd.DeriveK256Key", "Path", "path"), ("tappd", "/prpc/Tappd.GetKey", "Path", "path"),
+            ("tappd", "/prpc/Tappd.TdxQuote", "hashAlgorithm", "hash_algorithm"),
+            ("tappd", "/prpc/Tappd.RawQuote", "reportData", "report_data"),
+            ("external", "/prpc/Worker.GetAttestationForAppKey", "Algorithm", "algorithm"),
+        ])
+    func misspelled(socket: String, path: String, name: String, right: String) async throws {
+        let agent = try await Self.shared.value
+        for answer in [
+            try await agent.post(socket, path, #"{"\#(name)":"00"}"#),
+            try await agent.get(socket, "\(path)?\(name)=00"),
+        ] {
+            #expect(answer.status == 400)
+            #expect(answer.error?.hasSuffix("\"\(right)\" is how it is spelled") == true, "\(answer.text)")
+        }
+    }
+
+    @Test(
         "wrong input on the older socket is refused with upstream's reason",
         arguments: [
             ("TdxQuote", #"{"report_data":"00","hash_algorithm":"raw"}"#, "invalid content length"),

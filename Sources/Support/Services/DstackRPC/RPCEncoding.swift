@@ -23,10 +23,11 @@ extension RPCMessage {
 
     /// - Parameter bytes: a whole message. Without any bytes it is the default message.
     package init(
-        decoding bytes: [UInt8], as encoding: RPCEncoding, limits: RPCLimits = .init()
+        decoding bytes: [UInt8], as encoding: RPCEncoding, limits: RPCLimits = .init(),
+        unknownFields: RPCUnknownFields = .ignored
     ) throws(DecodingFailure) {
         switch encoding {
-        case .json: try self.init(json: bytes, limits: limits)
+        case .json: try self.init(json: bytes, limits: limits, unknownFields: unknownFields)
         case .protobuf: try self.init(protobuf: bytes, limits: limits)
         }
     }
@@ -53,7 +54,9 @@ extension RPCMessage {
         return bytes
     }
 
-    package init(json bytes: [UInt8], limits: RPCLimits = .init()) throws(DecodingFailure) {
+    package init(
+        json bytes: [UInt8], limits: RPCLimits = .init(), unknownFields: RPCUnknownFields = .ignored
+    ) throws(DecodingFailure) {
         guard !Self.isVoid, !bytes.isEmpty else {
             self.init()
             return
@@ -61,16 +64,18 @@ extension RPCMessage {
         let document = try JSONDocument(
             parsing: bytes, subject: "message", maximumDepth: limits.maximumDepth,
             maximumValues: limits.maximumElements)
-        try self.init(json: document.root)
+        try self.init(json: document.root, unknownFields: unknownFields)
     }
 
     /// A message that is part of a larger JSON text.
-    package init(json node: JSONNode) throws(DecodingFailure) {
-        self = try JSONMessageDecoder.decode(Self.self, from: node)
+    package init(json node: JSONNode, unknownFields: RPCUnknownFields = .ignored) throws(DecodingFailure) {
+        self = try JSONMessageDecoder.decode(Self.self, from: node, unknownFields)
     }
 
     /// - Parameter items: names and values, percent-decoded.
-    package init(query items: [(name: String, value: String)]) throws(DecodingFailure) {
-        self = Self.isVoid ? Self() : try QueryDecoder.decode(Self.self, from: QueryTree(items))
+    package init(
+        query items: [(name: String, value: String)], unknownFields: RPCUnknownFields = .ignored
+    ) throws(DecodingFailure) {
+        self = Self.isVoid ? Self() : try QueryDecoder.decode(Self.self, from: QueryTree(items), unknownFields)
     }
 }

@@ -33,6 +33,7 @@ struct RPCPayload: Sendable {
     var body: [UInt8]? { isPost ? request.body : nil }
     var byteCount: Int { isPost ? request.body.count : request.query?.utf8.count ?? 0 }
 
+    /// - Throws: also where a name is a field's in another spelling.
     func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
         // A method that takes nothing does not look at what it was given.
         if Message.isVoid { return Message() }
@@ -40,12 +41,13 @@ struct RPCPayload: Sendable {
         guard let items = request.queryItems else {
             throw DecodingFailure(.malformed, "query", "percent-encoded UTF-8 expected")
         }
-        return try Message(query: items)
+        return try Message(query: items, unknownFields: .refusedWhereMisspelled)
     }
 
     private func posted<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
         do throws(DecodingFailure) {
-            return try Message(decoding: request.body, as: encoding, limits: limits)
+            return try Message(
+                decoding: request.body, as: encoding, limits: limits, unknownFields: .refusedWhereMisspelled)
         } catch {
             // In protobuf a brace would begin a group, which no message here has. What curl sends without being told a
             // type is JSON more often than not.

@@ -1,29 +1,47 @@
 import DstackEncoding
 
-/// Reads a message's fields from upstream's JSON: what is missing keeps its default, what is unknown is ignored, and
-/// only what is optional may be `null`.
+/// Reads a message's fields from upstream's JSON: what is missing keeps its default, and only what is optional may be
+/// `null`.
 struct JSONMessageDecoder: RPCFieldVisitor {
     private let object: JSONNode
+    private let unknownFields: RPCUnknownFields
+    /// How many of the object's members are fields.
+    private var knownMembers = 0
     private var failure: DecodingFailure?
 
     static func decode<Message: RPCMessage>(
-        _ type: Message.Type, from node: JSONNode
+        _ type: Message.Type, from node: JSONNode, _ unknownFields: RPCUnknownFields
     ) throws(DecodingFailure) -> Message {
         var message = Message()
         if Message.isVoid { return message }
         guard node.kind == .object else { throw node.failure("an object expected, found \(node.kindName)") }
-        var decoder = JSONMessageDecoder(object: node)
+        var decoder = JSONMessageDecoder(node, unknownFields)
         message.visit(&decoder)
         if let failure = decoder.failure { throw failure }
+        if unknownFields == .refusedWhereMisspelled, decoder.knownMembers < node.count {
+            try refuseMisspelled(node, FieldSpellings(of: &message))
+        }
         return message
     }
 
-    private init(object: JSONNode) { self.object = object }
+    private init(_ object: JSONNode, _ unknownFields: RPCUnknownFields) {
+        self.object = object
+        self.unknownFields = unknownFields
+    }
+
+    private static func refuseMisspelled(_ object: JSONNode, _ spellings: FieldSpellings) throws(DecodingFailure) {
+        for (name, value) in object.members {
+            if let right = spellings.correction(of: name) {
+                throw value.failure("there is no such member; \"\(right)\" is how it is spelled", .unsupported)
+            }
+        }
+    }
 
     /// Reads the member of this name, if there is one.
     @inline(__always)
     private mutating func member(_ name: StaticString, _ body: (JSONNode) throws(DecodingFailure) -> Void) {
         guard failure == nil, let node = object[name] else { return }
+        knownMembers += 1
         do throws(DecodingFailure) { try body(node) } catch { failure = error }
     }
 
@@ -46,16 +64,20 @@ struct JSONMessageDecoder: RPCFieldVisitor {
     mutating func message<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ message: inout Message?
     ) {
+        let unknownFields = unknownFields
         member(name) { (node) throws(DecodingFailure) in
-            message = node.isNull ? nil : try Self.decode(Message.self, from: node)
+            message = node.isNull ? nil : try Self.decode(Message.self, from: node, unknownFields)
         }
     }
 
     mutating func messages<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ messages: inout [Message]
     ) {
+        let unknownFields = unknownFields
         member(name) { (node) throws(DecodingFailure) in
-            for element in try node.array() { messages.append(try Self.decode(Message.self, from: element)) }
+            for element in try node.array() {
+                messages.append(try Self.decode(Message.self, from: element, unknownFields))
+            }
         }
     }
 

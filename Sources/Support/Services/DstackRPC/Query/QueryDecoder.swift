@@ -1,22 +1,36 @@
 import DstackEncoding
+import DstackSystem
 
 /// Reads a message's fields from a query string, as JSON's conventions say, except that every value is a text.
 struct QueryDecoder: RPCFieldVisitor {
     private let tree: QueryTree
+    private let unknownFields: RPCUnknownFields
     private var failure: DecodingFailure?
 
     static func decode<Message: RPCMessage>(
-        _ type: Message.Type, from tree: QueryTree
+        _ type: Message.Type, from tree: QueryTree, _ unknownFields: RPCUnknownFields
     ) throws(DecodingFailure) -> Message {
         var message = Message()
         if Message.isVoid { return message }
-        var decoder = QueryDecoder(tree: tree)
+        var decoder = QueryDecoder(tree, unknownFields)
         message.visit(&decoder)
         if let failure = decoder.failure { throw failure }
+        if unknownFields == .refusedWhereMisspelled {
+            let spellings = FieldSpellings(of: &message)
+            for (name, _) in tree.children {
+                guard let right = spellings.correction(of: name) else { continue }
+                throw DecodingFailure(
+                    .unsupported, SafeText.line(name, limit: 60),
+                    "there is no such parameter; \"\(right)\" is how it is spelled")
+            }
+        }
         return message
     }
 
-    private init(tree: QueryTree) { self.tree = tree }
+    private init(_ tree: QueryTree, _ unknownFields: RPCUnknownFields) {
+        self.tree = tree
+        self.unknownFields = unknownFields
+    }
 
     @inline(__always)
     private mutating func field(
@@ -53,15 +67,19 @@ struct QueryDecoder: RPCFieldVisitor {
     mutating func message<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ message: inout Message?
     ) {
-        field(name) { (field, name) throws(DecodingFailure) in message = try Self.decode(Message.self, from: field) }
+        let unknownFields = unknownFields
+        field(name) { (field, name) throws(DecodingFailure) in
+            message = try Self.decode(Message.self, from: field, unknownFields)
+        }
     }
 
     mutating func messages<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ messages: inout [Message]
     ) {
+        let unknownFields = unknownFields
         field(name) { (field, name) throws(DecodingFailure) in
             for element in try field.elements(name) {
-                messages.append(try Self.decode(Message.self, from: element))
+                messages.append(try Self.decode(Message.self, from: element, unknownFields))
             }
         }
     }

@@ -1,0 +1,62 @@
+/// What is done about names that a message does not have, in JSON and in query strings.
+package enum RPCUnknownFields: Sendable, Hashable {
+    /// They are ignored: a peer of another version may say more than is known here.
+    case ignored
+    /// They are ignored, but for a field's name in another spelling (`notAfter`, `Context`, `public-key`), which is
+    /// refused: whoever sent it believes that it counts, and without it the message asks for something else.
+    case refusedWhereMisspelled
+}
+
+/// The names of a message's fields, to be found whatever their case and what separates their words.
+struct FieldSpellings: RPCFieldVisitor {
+    private var exact: Set<[UInt8]> = []
+    private var folded: [[UInt8]: StaticString] = [:]
+
+    init(of message: inout some RPCMessage) { message.visit(&self) }
+
+    /// The right spelling of a name that is a field's but for its spelling; nil for a field's name and for any other.
+    func correction(of name: String) -> StaticString? {
+        guard let field = folded[Self.folded(name)], !exact.contains(Array(name.utf8)) else { return nil }
+        return field
+    }
+
+    private static func folded(_ name: String) -> [UInt8] {
+        name.utf8.compactMap { byte in
+            switch byte {
+            case UInt8(ascii: "_"), UInt8(ascii: "-"): nil
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte | 0x20
+            default: byte
+            }
+        }
+    }
+
+    private mutating func add(_ name: StaticString) {
+        let text = "\(name)"
+        exact.insert(Array(text.utf8))
+        folded[Self.folded(text)] = name
+    }
+
+    mutating func value<Scalar: RPCScalar>(
+        _ number: UInt32, _ name: StaticString, _ value: inout Scalar, omittedFromJSONIfDefault: Bool
+    ) { add(name) }
+
+    mutating func optional<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ value: inout Scalar?) {
+        add(name)
+    }
+
+    mutating func repeated<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ values: inout [Scalar]) {
+        add(name)
+    }
+
+    mutating func message<Message: RPCMessage>(
+        _ number: UInt32, _ name: StaticString, _ message: inout Message?
+    ) { add(name) }
+
+    mutating func messages<Message: RPCMessage>(
+        _ number: UInt32, _ name: StaticString, _ messages: inout [Message]
+    ) { add(name) }
+
+    mutating func map<Key: RPCMapKey, Value: RPCScalar>(
+        _ number: UInt32, _ name: StaticString, _ values: inout [Key: Value]
+    ) { add(name) }
+}
