@@ -25,9 +25,6 @@ final class SimulatedState: Sendable {
     /// Writing to the record waits for the disk.
     private let writer = BlockingWorker(capacity: 64)
 
-    /// Events to be measured beyond these would make attestations larger than readers accept.
-    static let maximumRecordByteCount = 2 << 20
-
     /// - Parameters:
     ///   - body: the report at the end of `eventLog`.
     ///   - record: path of the file with RTMR3's events. It is made if it is not there; one that is there must begin with
@@ -78,8 +75,6 @@ final class SimulatedState: Sendable {
     var registers: RTMRValues { state.withLock { $0.body.tdReport?.rtmrs ?? RTMRValues() } }
 
     func emit(_ event: RuntimeEvent) async throws(AttestationError) {
-        // An ambiguous name can never be taken back, and makes readers refuse the whole log.
-        _ = try RuntimeEvent(emitting: event.name, payload: [])
         guard event.version == eventVersion else {
             throw AttestationError(
                 .measurementFailed, subject: "event \(event.name)",
@@ -90,6 +85,8 @@ final class SimulatedState: Sendable {
         // nothing. (Hardware must do it the other way round.)
         let outcome = await writer.run(within: .seconds(10), onceStarted: .waitFor) { [self] in
             Result { () throws(AttestationError) in
+                // One thread measures, so that nothing comes between this and the change.
+                try event.checkMeasurable(after: state.withLock { $0.runtimeEvents })
                 try record?.append(event)
                 state.withLock { Self.measure(event, into: &$0) }
             }

@@ -60,6 +60,50 @@ struct RuntimeEventTests {
                 == RuntimeEvent(name: "a:b", payload: Array("c".utf8)).digest)
     }
 
+    @Test("no event adds more to an attestation than it is counted for", arguments: RuntimeEvent.Version.allCases)
+    func size(version: RuntimeEvent.Version) throws {
+        func evidence(_ events: [RuntimeEvent], _ form: Attestation.WireForm) throws -> Int {
+            let log = EventLog(runtimeEvents: events).stripped(.upstream).withPreimages()
+            return try Attestation(
+                platform: .tdx(.init(quote: [], eventLog: log)), runtimeEvents: events,
+                reportData: ReportData(padding: []), config: ""
+            ).encoded(as: form).count
+        }
+        let most = RuntimeEvent.maximumPayloadBytes
+        for (name, length) in [("", 0), ("a", 32), (String(repeating: "\u{1}", count: 1_024), 300), ("b", most)] {
+            let event = RuntimeEvent(name: name, payload: [UInt8](repeating: 0xFF, count: length), version: version)
+            for form in Attestation.WireForm.allCases where form != .v0 || version == .v1 {
+                let other = RuntimeEvent(name: "other", payload: [], version: version)
+                let added = try evidence([other, event], form) - evidence([other], form)
+                #expect(added <= event.evidenceByteCount && added > event.evidenceByteCount - 128, "\(form) \(length)")
+            }
+        }
+    }
+
+    @Test("what may be measured is bounded: names, payloads, and all events together")
+    func measurable() throws {
+        func check(_ name: Int, _ payload: Int, after count: Int = 0) -> AttestationError? {
+            let event = RuntimeEvent(
+                name: String(repeating: "é", count: name / 2) + String(repeating: "n", count: name % 2),
+                payload: [UInt8](repeating: 0, count: payload))
+            // 1,024 bytes each in evidence.
+            let before = [RuntimeEvent](
+                repeating: RuntimeEvent(name: "", payload: [UInt8](repeating: 0, count: 448)), count: count)
+            do { try event.checkMeasurable(after: before) } catch { return error }
+            return nil
+        }
+        #expect(check(1_024, 16 << 10) == nil && check(0, 0) == nil)
+        #expect(check(1_025, 0)?.reason == "1025 bytes, an event's name has 1024 at most")
+        #expect(
+            check(1, 16 << 10 | 1)?.description == "payload: 16385 bytes, an event has 16384 at most (measure a hash)")
+        #expect(check(0, 448, after: 71) == nil)
+        let full = try #require(check(1, 448, after: 71))
+        #expect(
+            full.code == .measurementTooLarge
+                && full.reason.contains("would have 73730 bytes in evidence, 72704 without"))
+        #expect(full.hint == "a new boot begins with an empty record")
+    }
+
     @Test("names are compared byte for byte, not by canonical equivalence")
     func names() {
         let composed = RuntimeEvent(name: "caf\u{E9}", payload: [])

@@ -104,7 +104,7 @@ struct SimulationAttesterTests {
         let attester = try SimulatedAttester(boot, record: record)
         let before = attester.registers
         let big = try event("big", [UInt8](repeating: 0, count: 3 << 20))
-        await #expect(throws: AttestationError(.measurementFailed, subject: "", reason: "")) {
+        await #expect(throws: AttestationError(.measurementTooLarge, subject: "", reason: "")) {
             try await attester.emit(big)
         }
         try folder.remove("runtime_events.log")
@@ -116,6 +116,23 @@ struct SimulationAttesterTests {
             try await attester.emit(RuntimeEvent(name: "a:b", payload: []))
         }
         #expect(attester.registers == before)
+    }
+
+    @Test("what evidence has no room for is not measured, and what is small still is")
+    func full() async throws {
+        let attester = try SimulatedAttester(boot, record: record)
+        for _ in 0..<2 { try await attester.emit(event("large", [UInt8](repeating: 7, count: 16 << 10))) }
+        let before = attester.registers
+        for refused in [
+            try event("large", [UInt8](repeating: 7, count: 16 << 10)), try event(String(repeating: "n", count: 1_025)),
+        ] {
+            await #expect(throws: AttestationError(.measurementTooLarge, subject: "", reason: "")) {
+                try await attester.emit(refused)
+            }
+        }
+        #expect(attester.registers == before)
+        try await attester.emit(event("small"))
+        #expect(attester.registers != before)
     }
 
     @Test("a mutated record is refused, or begins with the boot and explains the registers")

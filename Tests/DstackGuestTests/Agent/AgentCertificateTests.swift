@@ -52,6 +52,35 @@ struct AgentCertificateTests {
         }
     }
 
+    @Test(
+        "evidence that makes a certificate large goes without digests, and where TLS would not carry it it is refused")
+    func large() async throws {
+        func events(_ count: Int) -> [RuntimeEvent] {
+            (0..<count).map { RuntimeEvent(name: "event \($0)", payload: [UInt8](repeating: 7, count: 100)) }
+        }
+        for (socket, path) in [
+            ("dstack", "/GetTlsKey"), ("tappd", "/prpc/Tappd.DeriveKey"), ("dstack", "/v1/IssueCert"),
+        ] {
+            let bench = try await BenchAgent(Self.settings())
+            for (count, keepsDigests) in [(100, true), (250, false)] {
+                bench.attester.set { $0.foreignEvents = events(count) }
+                let answer = try await bench.post(socket, path, #"{"usage_ra_tls":true}"#)
+                let leaf = try RATLSCertificate(parsing: PEM.decode(try answer.json.texts("certificate_chain")[0]))
+                let log = try #require(leaf.attestation?.eventLog)
+                let runtime = log.events.filter { $0.type == .runtime }
+                #expect(
+                    runtime.count > count && runtime.allSatisfy { ($0.digest != nil) == keepsDigests },
+                    "\(path) \(count)")
+            }
+            bench.attester.set { $0.foreignEvents = events(600) }
+            let refused = try await bench.post(socket, path, #"{"usage_ra_tls":true}"#)
+            #expect(refused.status == 400)
+            let reason = try #require(refused.error)
+            #expect(reason.contains("of which TLS libraries take 102400: the measured events have "), "\(reason)")
+            #expect(try await bench.post(socket, path, "{}").status == 200)
+        }
+    }
+
     @Test("no certificate outlives the configured maximum")
     func maximumValidity() async throws {
         let bench = try await BenchAgent(Self.settings { $0.maximumValidity = .seconds(3_600) })

@@ -135,6 +135,42 @@ struct AgentEvidenceTests {
         #expect(try #require(answer.error).contains("core.evidence.accept_events"))
     }
 
+    @Test("an event that would make certificates too large for TLS is refused before anything is measured")
+    func eventSizes() async throws {
+        let bench = try await BenchAgent(Self.withoutCertificate)
+        func emit(_ name: String, _ payload: Int) async throws -> AgentFixture.Answer {
+            try await bench.post(
+                "dstack", "/EmitEvent", #"{"event":"\#(name)","payload":"\#(String(repeating: "5a", count: payload))"}"#
+            )
+        }
+        let before = try await bench.post("dstack", "/Info").body
+        let named = try await emit(String(repeating: "n", count: 100_000), 0)
+        #expect(named.status == 400 && named.error == "event name: 100000 bytes, an event's name has 1024 at most")
+        let loaded = try await emit("a", 16_385)
+        #expect(
+            loaded.status == 400 && loaded.error == "payload: 16385 bytes, an event has 16384 at most (measure a hash)")
+        #expect(try await bench.post("dstack", "/Info").body == before)
+        var (taken, size) = (0, 16 << 10)
+        while size > 0 {
+            let answer = try await emit("e", size)
+            if answer.status == 200 {
+                taken += 1
+            } else {
+                #expect(answer.status == 400 && answer.error?.contains("73728 fit") == true, "\(answer.text)")
+                size /= 4
+            }
+        }
+        #expect(taken > 5)
+        // All that fits into a record fits into a certificate, and still leads to its registers.
+        let answer = try await bench.post("dstack", "/GetTlsKey", #"{"usage_ra_tls":true}"#).json
+        let chain = try answer.texts("certificate_chain").map { try PEM.decode($0) }
+        #expect(chain.reduce(0) { $0 + $1.count } < 100 << 10)
+        let attestation = try #require(try RATLSCertificate(parsing: chain[0]).attestation)
+        let report = try #require(try attestation.parsedQuote().body.tdReport)
+        #expect(try attestation.eventLog?.replay().registers.rtmr3 == report.rtMr3)
+        #expect(attestation.runtimeEvents.count { $0.name == "e" } == taken)
+    }
+
     @Test("beside a quote of hardware boot events have no data, in an attestation they have all of it")
     func hardware() async throws {
         let bench = try await BenchAgent(Self.withoutCertificate, prepare: { $0.set { $0.passesForReal = true } })

@@ -18,6 +18,8 @@ final class TestAttester: Attester {
         var failure: AttestationError?
         /// Whether the agent takes it for real hardware.
         var passesForReal = false
+        /// Beside those that were measured, as programs without a limit leave them behind.
+        var foreignEvents: [RuntimeEvent] = []
     }
 
     let base: any Attester
@@ -44,7 +46,14 @@ final class TestAttester: Attester {
                 DispatchQueue.global().asyncAfter(deadline: .now() + 0.02) { continuation.resume() }
             }
         }
-        return try await base.attestation(reportData: reportData)
+        var attestation = try await base.attestation(reportData: reportData)
+        let foreign = state.withLock { $0.foreignEvents }
+        if !foreign.isEmpty, case .tdx(var evidence) = attestation.platform {
+            evidence.eventLog.events += foreign.map { LoggedEvent($0) }
+            attestation.platform = .tdx(evidence)
+            attestation.runtimeEvents += foreign
+        }
+        return attestation
     }
 
     func emit(_ event: RuntimeEvent) async throws(AttestationError) { try await base.emit(event) }

@@ -16,8 +16,8 @@ package struct RuntimeEventRecorder: Sendable {
     /// The version of a boot that has not recorded anything yet.
     private let defaultVersion: RuntimeEvent.Version
 
-    /// Events beyond these would make attestations larger than readers accept.
-    package static let maximumByteCount = 2 << 20
+    /// Of a record that is read. Other programs measure events too, and some of them without a limit.
+    private static let maximumByteCount = 4 << 20
 
     package var logPath: String { directory + "/runtime_events.log" }
     package var lockPath: String { directory + "/runtime_event.lock" }
@@ -57,11 +57,11 @@ package struct RuntimeEventRecorder: Sendable {
 
     /// Measures and records an event.
     ///
-    /// - Throws: ``AttestationError/Code/measurementInDoubt`` if the register may have been extended without a record;
+    /// - Throws: ``AttestationError/Code/measurementTooLarge`` for what evidence has no room for; ``AttestationError/Code/measurementInDoubt`` if the register may have been extended without a record;
     ///   any other code, as ``AttestationError/Code/measurementFailed``, if nothing happened.
     package func record(_ event: RuntimeEvent, deadline: ContinuousClock.Instant) throws(AttestationError) {
-        // An ambiguous name can never be taken back, and makes readers refuse the whole log.
-        _ = try RuntimeEvent(emitting: event.name, payload: [])
+        // For what needs no look at the record there is no need to wait for it.
+        try event.checkMeasurable(after: [])
         let lock = try lock(deadline)
         defer { withExtendedLifetime(lock) {} }
         let version = try version()
@@ -71,12 +71,8 @@ package struct RuntimeEventRecorder: Sendable {
                 reason: "it has version \(event.version.rawValue), the events of this boot have \(version.rawValue)")
         }
         let state = try settle()
+        try event.checkMeasurable(after: state.events)
         let line = Array(event.logLine.utf8) + [UInt8(ascii: "\n")]
-        guard state.byteCount + line.count <= Self.maximumByteCount else {
-            throw AttestationError(
-                .measurementFailed, subject: "event \(event.name)",
-                reason: "the record is full: \(Self.maximumByteCount) bytes fit")
-        }
         do throws(SystemError) {
             if access(versionPath, F_OK) != 0 {
                 try AtomicFile.write("\(version.rawValue)", to: versionPath, mode: .secret)
@@ -138,7 +134,6 @@ package struct RuntimeEventRecorder: Sendable {
 
     private struct Settled {
         let events: [RuntimeEvent]
-        let byteCount: Int
         /// The register.
         let value: Measurement384
     }
@@ -157,14 +152,11 @@ package struct RuntimeEventRecorder: Sendable {
         let events = try RuntimeEvent.parse(log: record.complete)
         let value = try register.value()
         let replayed = Self.replay(events)
-        func settled(_ events: [RuntimeEvent], _ text: [UInt8]) -> Settled {
-            Settled(events: events, byteCount: text.count, value: value)
-        }
         if value == replayed {
             // Neither a torn line nor a noted event was measured, so that both can go.
             if !record.torn.isEmpty { try cut(to: record.complete.count) }
             if !record.pending.isEmpty { _ = unlink(pendingPath) }
-            return settled(events, record.complete)
+            return Settled(events: events, value: value)
         }
         for candidate in [record.pending, record.torn + [UInt8(ascii: "\n")]] where candidate.count > 1 {
             guard let added = try? RuntimeEvent.parse(log: candidate), added.count == 1,
@@ -172,7 +164,7 @@ package struct RuntimeEventRecorder: Sendable {
             else { continue }
             if !record.torn.isEmpty { try cut(to: record.complete.count) }
             try finish(candidate)
-            return settled(events + added, record.complete + candidate)
+            return Settled(events: events + added, value: value)
         }
         let torn = record.torn.isEmpty ? "" : "; its last line is incomplete"
         throw AttestationError(
@@ -188,7 +180,7 @@ package struct RuntimeEventRecorder: Sendable {
     private func read() throws(AttestationError) -> Record {
         func content(_ path: String) throws(AttestationError) -> [UInt8] {
             do {
-                return try File.readRegular(path, limit: 2 * Self.maximumByteCount)
+                return try File.readRegular(path, limit: Self.maximumByteCount)
             } catch {
                 if error.code == ENOENT { return [] }
                 throw AttestationError(.measurementInDoubt, subject: path, reason: error.description)

@@ -149,7 +149,7 @@ package final class GuestAgent: Sendable {
             let status =
                 switch error.code {
                 case .measurementInDoubt: 500
-                case .measurementUnsupported: 400
+                case .measurementUnsupported, .measurementTooLarge: 400
                 default: 503
                 }
             throw RPCError("Failed to emit event: \(error)", status: status)

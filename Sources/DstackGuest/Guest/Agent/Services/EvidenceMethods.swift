@@ -94,24 +94,16 @@ extension GuestAgent {
 
     // MARK: Events
 
-    /// The largest payload of an application's event: it is in every log from then on.
-    private static var maximumPayloadBytes: Int { 1 << 20 }
-
     func emitEvent(_ request: AgentRPC.EmitEventArgs) async throws(RPCError) -> RPCEmpty {
         guard settings.evidence.acceptsEvents ?? isSimulated else {
             throw RPCError(
                 "EmitEvent is off: an application's events in RTMR3 cannot be taken back; core.evidence.accept_events "
                     + "turns it on")
         }
-        guard request.payload.count <= Self.maximumPayloadBytes else {
-            throw RPCError(
-                "payload: \(request.payload.count) bytes, an event has \(Self.maximumPayloadBytes) at most; measure a hash"
-            )
-        }
-        let event: RuntimeEvent
+        let event = RuntimeEvent(name: request.event, payload: request.payload, version: eventVersion)
         do {
-            event = try RuntimeEvent(
-                emitting: request.event, payload: request.payload, version: eventVersion)
+            // Whether the others leave room for it, the attester sees, who knows them all.
+            try event.checkMeasurable(after: [])
         } catch {
             throw RPCError("\(error)")
         }
