@@ -9,8 +9,7 @@ struct OptionNamesInRequestsTests {
     /// What a request has by the same name, what is about the output alone, and what agents and gateways answer beside evidence.
     private static let harmless: Set = [
         "quote", "attestation", "event-log", "vm-config", "app-compose", "report-data", "policy", "json", "checks",
-        "quiet",
-        "help", "version", "url",
+        "quiet", "help", "version", "url",
     ]
 
     @Test(
