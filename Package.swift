@@ -124,7 +124,9 @@ let package = Package(
                 "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackMeasurement",
                 "DstackSystem",
             ]),
-        room("Sources/DstackKeys", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
+        room(
+            "Sources/DstackKeys/Keys", as: "DstackKeys",
+            uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
