@@ -49,6 +49,7 @@ let package = Package(
         .executable(name: "dstack-guest-agent", targets: ["dstack-guest-agent"]),
         .executable(name: "dstack-simulator", targets: ["dstack-simulator"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
+        .executable(name: "dstack-auth", targets: ["dstack-auth"]),
     ],
     targets: [
         // System libraries.
@@ -128,6 +129,12 @@ let package = Package(
             "Sources/DstackKeys/Keys", as: "DstackKeys",
             uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
         room(
+            "Sources/DstackKeys/Authorization", as: "DstackAuthorization",
+            uses: [
+                "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem",
+            ]),
+        room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
                 "DstackAttestation", "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
@@ -160,6 +167,12 @@ let package = Package(
                 "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPServer", "DstackNetwork", "DstackService", "DstackShells", "DstackSystem",
                 "DstackVerifierService",
+            ]),
+        program(
+            "Sources/Executables/dstack-auth",
+            uses: [
+                "DstackAuthorization", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPServer",
+                "DstackNetwork", "DstackService", "DstackSystem",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",
@@ -263,6 +276,12 @@ let package = Package(
                 "DstackKeys", "DstackAttestation", "DstackMockTEE", "DstackCrypto", "DstackEncoding", "DstackSystem",
                 "TestKit",
             ]),
+        tests(
+            "Tests/DstackAuthorizationTests",
+            uses: [
+                "DstackAuthorization", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem", "TestKit", "dstack-auth",
+            ], exclude: ["Chain"]),
         tests(
             "Tests/DstackGuestTests",
             uses: [
