@@ -79,8 +79,24 @@ struct CommandJSONTests {
                 "dstack-verifier", ["compose-hash", "\(e)/app-compose.json", "--json"] + measured)
             try expect("`dstack-verifier compose-hash`", of: result)
         }
+        let zeros = { String(repeating: "0", count: $0) }
+        let (hash, id) = (zeros(64), zeros(40))
+        let policy = try files.write(
+            "[[rule]]\nname = \"x\"\nfor = \"kms\"\nmr_aggregated = [\"\(hash)\"]\nos_images = [\"\(hash)\"]\nany_device = true\n",
+            "policy.toml")
+        let info = try files.write(
+            """
+            {"mrAggregated":"\(hash)","osImageHash":"\(hash)","appId":"\(id)","composeHash":"\(hash)","instanceId":"",
+             "deviceId":"\(hash)"}
+            """, "boot-info.json")
+        for more in [["--kms"], []] {
+            let result = try await Program.run(
+                "dstack-auth",
+                ["explain", "--config", policy.path, "--boot-info", info.path, "--json"] + more)
+            try expect("`dstack-auth explain`", of: result)
+        }
         try expect("`dstack-verifier report-data`", of: try await verifier("report-data", "00", "--json"))
-        for program in ["dstack", "dstack-verifier", "dstack-guest-agent", "dstack-simulator"] {
+        for program in ["dstack", "dstack-verifier", "dstack-auth", "dstack-guest-agent", "dstack-simulator"] {
             try expect("any program's `version`", of: try await Program.run(program, ["version", "--json"]))
         }
         let collateral = Program.Output(status: 0, output: files.text("e/collateral.json"), errors: "")

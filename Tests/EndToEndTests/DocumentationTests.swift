@@ -77,7 +77,7 @@ struct DocumentationTests {
     /// Where a reader who begins with README comes by what, in the order of its table.
     private static let reading = [
         "README.md", "docs/app-author.md", "docs/guest-agent.md", "docs/dashboard.md", "docs/commands.md",
-        "docs/attested-tls.md", "docs/verification.md", "docs/verifier-service.md",
+        "docs/attested-tls.md", "docs/verification.md", "docs/verifier-service.md", "docs/authorization.md",
     ]
     /// What stands in for what takes minutes: `make` has been, and `swift` finds out whether the package could be read.
     private static let standIns = ["installation", "build", "own package"]
@@ -159,7 +159,7 @@ struct DocumentationTests {
     /// A port that another program has is another one here.
     private static func withFreePorts(_ script: String) throws -> String {
         var script = script
-        for port in ["8443", "8080"] where !isFree(port) {
+        for port in ["8443", "8080", "3000"] where !isFree(port) {
             script = script.replacingOccurrences(of: port, with: "\(try freePort())")
         }
         return script
