@@ -210,9 +210,9 @@ let package = Package(
         room(
             "Tests/FuzzSupport",
             uses: [
-                "DstackAttestation", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackGuest",
-                "DstackHTTP", "DstackHTTPServer", "DstackKeys", "DstackMeasurement", "DstackMockTEE", "DstackRPC",
-                "DstackSystem", "DstackVerifierService",
+                "DstackAttestation", "DstackAuthorization", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
+                "DstackGuest", "DstackHTTP", "DstackHTTPServer", "DstackKeys", "DstackMeasurement", "DstackMockTEE",
+                "DstackRPC", "DstackSystem", "DstackVerifierService",
             ]),
         program(
             "Tests/Fuzz", as: "dstack-fuzz",

@@ -98,13 +98,15 @@ struct EthereumAuthorizerTests {
         let dead = try await FakeNode()
         await dead.stop()
         let broken = try await FakeNode(instead: { _, _ in .raw(.text(502, "bad gateway")) })
+        let babbling = try await FakeNode(instead: { method, _ in method == "eth_call" ? .result("\"0x00\"") : nil })
         let good = try await FakeNode()
-        let authorizer = try authorizer([dead, broken, good])
+        let authorizer = try authorizer([dead, broken, babbling, good])
         for _ in 0..<3 { #expect(try await authorizer.decide(.sample(), as: .app).isAllowed) }
-        #expect(broken.calls.count == 1)
+        #expect(broken.calls.count == 1 && babbling.calls.count { $0.hasPrefix("eth_chainId") } == 1)
         await good.stop()
         let error = await error(authorizer)
-        #expect(error?.code == .unavailable && error?.reason.contains("502") == true, "\(error?.reason ?? "")")
+        // What came back and is no answer weighs more than nobody being there.
+        #expect(error?.code == .invalidAnswer && error?.reason.contains("502") == true, "\(error?.reason ?? "")")
     }
 
     @Test(

@@ -1,7 +1,8 @@
-"""A chain on this machine: an EVM in memory behind Ethereum's JSON-RPC, with a KMS contract and an application's on it.
+"""A chain on this machine: an EVM in memory behind Ethereum's JSON-RPC.
 
-Beside the methods that nodes have it takes `test_transact` [contract, signature, [arguments]], which is mined at once, and
-`test_mine` [count]. Prints one line when it answers: its address, the contracts', and the chain.
+Beside the methods that nodes have it takes `test_deploy` [], which makes contracts of a KMS and of an application and answers
+their addresses, `test_transact` [address, signature, [arguments]], which is mined at once, and `test_mine` [count]. Prints one
+line when it answers: its address, and the chain.
 """
 import http.server
 import json
@@ -28,15 +29,17 @@ class RPCError(Exception):
         self.body = {"code": code, "message": message} | ({} if data is None else {"data": data})
 
 
-def deploy(name):
-    source = (HERE / name).read_text()
+def compiled(name):
     settings = vyper.compiler.settings.Settings(evm_version="cancun")
-    code = vyper.compile_code(source, output_formats=["bytecode"], settings=settings)["bytecode"]
+    return vyper.compile_code((HERE / name).read_text(), output_formats=["bytecode"], settings=settings)["bytecode"]
+
+
+codes = {"kms": compiled("kms.vy"), "app": compiled("app.vy")}
+
+
+def deploy(code):
     sent = tester.send_transaction({"from": account, "data": code, "gas": 8_000_000, "gas_price": 10**10})
     return tester.get_transaction_receipt(sent)["contract_address"]
-
-
-contracts = {"kms": deploy("kms.vy"), "app": deploy("app.vy")}
 
 
 def transact(contract, signature, arguments):
@@ -44,7 +47,7 @@ def transact(contract, signature, arguments):
     values = [bytes.fromhex(value[2:]) if kind == "bytes32" else value for kind, value in zip(kinds, arguments)]
     data = keccak(text=signature)[:4] + eth_abi.encode(kinds, values)
     tester.send_transaction(
-        {"from": account, "to": contracts[contract], "data": "0x" + data.hex(), "gas": 4_000_000, "gas_price": 10**10})
+        {"from": account, "to": contract, "data": "0x" + data.hex(), "gas": 4_000_000, "gas_price": 10**10})
 
 
 def block(tag):
@@ -82,6 +85,8 @@ def answer(method, parameters):
         return block(parameters[0])
     if method == "eth_call":
         return call(parameters[0], parameters[1])
+    if method == "test_deploy":
+        return {name: deploy(code) for name, code in codes.items()}
     if method == "test_transact":
         return transact(*parameters)
     if method == "test_mine":
@@ -113,7 +118,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
-print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}", "chain_id": CHAIN, **contracts}), flush=True)
+print(json.dumps({"url": f"http://127.0.0.1:{server.server_port}", "chain_id": CHAIN}), flush=True)
 # Ends with whoever started it: nothing is ever written there.
 threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
 server.serve_forever()

@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackAuthorization
 import DstackConfiguration
 import DstackCrypto
 import DstackEncoding
@@ -17,8 +18,8 @@ extension FuzzedParser {
     package static func all(_ corpus: Corpus) throws(FuzzFailure) -> [FuzzedParser] {
         do {
             let material = try Material(corpus)
-            return material.evidence + material.documents + material.certificates + material.encodings
-                + material.services
+            return material.evidence + material.documents + material.authorization + material.certificates
+                + material.encodings + material.services
         } catch let failure as FuzzFailure {
             throw failure
         } catch {
@@ -176,6 +177,56 @@ private struct Material {
             osImageHash: FixedBytes(repeating: 7), keyProviderInfo: Array("{}".utf8),
             initScriptHashes: [FixedBytes(repeating: 8)]
         ).messagePack
+    }
+
+    // MARK: Authorization
+
+    var authorization: [FuzzedParser] {
+        let hash = String(repeating: "5a", count: 32)
+        let info = BootInfo(
+            teeVariant: "dstack-tdx", mrAggregated: .init(repeating: 1), osImageHash: .init(repeating: 2),
+            mrSystem: .init(repeating: 3), appID: .init(repeating: 4), composeHash: .init(repeating: 5),
+            instanceID: .init(repeating: 6), deviceID: .init(repeating: 7), keyProviderInfo: Array("{}".utf8),
+            tcbStatus: "UpToDate", advisoryIDs: ["INTEL-SA-00615"])
+        let rules = """
+            {"osImages": ["0x\(hash)"], "kms": {"mrAggregated": ["\(hash)"], "devices": [], "allowAnyDevice": true},
+             "apps": {"0x\(hash.prefix(40))": {"composeHashes": ["\(hash)"], "devices": ["\(hash)"]}}}
+            """
+        let policy = """
+            [[rule]]
+            name = "x"
+            for = "kms"
+            mr_aggregated = ["\(hash)"]
+            os_images = ["\(hash)"]
+            any_device = true
+
+            """
+        // Allowed, without a reason; denied with one.
+        let words = [1, 64, 0].map { [UInt8](repeating: 0, count: 31) + [UInt8($0)] }
+        let reason = [UInt8](repeating: 0x61, count: 32)
+        let denial = [0, 64, 32].map { [UInt8](repeating: 0, count: 31) + [UInt8($0)] }.flatMap { $0 } + reason
+        return [
+            FuzzedParser("boot-info", [info.json]) { input in
+                let info = try BootInfo(parsingJSON: input)
+                return try BootInfo(parsingJSON: info.json) == info
+            },
+            FuzzedParser("boot-decision", [BootDecision.denied("why", gatewayAppID: "0x01").json]) { input in
+                let decision = try BootDecision(parsingJSON: input)
+                return try BootDecision(parsingJSON: decision.json) == decision
+            },
+            FuzzedParser("auth-config", [Array(rules.utf8)]) { input in
+                _ = try FilePolicy(parsingJSON: input, subject: "auth-config.json")
+                return true
+            },
+            FuzzedParser("boot-policy", [Array(policy.utf8)]) { input in
+                _ = try BootPolicy(parsing: input, source: "policy.toml")
+                return true
+            },
+            FuzzedParser("contract-decision", [words.flatMap { $0 }, denial]) { input in
+                _ = try KMSContract.decision(input)
+                return true
+            },
+        ]
     }
 
     // MARK: Certificates

@@ -101,36 +101,42 @@ package final class EthereumAuthorizer: BootAuthorizer {
             // The contract would be asked about zeros, which somebody may have listed.
             return .denied("\(error.name) is missing")
         }
-        let reading = try await read([call, KMSContract.gatewayAppIDCall])
-        let (isAllowed, reason, gateway) = try decoded { () throws(DecodingFailure) in
-            let decision = try KMSContract.decision(reading.returned[0])
-            return (decision.isAllowed, decision.reason, try KMSContract.gatewayAppID(reading.returned[1]))
+        return try await read([call, KMSContract.gatewayAppIDCall]) { (reading) throws(DecodingFailure) in
+            let (isAllowed, reason) = try KMSContract.decision(reading.returned[0])
+            return BootDecision(
+                isAllowed: isAllowed, gatewayAppID: try KMSContract.gatewayAppID(reading.returned[1]),
+                reason: isAllowed ? "" : reason)
         }
-        return BootDecision(isAllowed: isAllowed, gatewayAppID: gateway, reason: isAllowed ? "" : reason)
     }
 
     package func info() async throws(AuthorizationError) -> AuthorizerInfo {
-        let reading = try await read([KMSContract.gatewayAppIDCall, KMSContract.appImplementationCall])
-        let (gateway, implementation) = try decoded { () throws(DecodingFailure) in
-            (
-                try KMSContract.gatewayAppID(reading.returned[0]),
-                try KMSContract.appImplementation(reading.returned[1])
-            )
+        let calls = [KMSContract.gatewayAppIDCall, KMSContract.appImplementationCall]
+        return try await read(calls) {
+            [contract = configuration.contract, url = nodes.first?.name]
+            (reading) throws(DecodingFailure) in
+            AuthorizerInfo(
+                kmsContractAddress: "0x" + contract.hex, ethereumURL: url,
+                gatewayAppID: try KMSContract.gatewayAppID(reading.returned[0]), chainID: reading.chainID,
+                appImplementation: "0x" + (try KMSContract.appImplementation(reading.returned[1])).hex)
         }
-        return AuthorizerInfo(
-            kmsContractAddress: "0x" + configuration.contract.hex, ethereumURL: nodes.first?.name,
-            gatewayAppID: gateway, chainID: reading.chainID, appImplementation: "0x" + implementation.hex)
     }
 
-    private func decoded<Value>(_ read: () throws(DecodingFailure) -> Value) throws(AuthorizationError) -> Value {
-        do throws(DecodingFailure) { return try read() } catch {
+    private typealias Decoder<Value> = @Sendable (Reading) throws(DecodingFailure) -> Value
+
+    private static func decoded<Value>(
+        _ reading: Reading, _ decode: Decoder<Value>
+    ) throws(AuthorizationError) -> Value {
+        do throws(DecodingFailure) { return try decode(reading) } catch {
             throw AuthorizationError(.invalidAnswer, subject: "contract", reason: error.description)
         }
     }
 
     // MARK: Reading
 
-    private func read(_ calls: [[UInt8]]) async throws(AuthorizationError) -> Reading {
+    /// - Parameter decode: what the contract's functions returned, as what it means.
+    private func read<Value: Sendable>(
+        _ calls: [[UInt8]], _ decode: @escaping Decoder<Value>
+    ) async throws(AuthorizationError) -> Value {
         do {
             return try await Deadline.run(
                 within: configuration.timeout,
@@ -138,9 +144,10 @@ package final class EthereumAuthorizer: BootAuthorizer {
                     .unavailable, subject: "Ethereum nodes",
                     reason: "no answer within \(DurationText.format(self.configuration.timeout))")
             ) { [self] in
-                let reading = try await configuration.agree == 1 ? first(calls) : agreed(calls)
+                guard configuration.agree > 1 else { return try await first(calls, decode) }
+                let reading = try await agreed(calls)
                 try remember(reading.chainID)
-                return reading
+                return try Self.decoded(reading, decode)
             }
         } catch let error as AuthorizationError {
             throw error
@@ -162,12 +169,17 @@ package final class EthereumAuthorizer: BootAuthorizer {
     }
 
     /// The answer of the first node that has one.
-    private func first(_ calls: [[UInt8]]) async throws(AuthorizationError) -> Reading {
+    private func first<Value>(
+        _ calls: [[UInt8]], _ decode: Decoder<Value>
+    ) async throws(AuthorizationError) -> Value {
         var failures: [AuthorizationError] = []
         for node in order() {
             do throws(AuthorizationError) {
                 let head = try await head(of: node)
-                return try await reading(of: node, head.chainID, at: head.number, calls)
+                let reading = try await reading(of: node, head.chainID, at: head.number, calls)
+                let value = try Self.decoded(reading, decode)
+                try remember(reading.chainID)
+                return value
             } catch {
                 failures.append(error)
                 avoid(node)

@@ -1,8 +1,8 @@
-import DstackEncoding
+package import DstackEncoding
 import DstackSystem
 
 /// The rules of upstream's auth-simple, as its `auth-config.json` has them.
-struct FilePolicy: Sendable {
+package struct FilePolicy: Sendable {
     /// On which devices something may run.
     struct Devices: Sendable {
         var allowsAny = false
@@ -70,7 +70,7 @@ struct FilePolicy: Sendable {
     /// Reads a file's JSON. Keys that are not known are ignored, as upstream does, and remarked upon.
     ///
     /// - Throws: for a text that is no such object, or a known key of another type.
-    init(parsingJSON bytes: [UInt8], subject: String) throws(DecodingFailure) {
+    package init(parsingJSON bytes: [UInt8], subject: String) throws(DecodingFailure) {
         let root = try JSONDocument(parsing: bytes, subject: subject, maximumDepth: 16).root
         guard root.kind == .object else { throw root.failure("an object expected, found \(root.kindName)") }
         remark(

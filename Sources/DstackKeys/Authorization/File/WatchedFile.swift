@@ -73,7 +73,8 @@ package final class WatchedFile<Value: Sendable>: Sendable {
     package func value() async -> Outcome {
         switch await worker.run(within: .seconds(5), { [self] in look() }) {
         case .success(let outcome): outcome
-        case .failure: .failure(Unusable("\(path) cannot be read in time"))
+        // What is still being read may take this one's place when it is there.
+        case .failure: take(.failure(Unusable("cannot read \(path) in time")), bytes: nil, settled: nil)
         }
     }
 
