@@ -18,10 +18,10 @@ final class AuthProgram: Sendable {
     }()
 
     private let process = Process()
-    private let directory: TemporaryDirectory
+    private let directory: ScratchDirectory
 
     init(_ arguments: [String], environment: [String: String] = [:], in place: String? = nil) throws {
-        directory = try TemporaryDirectory()
+        directory = try ScratchDirectory()
         process.executableURL = URL(fileURLWithPath: try #require(Self.path))
         process.arguments = arguments
         process.environment = ["PATH": "/usr/bin:/bin", "NO_COLOR": "1"].merging(environment) { $1 }
@@ -35,7 +35,7 @@ final class AuthProgram: Sendable {
     deinit { if process.isRunning { process.terminate() } }
 
     private func text(_ name: String) -> String {
-        (try? String(contentsOfFile: directory(name), encoding: .utf8)) ?? ""
+        directory.text(name)
     }
     var output: String { text("output") }
     var errors: String { text("errors") }
@@ -64,7 +64,7 @@ final class AuthProgram: Sendable {
 
 @Suite("The program dstack-auth", .enabled(if: AuthProgram.path != nil, "dstack-auth is not built"))
 struct AuthProgramTests {
-    private let directory: TemporaryDirectory
+    private let directory: ScratchDirectory
     private let client = HTTPClient()
 
     private static let policy = """
@@ -79,7 +79,7 @@ struct AuthProgramTests {
         """
 
     init() throws {
-        directory = try TemporaryDirectory()
+        directory = try ScratchDirectory()
         try directory.write(Self.policy, "policy.toml")
         try directory.write(String(decoding: BootInfo.sample().json, as: UTF8.self), "info.json")
         let other = BootInfo.sample().with { $0.composeHash = .init(repeating: 0xCC) }
@@ -150,7 +150,7 @@ struct AuthProgramTests {
         try directory.write(rules, "elsewhere.json")
         let other = try AuthProgram(
             ["simple"],
-            environment: ["PORT": "0", "HOST": "127.0.0.1", "AUTH_CONFIG_PATH": directory("elsewhere.json")])
+            environment: ["PORT": "0", "HOST": "127.0.0.1", "AUTH_CONFIG_PATH": directory.path("elsewhere.json")])
         #expect(try await decide(other.url(), as: .kms).isAllowed)
         #expect(try await other.terminate() == 0)
     }

@@ -2,6 +2,7 @@ import DstackAuthorization
 import DstackConfiguration
 import DstackCrypto
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("A policy of named rules")
@@ -197,7 +198,7 @@ struct BootPolicyTests {
 
     @Test("a file that is damaged later denies everything until it is right, and says so once")
     func file() async throws {
-        let directory = try TemporaryDirectory()
+        let directory = try ScratchDirectory()
         let log = TestLog()
         let path = try directory.write(Self.defaults + Self.app, "policy.toml")
         let authorizer = PolicyAuthorizer(path, log: log.log)

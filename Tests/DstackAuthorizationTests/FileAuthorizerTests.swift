@@ -7,12 +7,12 @@ import Testing
 
 @Suite("Rules in auth-simple's file")
 struct FileAuthorizerTests {
-    private let directory: TemporaryDirectory
+    private let directory: ScratchDirectory
     private let log = TestLog()
 
-    init() throws { directory = try TemporaryDirectory() }
+    init() throws { directory = try ScratchDirectory() }
 
-    private func authorizer() -> FileAuthorizer { FileAuthorizer(directory("auth-config.json"), log: log.log) }
+    private func authorizer() -> FileAuthorizer { FileAuthorizer(directory.path("auth-config.json"), log: log.log) }
 
     private func write(_ object: [String: Any]) throws {
         try directory.write(String(decoding: object.json(), as: UTF8.self), "auth-config.json")
@@ -34,7 +34,7 @@ struct FileAuthorizerTests {
     @Test("every vector gets upstream's answer, but for an empty device list", .needs("auth-simple.json"))
     func vectors() async throws {
         for row in try AuthorizationVectors.rows("auth-simple.json", "cases") {
-            try? FileManager.default.removeItem(atPath: directory("auth-config.json"))
+            try? FileManager.default.removeItem(atPath: directory.path("auth-config.json"))
             if let config = row["config"] as? [String: Any] { try write(config) }
             let info = try BootInfo(parsingJSON: row.row("body").json())
             let subject = try #require(BootSubject.allCases.first { $0.path == row["path"] as? String })
@@ -92,7 +92,7 @@ struct FileAuthorizerTests {
                 rules { $0["apps"] = [Self.app: ["composeHashes": [digits(digit, 32)], "allowAnyDevice": true]] })
             #expect(try await authorizer.decide(.sample(), as: .app).isAllowed == (digit == 0xC0))
         }
-        try FileManager.default.removeItem(atPath: directory("auth-config.json"))
+        try FileManager.default.removeItem(atPath: directory.path("auth-config.json"))
         #expect(try await !authorizer.decide(.sample(), as: .app).isAllowed)
         try write(rules())
         #expect(try await authorizer.decide(.sample(), as: .app).isAllowed)
@@ -105,7 +105,7 @@ struct FileAuthorizerTests {
         try await Task.sleep(for: .milliseconds(2_200))
         for _ in 0..<3 { #expect(try await authorizer.decide(.sample(), as: .app).isAllowed) }
         // Of the same size, with the old one's time of modification.
-        let path = directory("auth-config.json")
+        let path = directory.path("auth-config.json")
         let date = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
         let text = try String(contentsOfFile: path, encoding: .utf8)
         try text.replacingOccurrences(of: digits(0xC0, 32), with: digits(0xC1, 32)).write(
@@ -139,7 +139,7 @@ struct FileAuthorizerTests {
 
     @Test("what is no regular file denies, and holds nobody up")
     func noFile() async throws {
-        let path = directory("auth-config.json")
+        let path = directory.path("auth-config.json")
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
         #expect(try await !authorizer().decide(.sample(), as: .app).isAllowed)
         try FileManager.default.removeItem(atPath: path)

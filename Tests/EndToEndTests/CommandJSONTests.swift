@@ -92,7 +92,7 @@ struct CommandJSONTests {
         for more in [["--kms"], []] {
             let result = try await Program.run(
                 "dstack-auth",
-                ["explain", "--config", policy.path, "--boot-info", info.path, "--json"] + more)
+                ["explain", "--config", policy, "--boot-info", info, "--json"] + more)
             try expect("`dstack-auth explain`", of: result)
         }
         try expect("`dstack-verifier report-data`", of: try await verifier("report-data", "00", "--json"))

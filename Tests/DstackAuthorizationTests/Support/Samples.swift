@@ -47,23 +47,6 @@ extension BootInfo {
 /// The hexadecimal text of one byte, so many times.
 func digits(_ byte: UInt8, _ count: Int) -> String { Hex.encode([UInt8](repeating: byte, count: count)) }
 
-/// A directory that goes with the value.
-final class TemporaryDirectory: Sendable {
-    let path = Scratch.path("auth")
-
-    init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
-
-    @discardableResult
-    func write(_ text: String, _ name: String) throws -> String {
-        try text.write(toFile: self(name), atomically: false, encoding: .utf8)
-        return self(name)
-    }
-}
-
 /// A log that tests read.
 struct TestLog {
     let sink = MemorySink()

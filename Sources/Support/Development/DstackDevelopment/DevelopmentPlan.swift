@@ -3,7 +3,7 @@ import Glibc
 /// What a development system consists of, and where in its directory everything lies.
 ///
 /// There is the guest agent of a simulated trust domain and an application that serves attested HTTPS with keys and
-/// evidence from it. What else belongs to a whole system is added to ``components(appCompose:)``.
+/// evidence from it. What else belongs to a whole system is added to ``components(composeHash:)``.
 package struct DevelopmentPlan: Sendable {
     package let directory: DevelopmentDirectory
     /// Where the programs are.
