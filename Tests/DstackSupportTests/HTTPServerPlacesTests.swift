@@ -390,6 +390,33 @@ struct HTTPServerPlacesTests {
         await fixture.server.stop()
     }
 
+    @Test("requests of one address without end leave a quarter of the places to the others")
+    func requestShare() async throws {
+        let gate = Mutex<[CheckedContinuation<Void, Never>]>([])
+        let fixture = try await HTTPServerFixture(configure: { $0.limits.maximumRequestsInFlight = 8 }) { request in
+            if request.path == "/wait" {
+                await withCheckedContinuation { continuation in gate.withLock { $0.append(continuation) } }
+            }
+            return .text(200, "done")
+        }
+        let held = try (0..<10).map { _ in
+            let connection = try RawConnection(port: fixture.port, fromHost: 2)
+            connection.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            return connection
+        }
+        #expect(try await eventually { fixture.server.statistics.refusedRequests == 4 })
+        #expect(fixture.server.statistics.requestsInFlight == 6)
+        let other = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", fromHost: 3)
+        #expect(other.hasPrefix("HTTP/1.1 200 "))
+        for continuation in gate.withLock({ $0 }) { continuation.resume() }
+        // A place that is given back is there for whoever had it.
+        #expect(try await eventually { fixture.server.statistics.requestsInFlight == 0 })
+        let same = try await fixture.raw("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", fromHost: 2)
+        #expect(same.hasPrefix("HTTP/1.1 200 "))
+        withExtendedLifetime(held) {}
+        await fixture.server.stop()
+    }
+
     @Test("a probe is answered while every place and every request is taken, and every thread of its own blocked")
     func probe() async throws {
         let isOver = Atomic<Bool>(false)
@@ -407,8 +434,8 @@ struct HTTPServerPlacesTests {
                 return .text(200, "over")
             })
         var held: [RawConnection] = []
-        for _ in 0..<80 {
-            held.append(try RawConnection(port: fixture.port))
+        for number in 0..<80 {
+            held.append(try RawConnection(port: fixture.port, fromHost: UInt8(1 + number % 2)))
             held.last?.send("GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
         }
         #expect(try await eventually { fixture.server.statistics.requestsInFlight == 80 })

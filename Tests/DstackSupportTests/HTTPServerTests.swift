@@ -124,6 +124,35 @@ struct HTTPServerExchangeTests {
         await fixture.server.stop(within: .zero)
     }
 
+    @Test("a body of many short chunks is whole, and keeps no other connection waiting until it is")
+    func shortChunks() async throws {
+        let stored = Gate()
+        let answered = Mutex<[String]>([])
+        let fixture = try await HTTPServerFixture(
+            immediate: { request in
+                if request.path == "/gate" { stored.stop() }
+                answered.withLock { $0.append(request.path) }
+                return .text(200, "\(request.body.count)")
+            }, handler: { _ in .text(200, "") })
+        let first = try RawConnection(port: fixture.port)
+        first.send("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stored.isReached()
+        // In one piece, so that one read has all of it.
+        let count = 4_000
+        let slow = try RawConnection(port: fixture.port)
+        slow.send(
+            "POST /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                + String(repeating: "1\r\nx\r\n", count: count) + "0\r\n\r\n")
+        let new = try RawConnection(port: fixture.port)
+        new.send("GET /new HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        stored.open()
+        #expect(await new.readToEnd().hasPrefix("HTTP/1.1 200"))
+        #expect(await slow.readToEnd().hasSuffix("\r\n\r\n\(count)"))
+        #expect(answered.withLock { $0 } == ["/gate", "/new", "/slow"])
+        withExtendedLifetime(first) {}
+        await fixture.server.stop(within: .zero)
+    }
+
     /// Where the server's thread waits for the test.
     private final class Gate: Sendable {
         private let reached = DispatchSemaphore(value: 0)

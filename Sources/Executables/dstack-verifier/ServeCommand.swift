@@ -36,8 +36,8 @@ enum ServeCommand {
         let service = Current(try VerifierService(configuration))
         let server = HTTPServer(
             http(configuration),
-            // Health is answered also while all handlers are busy.
-            immediate: { $0.method == .get && $0.path == "/health" ? .json(VerifierService.health) : nil },
+            // What takes no work takes no place either: health is answered also while all handlers are busy.
+            immediate: { $0.path == "/verify" ? nil : plain($0) },
             handler: routes(service).respond)
         try await Service(
             "verifier", server, drainingWithin: .seconds(15), reload: .configuration { try reload(path, service) }
@@ -81,11 +81,6 @@ enum ServeCommand {
 
     private static func routes(_ service: Current<VerifierService>) -> HTTPRoutes {
         var routes = HTTPRoutes()
-        // For people who look at it, with a browser or without.
-        let answers = "dstack-verifier: POST /verify judges evidence, GET /health says whether the service is there\n"
-        routes.on(.get, "/") { _ in .text(200, answers) }
-        routes.notFound = .text(404, "not found; " + answers)
-        routes.on(.get, "/health") { _ in .json(VerifierService.health) }
         routes.on(.post, "/verify") { request in
             let answer = await service.value.answer(
                 toBody: request.body, askedBy: "\(request.peer.address.identity)")
@@ -98,6 +93,15 @@ enum ServeCommand {
             return response
         }
         return routes
+    }
+
+    /// Everything that needs no handler.
+    private static func plain(_ request: HTTPServerRequest) -> HTTPServerResponse {
+        // For people who look at it, with a browser or without.
+        let answers = "dstack-verifier: POST /verify judges evidence, GET /health says whether the service is there\n"
+        guard ["/", "/health"].contains(request.path) else { return .text(404, "not found; " + answers) }
+        guard request.method == .get || request.method == .head else { return .methodNotAllowed([.get, .head]) }
+        return request.path == "/" ? .text(200, answers) : .json(VerifierService.health)
     }
 
     /// A yes takes genuine evidence; a no can be had for a few bytes.

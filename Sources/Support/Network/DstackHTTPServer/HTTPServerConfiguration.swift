@@ -39,7 +39,8 @@ package struct HTTPServerLimits: Sendable, Hashable {
     /// One more takes the place of one that wastes its own (``PlaceEviction``); it is turned away only where all are being
     /// served.
     package var maximumConnections = 4096
-    /// Requests with a handler at once; what comes beyond is answered with 503.
+    /// Requests with a handler at once, three quarters of them at most for one address of the network; what comes beyond is
+    /// answered with 503.
     package var maximumRequestsInFlight = 1024
     /// Clients that are judged at once (``TLSPeerJudge``), half of them for one address; one more is closed.
     package var maximumJudgements = 256

@@ -54,7 +54,10 @@ final class ServerConnection {
     private var writeEvent: OpaquePointer?
     private var isReading = false
     private var isWriting = false
+    /// Whether the loop comes back to what was read, without anything that is to be read.
     private var continuesInput = false
+    /// Whether the last run ended before its input did, so that others get their turn.
+    private var wasCutShort = false
 
     // Of the request at hand
     var requestNumber: UInt64 = 0
@@ -91,6 +94,8 @@ final class ServerConnection {
     /// Pipelined requests handled in one go, before other connections get their turn: so few that a crowd of connections with
     /// requests in store does not keep a new one waiting.
     private static let maximumRun = 4
+    /// Parts of a body taken in one go; a chunk can be as short as a byte.
+    private static let maximumParts = 256
     static let lingerNanoseconds: UInt64 = 2_000_000_000
     /// Of what a refused client still sends; enough for most to come to its end and read why.
     private static let maximumDiscardedBytes = 1 << 20
@@ -355,7 +360,7 @@ final class ServerConnection {
 
     /// If the run was cut short, comes back after the others had their turn.
     private func scheduleRest() {
-        guard waitsForInput, phase == .idle, !pending.isEmpty, let readEvent else { return }
+        guard wasCutShort, waitsForInput, !pending.isEmpty, let readEvent else { return }
         continuesInput = true
         dstack_event_trigger(readEvent)
     }
@@ -363,7 +368,8 @@ final class ServerConnection {
     /// Parses and acts until more is needed or a request waits for its handler. Returns how much was used.
     private func use(_ input: Span<UInt8>) -> Int {
         var position = 0
-        var requests = 0
+        var (requests, parts) = (0, 0)
+        wasCutShort = false
         while waitsForInput {
             let rest = input.extracting(position..<input.count)
             if isUpgraded {
@@ -382,6 +388,7 @@ final class ServerConnection {
                 if routeRules.streamsBody, phase == .receivingBody { dispatch() }
             case .body(let range):
                 rest.extracting(range).withUnsafeBufferPointer { append($0) }
+                parts += 1
             case .end where incoming != nil: endIncoming(.success(()))
             case .end where routeRules.streamsBody: break
             case .end:
@@ -391,7 +398,10 @@ final class ServerConnection {
                 incoming == nil ? refuse(refusal) : failIncoming(.clientGone, refusal)
             }
             position += consumed
-            if requests >= Self.maximumRun { break }
+            if requests >= Self.maximumRun || parts >= Self.maximumParts {
+                wasCutShort = true
+                break
+            }
         }
         return position
     }
@@ -497,14 +507,19 @@ final class ServerConnection {
             origin: .init(exchange: exchange, mailbox: loop.core.mailbox))
         body = []
         if let response = loop.core.immediate?(request) { return respond(response) }
-        guard loop.requestsInFlight < loop.limits.maximumRequestsInFlight else {
+        guard loop.requests.take(holder, of: loop.limits.maximumRequestsInFlight, share: requestShare) else {
             loop.core.counters.noteRefused()
             var response = HTTPServerResponse.text(503, "too many requests\n")
             response.headers["Retry-After"] = "1"
             return respond(response)
         }
-        loop.requestsInFlight += 1
-        task = loop.core.startHandler(request, exchange)
+        task = loop.core.startHandler(request, holder, exchange)
+    }
+
+    /// Who comes over a network may be a stranger, and gets no more than three quarters; users of the machine are its owner's.
+    private var requestShare: Int {
+        let maximum = loop.limits.maximumRequestsInFlight
+        return if case .network = holder { maximum - maximum / 4 } else { maximum }
     }
 
     func session(_ label: String, limit: Int) -> HTTPTLSSession.Answer {

@@ -52,7 +52,8 @@ extension ServerConnection {
         phase = .judging
         // As for a handshake, and in its place: who has not been let in yet must not stay longer.
         beginPhase(rules.limits.handshakeTimeout)
-        guard loop.judgements.take(holder, of: loop.limits.maximumJudgements) else {
+        let places = loop.limits.maximumJudgements
+        guard loop.judgements.take(holder, of: places, share: places / 2) else {
             loop.report(.overloaded(listener: listenerName))
             let reason = "too many clients are being judged at once"
             return hasRequest ? refuse(HTTPRefusal(503, reason)) : refuseClient(reason)

@@ -80,15 +80,17 @@ final class ServerCore: Sendable {
 
     // MARK: Tasks
 
-    func startHandler(_ request: HTTPServerRequest, _ exchange: ExchangeID) -> Task<Void, Never> {
-        guard let threads = configuration.threads else { return Task { await handle(request, exchange) } }
-        return Task(executorPreference: threads) { [self] in await handle(request, exchange) }
+    func startHandler(
+        _ request: HTTPServerRequest, _ holder: HTTPPeer.Identity, _ exchange: ExchangeID
+    ) -> Task<Void, Never> {
+        guard let threads = configuration.threads else { return Task { await handle(request, holder, exchange) } }
+        return Task(executorPreference: threads) { [self] in await handle(request, holder, exchange) }
     }
 
-    private func handle(_ request: HTTPServerRequest, _ exchange: ExchangeID) async {
+    private func handle(_ request: HTTPServerRequest, _ holder: HTTPPeer.Identity, _ exchange: ExchangeID) async {
         let response = await handler(request)
         let (produce, incoming) = producer(of: response, exchange)
-        mailbox.post(.response(exchange, response, incoming))
+        mailbox.post(.response(exchange, holder, response, incoming))
         if let produce, request.method != .head { await run(produce, exchange) }
     }
 

@@ -16,11 +16,12 @@ final class ServerLoop {
     var bufferedBodyBytes = 0 {
         didSet { core.counters.setBufferedBodyBytes(bufferedBodyBytes) }
     }
-    var requestsInFlight = 0 {
-        didSet { core.counters.setRequestsInFlight(requestsInFlight) }
+    /// Requests with a handler.
+    var requests = ClientPlaces() {
+        didSet { core.counters.setRequestsInFlight(requests.count) }
     }
 
-    var judgements = JudgementPlaces() {
+    var judgements = ClientPlaces() {
         didSet { core.counters.setJudgements(judgements.count) }
     }
 
@@ -197,8 +198,8 @@ final class ServerLoop {
     private func readMail() {
         for message in core.mailbox.takeAll() {
             switch message {
-            case .response(let exchange, let response, let incoming):
-                requestsInFlight -= 1
+            case .response(let exchange, let holder, let response, let incoming):
+                requests.leave(holder)
                 guard let connection = connection(of: exchange),
                     connection.deliver(response, incoming, for: exchange.request)
                 else {

@@ -12,8 +12,8 @@ struct ExchangeID: Sendable, Hashable {
 /// The only way from tasks to the loop's thread: messages under a lock, and a descriptor that wakes the loop.
 final class ServerMailbox: Sendable {
     enum Message: Sendable {
-        /// With what an upgraded connection will carry.
-        case response(ExchangeID, HTTPServerResponse, IncomingBytes?)
+        /// A handler's answer, whose place it took, and what an upgraded connection will carry.
+        case response(ExchangeID, HTTPPeer.Identity, HTTPServerResponse, IncomingBytes?)
         /// A reader has made room for more.
         case roomMade(ExchangeID)
         /// The continuation gets whether the bytes were taken, once there is room for more.
