@@ -47,7 +47,7 @@ public struct MockTEEError: Error, Sendable, Equatable, CustomStringConvertible 
     init(_ failure: DecodingFailure, in path: String) { self.init(.storage, path, failure.description) }
 
     /// `subject: reason`.
-    public var description: String { "\(subject): \(reason)" }
+    public var description: String { explanation }
 
     /// Errors are equal if their codes are.
     public static func == (left: MockTEEError, right: MockTEEError) -> Bool { left.code == right.code }

@@ -1,4 +1,5 @@
 package import DstackEncoding
+package import DstackSystem
 
 /// Why this module could not do what it was asked: what failed, in what, and why.
 ///
@@ -77,9 +78,23 @@ extension AttestationError: Equatable {
     public static func == (left: AttestationError, right: AttestationError) -> Bool { left.code == right.code }
 }
 
+extension AttestationError: ModuleError {
+    /// What was given is wrong, and stays so; anything else may go better another time.
+    package var exitStatus: ExitStatus {
+        let aboutWhatWasGiven: [Code] = [
+            .invalidQuote, .invalidCollateral, .invalidTrustRoot, .invalidPolicy, .invalidEventLog, .invalidEnvelope,
+            .invalidCompose, .invalidMeasurement, .invalidReportData, .invalidIdentity, .invalidEndpoint,
+            .invalidCertificate, .invalidTLSIdentity, .invalidSessionEvidence, .untrustedQuote, .simulatedPlatform,
+            .missingDigest, .digestMismatch, .foreignEvent, .misplacedRuntimeEvent, .ambiguousName, .missingEvent,
+            .notRepresentable, .measurementUnsupported, .measurementTooLarge,
+        ]
+        return aboutWhatWasGiven.contains(code) ? .wrongRequest : .worldFailed
+    }
+}
+
 extension AttestationError: CustomStringConvertible {
     /// `subject: reason (hint)`.
-    public var description: String { message + (hint.isEmpty ? "" : " (\(hint))") }
+    public var description: String { explanation }
 
     /// `subject: reason`, where the hint is shown by itself.
     package var message: String { "\(subject): \(reason)" }

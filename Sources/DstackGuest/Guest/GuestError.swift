@@ -49,7 +49,7 @@ extension GuestError: Equatable {
 
 extension GuestError: CustomStringConvertible {
     /// `subject: reason (hint)`.
-    package var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+    package var description: String { explanation }
 }
 
 extension GuestError: ModuleError {

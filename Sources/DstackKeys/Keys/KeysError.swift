@@ -82,7 +82,12 @@ extension KeysError: Equatable {
 
 extension KeysError: CustomStringConvertible {
     /// `subject: reason (hint)`.
-    public var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+    public var description: String { explanation }
+}
+
+extension KeysError: ModuleError {
+    /// What was given is wrong, but for a file system or a library that fails.
+    package var exitStatus: ExitStatus { [.storage, .cryptography].contains(code) ? .worldFailed : .wrongRequest }
 }
 
 extension KeysError {

@@ -28,6 +28,11 @@ package protocol ModuleError: Error {
     var exitStatus: ExitStatus { get }
 }
 
+extension ModuleError {
+    /// `subject: reason (hint)`, which is how these errors describe themselves.
+    package var explanation: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+}
+
 /// An error that knows how the shell should end and what the person can do about it.
 ///
 /// Any error that is neither this nor a ``ModuleError`` ends a shell with ``ExitStatus/worldFailed`` and no hint.
