@@ -77,7 +77,9 @@ let package = Package(
         room("Sources/Support/Network/DstackHTTP"),
         room(
             "Sources/Support/Network/DstackHTTPClient",
-            uses: ["CCurl", "CNetwork", "DstackConcurrency", "DstackHTTP", "DstackNetwork", "DstackSystem"]),
+            uses: [
+                "CCurl", "CNetwork", "DstackConcurrency", "DstackCrypto", "DstackHTTP", "DstackNetwork", "DstackSystem",
+            ]),
         room(
             "Sources/Support/Network/DstackHTTPServer",
             uses: [
@@ -94,10 +96,12 @@ let package = Package(
             uses: ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackSystem"]),
         room(
             "Sources/Support/Services/DstackRPC",
-            uses: ["DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
+            uses: ["DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackSystem"]),
         room(
             "Sources/Support/Services/DstackRPCServer",
-            uses: ["DstackConcurrency", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC"]),
+            uses: [
+                "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPServer", "DstackRPC",
+            ]),
 
         // A whole system on a developer's machine.
         room(
@@ -240,8 +244,8 @@ let package = Package(
         tests(
             "Tests/DstackRPCTests",
             uses: [
-                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackRPC",
-                "DstackRPCServer", "TestKit",
+                "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork",
+                "DstackRPC", "DstackRPCServer", "TestKit",
             ]),
         tests(
             "Tests/DstackAttestationTests",

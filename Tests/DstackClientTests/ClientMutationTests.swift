@@ -78,7 +78,7 @@ struct ClientMutationTests {
         try await method.call(client, tappd)
         let recorded = Mutex<[UInt8]>([])
         agent.tamper { _, answer in
-            if case .bytes(let bytes) = answer.body { recorded.withLock { $0 = bytes } }
+            if let bytes = answer.wholeBody { recorded.withLock { $0 = bytes } }
             return answer
         }
         try await method.call(client, tappd)

@@ -56,6 +56,21 @@ struct SecretBytesTests {
         #expect(isOutside)
     }
 
+    @Test("what comes in pieces of any size is put together in order, once", arguments: [1, 3, 64, 5_000, 20_000])
+    func pieces(size: Int) {
+        let bytes = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 13 &+ 5) }
+        var pieces = SecretPieces()
+        for start in stride(from: 0, to: bytes.count, by: size) {
+            pieces.append(Array(bytes[start..<min(start + size, bytes.count)]).span.bytes)
+            pieces.append(RawSpan())
+        }
+        #expect(pieces.count == bytes.count)
+        let whole = pieces.take()
+        #expect(whole?.copiedToUnprotectedMemory() == bytes)
+        let isGone = pieces.take() == nil
+        #expect(isGone && pieces.isEmpty)
+    }
+
     @Test("an error while filling is passed on")
     func fillingFails() {
         struct Stop: Error, Equatable {}

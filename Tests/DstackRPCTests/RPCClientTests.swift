@@ -26,9 +26,13 @@ struct RPCClientTests {
         client.encoding = encoding
         let key = try await client.call(
             AgentRPC.DstackGuest.getKey, .with { ($0.path, $0.purpose, $0.algorithm) = ("é", "b", "c") })
-        #expect(key == .with { ($0.key, $0.signatureChain) = (Array("é|b|c".utf8), [Array("dstack".utf8), []]) })
+        #expect(
+            key
+                == .with {
+                    ($0.key, $0.signatureChain) = (RPCSecret(copying: Array("é|b|c".utf8)), [Array("dstack".utf8), []])
+                })
         let cached = try await client.call(AgentRPC.DstackGuest.getKey, .with { $0.path = "cached" })
-        #expect(cached.key == [1, 2, 3])
+        #expect(cached.key == RPCSecret(copying: [1, 2, 3]))
         #expect(try await client.call(AgentRPC.DstackGuest.info).appName == "prepared")
         #expect(try await client.call(AgentRPC.DstackGuest.emitEvent, .init()) == RPCEmpty())
         var worker = agent.tcpClient
@@ -38,7 +42,8 @@ struct RPCClientTests {
         var tappd = agent.client("tappd", at: "/prpc")
         tappd.encoding = encoding
         tappd.naming = .qualified
-        #expect(try await tappd.call(AgentRPC.Tappd.deriveKey, .with { $0.path = "p" }).key == "p")
+        #expect(
+            try await tappd.call(AgentRPC.Tappd.deriveKey, .with { $0.path = "p" }).key == RPCSecretText(copying: "p"))
     }
 
     @Test("a large message goes through", arguments: [RPCEncoding.json, .protobuf])

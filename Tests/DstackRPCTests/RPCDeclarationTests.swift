@@ -10,8 +10,8 @@ struct RPCDeclarationTests {
 
         private func name<Scalar: RPCScalar>(_ type: Scalar.Type) -> String {
             switch type {
-            case is String.Type: "string"
-            case is [UInt8].Type: "bytes"
+            case is String.Type, is RPCSecretText.Type: "string"
+            case is [UInt8].Type, is RPCSecret.Type: "bytes"
             default: "\(type)".lowercased()
             }
         }
@@ -121,7 +121,7 @@ struct RPCDeclarationTests {
     @Test("a message prints sizes, never contents")
     func descriptions() {
         var response = AgentRPC.GetKeyResponse()
-        response.key = Array(repeating: 0x41, count: 32)
+        response.key = RPCSecret(copying: Array(repeating: 0x41, count: 32))
         response.signatureChain = [[1], [2]]
         #expect("\(response)" == "GetKeyResponse(key: 32 bytes, signature_chain: 2 elements)")
         let request = AgentRPC.GetKeyArgs.with { $0.path = "wallet/secret" }

@@ -1,4 +1,5 @@
 import Dispatch
+import DstackCrypto
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
@@ -25,6 +26,32 @@ struct HTTPServerExchangeTests {
             #expect(response.headers["Date"]?.hasSuffix(" GMT") == true)
             let expected = Array("PUT /a%20b?c=d+e on \(name): ".utf8) + body
             #expect(response.body == expected)
+        }
+        await fixture.server.stop()
+    }
+
+    @Test("bodies in memory that is wiped are sent and received whole, whatever their size")
+    func secretBodies() async throws {
+        let fixture = try await HTTPServerFixture { request in
+            HTTPServerResponse(200, body: .secret(SharedSecret(copying: request.body.span.bytes)))
+        }
+        for (client, base) in [
+            (directClient(), fixture.url), (directClient(.unix(path: fixture.socketPath)), "http://x"),
+        ] {
+            for count in [0, 1, 300, 2_049, 70_000, 900_000] {
+                let body = [UInt8]((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) })
+                var request = HTTPRequest(.post, "\(base)/")
+                request.secretBody = SharedSecret(copying: body.span.bytes)
+                #expect(try await client.send(request).body == body)
+                request.expectsSecret = true
+                let response = try await client.send(request)
+                #expect(response.body.isEmpty)
+                #expect((response.secretBody?.copiedToUnprotectedMemory() ?? []) == body)
+            }
+            let head = try await client.send(HTTPRequest(.head, "\(base)/"))
+            #expect(head.status == 200 && head.body.isEmpty)
+            // What comes after it on the same connection is not disturbed.
+            #expect(try await client.send(HTTPRequest(.post, "\(base)/", body: [1, 2])).body == [1, 2])
         }
         await fixture.server.stop()
     }

@@ -1,3 +1,4 @@
+import DstackCrypto
 import DstackHTTP
 import DstackHTTPClient
 import DstackHTTPServer
@@ -42,6 +43,22 @@ struct HTTPTLSTests {
                 #expect(response.body == Array("GET /x on tcp: ".utf8))
                 #expect(response.openedConnection == (index == 0))
             }
+        }
+        await fixture.server.stop()
+    }
+
+    @Test("bodies in memory that is wiped pass over TLS as others do")
+    func secretBodies() async throws {
+        let fixture = try await HTTPServerFixture(tls: serverTLS()) { request in
+            HTTPServerResponse(200, body: .secret(SharedSecret(copying: request.body.span.bytes)))
+        }
+        let client = client(.chain(to: .pem(certificates.authority)))
+        for count in [0, 1, 300, 70_000, 900_000] {
+            let body = [UInt8]((0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) })
+            var request = HTTPRequest(.post, fixture.tlsURL)
+            request.secretBody = SharedSecret(copying: body.span.bytes)
+            request.expectsSecret = true
+            #expect((try await client.send(request).secretBody?.copiedToUnprotectedMemory() ?? []) == body)
         }
         await fixture.server.stop()
     }

@@ -96,7 +96,7 @@ final class FakeAgent: Sendable {
     /// Changes the JSON object of every answer.
     func edit(_ change: @escaping @Sendable (inout [String: Any]) -> Void) {
         tamper { _, answer in
-            guard case .bytes(let bytes) = answer.body,
+            guard let bytes = answer.wholeBody,
                 var object = try? JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]
             else { return answer }
             change(&object)
@@ -158,7 +158,7 @@ struct FakeService: Sendable {
             path: request.path, purpose: request.purpose,
             algorithm: generation == .old ? .secp256k1 : try algorithm(request.algorithm))
         return .with {
-            $0.key = key.withUnsafeBytes { Array($0) }
+            $0.key = RPCSecret(copying: key.withUnsafeBytes { Array($0) })
             $0.signatureChain = key.signatureChain
         }
     }
@@ -171,7 +171,7 @@ struct FakeService: Sendable {
         if generation == .old { (encoding.includesLegacyForm, encoding.includesEnvelope) = (true, false) }
         let certificate = try attested.selfSigned(configuration, encoding: encoding, at: FakeAgent.now)
         return .with {
-            $0.key = attested.key.withUnsafePEM { String(decoding: $0, as: UTF8.self) }
+            $0.key = RPCSecretText(copying: attested.key.withUnsafePEM { String(decoding: $0, as: UTF8.self) })
             $0.certificateChain = [PEM.encode("CERTIFICATE", certificate)]
         }
     }
@@ -280,7 +280,7 @@ struct FakeService: Sendable {
         service.on(AgentRPCv1.DstackGuest.getKey) { request, _ in
             let key = try root().derivedKey(domain: request.domain, algorithm: try algorithm(request.algorithm))
             return .with {
-                $0.key = key.withUnsafeBytes { Array($0) }
+                $0.key = RPCSecret(copying: key.withUnsafeBytes { Array($0) })
                 ($0.publicKey, $0.signatureChain) = (key.publicKey, key.signatureChain)
             }
         }
@@ -354,5 +354,16 @@ struct FakeService: Sendable {
             service.on(AgentRPC.Tappd.version) { _, _ in .with { $0.version = "0.5.11" } }
         }
         return service
+    }
+}
+
+extension HTTPServerResponse {
+    /// A body that is there whole, secret or not.
+    var wholeBody: [UInt8]? {
+        switch body {
+        case .bytes(let bytes): bytes
+        case .secret(let secret): secret.copiedToUnprotectedMemory()
+        case .stream, .upgrade: nil
+        }
     }
 }

@@ -1,10 +1,11 @@
 import DstackCrypto
 import DstackEncoding
+import DstackRPC
 
 /// A private key that the guest agent derived for this application, with the proof of whose it is. The same for every
 /// instance of the application, and after every restart. Wiped when it goes.
 ///
-/// What is wiped is this copy. The answer came through the transport's ordinary memory, as every client's does.
+/// The answer came through memory that is wiped, too; what the operating system has on its way is out of reach.
 ///
 /// ```swift
 /// let key = try await client.key(path: "wallet", purpose: "ethereum")
@@ -86,13 +87,13 @@ public struct AgentKey: ~Copyable, Sendable {
     // MARK: From answers
 
     /// - Parameters:
-    ///   - bytes: wiped.
+    ///   - secret: the private key.
     ///   - publicKey: as the agent states it, if it does.
     init(
-        _ method: String, absorbing bytes: inout [UInt8], algorithm: KeyAlgorithm, claim: KeyProof.Claim,
+        _ method: String, _ secret: RPCSecret, algorithm: KeyAlgorithm, claim: KeyProof.Claim,
         chain: [[UInt8]], publicKey stated: [UInt8]? = nil
     ) throws(DstackClientError) {
-        let secret = SecretBytes(absorbing: &bytes)
+        let secret = secret.duplicate()
         let publicKey: [UInt8]
         do {
             publicKey = try algorithm.publicKey(of: secret)

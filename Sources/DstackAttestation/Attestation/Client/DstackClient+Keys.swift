@@ -12,11 +12,11 @@ extension DstackClient {
         path: String = "", purpose: String = "", algorithm: KeyAlgorithm = .secp256k1
     ) async throws(DstackClientError) -> AgentKey {
         if algorithm != .secp256k1 { try await require(.ed25519, "an Ed25519 key") }
-        var response = try await connection.call(
+        let response = try await connection.call(
             AgentRPC.DstackGuest.getKey,
             .with { ($0.path, $0.purpose, $0.algorithm) = (path, purpose, algorithm.rawValue) })
         return try AgentKey(
-            "GetKey", absorbing: &response.key, algorithm: algorithm, claim: .purpose(purpose),
+            "GetKey", response.key, algorithm: algorithm, claim: .purpose(purpose),
             chain: response.signatureChain)
     }
 

@@ -17,11 +17,11 @@ extension DstackClient {
         public func key(
             domain: String, algorithm: KeyAlgorithm = .secp256k1
         ) async throws(DstackClientError) -> AgentKey {
-            var response = try await connection.call(
+            let response = try await connection.call(
                 AgentRPCv1.DstackGuest.getKey, .with { ($0.domain, $0.algorithm) = (domain, algorithm.rawValue) },
                 mount: Self.mount)
             return try AgentKey(
-                "GetKey", absorbing: &response.key, algorithm: algorithm, claim: .domain(domain),
+                "GetKey", response.key, algorithm: algorithm, claim: .domain(domain),
                 chain: response.signatureChain, publicKey: response.publicKey)
         }
 

@@ -63,17 +63,14 @@ public struct TLSIdentityRequest: Sendable, Hashable {
     }
 
     /// The identity that an answer holds, found to be what was asked for.
-    func identity(_ response: inout AgentRPC.GetTlsKeyResponse, _ method: String) throws(DstackClientError)
-        -> TLSIdentity
-    {
-        // The copy that is wiped is not the only one: the answer came through the transport's memory.
-        var pem = Array(response.key.utf8)
-        response.key = ""
-        let key = SecretBytes(absorbing: &pem)
+    func identity(
+        _ response: AgentRPC.GetTlsKeyResponse, _ method: String
+    ) throws(DstackClientError) -> TLSIdentity {
+        let chain = Array(response.certificateChain.joined(separator: "\n").utf8)
         do throws(AttestationError) {
-            let identity = try TLSIdentity(
-                privateKeyPEM: key.bytes,
-                certificateChainPEM: Array(response.certificateChain.joined(separator: "\n").utf8))
+            let identity = try response.key.utf8.withBytes { (key) throws(AttestationError) in
+                try TLSIdentity(privateKeyPEM: key, certificateChainPEM: chain)
+            }
             if carriesEvidence { try Self.checkEvidence(identity) }
             return identity
         } catch {
@@ -113,7 +110,7 @@ extension DstackClient {
     public func tlsIdentity(_ request: TLSIdentityRequest) async throws(DstackClientError) -> TLSIdentity {
         let validity = try request.wireValidity()
         if request.needsTLSOptions { try await require(.tlsOptions, "a certificate's validity or app info") }
-        var response = try await connection.call(
+        let response = try await connection.call(
             AgentRPC.DstackGuest.getTLSKey,
             .with {
                 $0.subject = request.subject
@@ -124,7 +121,7 @@ extension DstackClient {
                 ($0.notBefore, $0.notAfter) = (validity?.0, validity?.1)
                 $0.withAppInfo = request.carriesAppInfo
             }, size: .evidence)
-        return try request.identity(&response, "GetTlsKey")
+        return try request.identity(response, "GetTlsKey")
     }
 
     /// Evidence bound to one TLS connection that this application ends: over its exporter, the verifier's nonce and the
@@ -147,7 +144,7 @@ extension DstackClient.V1 {
     /// As ``DstackClient/tlsIdentity(_:)``.
     public func issueCert(_ request: TLSIdentityRequest) async throws(DstackClientError) -> TLSIdentity {
         let validity = try request.wireValidity()
-        var response = try await connection.call(
+        let response = try await connection.call(
             AgentRPCv1.DstackGuest.issueCert,
             .with {
                 $0.subject = request.subject
@@ -158,6 +155,6 @@ extension DstackClient.V1 {
                 ($0.notBefore, $0.notAfter) = (validity?.0, validity?.1)
                 $0.withAppInfo = request.carriesAppInfo
             }, mount: Self.mount, size: .evidence)
-        return try request.identity(&response, "IssueCert")
+        return try request.identity(response, "IssueCert")
     }
 }

@@ -79,7 +79,7 @@ public struct TappdClient: Sendable {
                 hint: "use DstackClient.tlsIdentity(_:)")
         }
         let parts = asked
-        var response = try await call(
+        let response = try await call(
             AgentRPC.Tappd.deriveKey,
             .with {
                 $0.path = path
@@ -90,17 +90,17 @@ public struct TappdClient: Sendable {
                 $0.usageClientAuth = parts.usages.contains(.client)
                 $0.randomSeed = isRandom
             })
-        return try asked.identity(&response, "DeriveKey")
+        return try asked.identity(response, "DeriveKey")
     }
 
     /// The secp256k1 key of a path: the same as ``DstackClient/key(path:purpose:algorithm:)`` gives.
     public func deriveK256Key(
         path: String, purpose: String = ""
     ) async throws(DstackClientError) -> AgentKey {
-        var response = try await call(
+        let response = try await call(
             AgentRPC.Tappd.deriveK256Key, .with { ($0.path, $0.purpose) = (path, purpose) })
         return try AgentKey(
-            "DeriveK256Key", absorbing: &response.k256Key, algorithm: .secp256k1, claim: .purpose(purpose),
+            "DeriveK256Key", response.k256Key, algorithm: .secp256k1, claim: .purpose(purpose),
             chain: response.k256SignatureChain)
     }
 

@@ -8,7 +8,7 @@ import DstackSystem
 struct CertificateIssuer: Sendable {
     struct Issued: Sendable {
         /// PKCS#8, PEM; empty for a key of the caller's own.
-        let key: String
+        let key: RPCSecretText
         /// PEM, leaf first, root last.
         let chain: [String]
     }
@@ -29,12 +29,12 @@ struct CertificateIssuer: Sendable {
             throw RPCError(
                 "the KMS issues certificates only for keys that the agent makes; leave out csr and public_key")
         }
-        return Issued(key: "", chain: try await local(order.configuration, callerKey))
+        return Issued(key: RPCSecretText(), chain: try await local(order.configuration, callerKey))
     }
 
     /// A certificate for a key at hand.
     func issue(_ order: CertificateOrder, key: consuming TLSKey) async throws -> Issued {
-        let pem = key.withUnsafePEM { String(decoding: $0, as: UTF8.self) }
+        let pem = RPCSecretText(utf8: RPCSecret(key.withUnsafePEM { SecretBytes(copying: $0.bytes) }))
         guard let kms else {
             return Issued(key: pem, chain: try await local(order.configuration, key.key.publicKey))
         }

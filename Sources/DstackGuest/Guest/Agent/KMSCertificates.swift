@@ -1,4 +1,5 @@
 import DstackAttestation
+import DstackCrypto
 import DstackHTTPClient
 import DstackKeys
 import DstackNetwork
@@ -129,12 +130,13 @@ final class KMSCertificates: Sendable {
         let chain = try files.keys.provider.authority.issue(
             .temporaryClient(evidence: evidence, now: clock.unixSeconds), for: attested.key.key.publicKey)
         let pem = Array(chain.map { CertificatePEM.encode($0) }.joined().utf8)
+        let key = SharedSecret(attested.key.withUnsafePEM { SecretBytes(copying: $0.bytes) })
         var configuration = HTTPClientConfiguration(
             trust: .chain(
                 to: .pem(Array(files.keys.caCertificates.map { CertificatePEM.encode($0) }.joined().utf8)),
                 and: Self.verdict))
         configuration.clientIdentity = TLSCredentials(
-            certificateChain: pem, privateKey: attested.key.withUnsafePEM { [UInt8]($0) })
+            certificateChain: pem, withPrivateKey: { body in key.withUnsafeBytes { body($0) } })
         // A guest reaches its KMS directly; what a proxy variable of some container image says is not meant for it.
         configuration.proxy = .none
         configuration.limits.maximumBodyBytes = 1 << 20

@@ -5,46 +5,32 @@ import DstackRPC
 import DstackRPCServer
 import Synchronization
 
-/// A derived key as it is answered. The key itself lies in memory that is wiped when the last holder lets go of it.
+/// A derived key as it is answered, in memory that is wiped when the last holder lets go of it.
 final class KeyAnswer: Sendable {
-    let secret: SecretBytes
+    let secret: RPCSecret
     let publicKey: [UInt8]
     let signatureChain: [[UInt8]]
     /// ``response`` as JSON, ready to be sent.
-    private let json: SecretBytes
+    private let json: EncodedMessage
     /// By what logs know the path: the beginning of its hash.
     let pathLabel: String
 
     init(_ key: consuming DerivedKey, path: String) {
         publicKey = key.publicKey
         signatureChain = key.signatureChain
-        secret = key.withUnsafeBytes { SecretBytes(copying: $0.bytes) }
+        secret = RPCSecret(key.withUnsafeBytes { SecretBytes(copying: $0.bytes) })
         pathLabel = Self.label(path)
-        json = Self.json(secret, signatureChain)
+        json = Self.response(secret, signatureChain).encoded(as: .json)
     }
 
-    /// The answer of GetKey, in memory that nothing wipes, as what is sent is.
-    var response: AgentRPC.GetKeyResponse { Self.response(secret, signatureChain) }
-
-    /// The same, in the form of a call.
+    /// The answer of GetKey in the form of a call.
     func reply(to call: RPCCall) -> RPCReply<AgentRPC.GetKeyResponse> {
-        call.encoding == .json ? RPCReply(encoded: json.copiedToUnprotectedMemory()) : RPCReply(response)
+        call.encoding == .json ? RPCReply(encoded: json) : RPCReply(Self.response(secret, signatureChain))
     }
 
-    /// The JSON that ``response`` has, put together where it is wiped: arrays leave unwiped pieces behind as they grow. What
-    /// is not secret is encoded as always, with zeros in the place of the key.
-    private static func json(_ secret: borrowing SecretBytes, _ chain: [[UInt8]]) -> SecretBytes {
-        let text = response(SecretBytes(copying: [UInt8](repeating: 0, count: secret.count)), chain).json
-        let digits = "{\"key\":\"".utf8.count
-        return SecretBytes(count: text.count) { (buffer: UnsafeMutableRawBufferPointer) in
-            buffer.copyBytes(from: text)
-            secret.withUnsafeBytes { Hex.encode($0, into: UnsafeMutableRawBufferPointer(rebasing: buffer[digits...])) }
-        }
-    }
-
-    private static func response(_ secret: borrowing SecretBytes, _ chain: [[UInt8]]) -> AgentRPC.GetKeyResponse {
+    private static func response(_ secret: RPCSecret, _ chain: [[UInt8]]) -> AgentRPC.GetKeyResponse {
         var response = AgentRPC.GetKeyResponse()
-        response.key = secret.copiedToUnprotectedMemory()
+        response.key = secret
         response.signatureChain = chain
         return response
     }

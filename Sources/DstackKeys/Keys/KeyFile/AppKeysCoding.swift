@@ -100,7 +100,7 @@ extension AppKeys {
             text.append(",\"key_provider\":")
             appendProvider(to: &text)
             text.append("}")
-            return text.bytes
+            return text.bytes.duplicate()
         }
     }
 

@@ -12,9 +12,11 @@ package struct JSONOutline: Sendable {
 
     /// - Throws: ``DecodingFailure`` as ``JSONDocument/init(parsing:subject:maximumDepth:)`` does; it tells positions and
     ///   names of members, and never values.
-    package init(of text: RawSpan, subject: String, maximumDepth: Int = 16) throws(DecodingFailure) {
+    package init(
+        of text: RawSpan, subject: String, maximumDepth: Int = 16, maximumValues: Int = 1 << 16
+    ) throws(DecodingFailure) {
         var parser = try JSONParser(
-            Span<UInt8>(_bytes: text), subject: subject, maximumDepth: maximumDepth, maximumValues: 1 << 16)
+            Span<UInt8>(_bytes: text), subject: subject, maximumDepth: maximumDepth, maximumValues: maximumValues)
         try parser.parse()
         nodes = parser.nodes
         self.subject = subject
@@ -38,13 +40,18 @@ package struct JSONOutline: Sendable {
             kind == .string ? Int(node.start) + 1..<Int(node.end) - 1 : Int(node.start)..<Int(node.end)
         }
 
+        /// All of a value, a string's quotes too.
+        package var wholeRange: Range<Int> { Int(node.start)..<Int(node.end) }
+
+        /// The names that lead here, and the text's, for messages.
+        package var subject: String { name.isEmpty ? outline.subject : "\(outline.subject).\(name)" }
+
         /// Whether a string has escapes.
         package var isEscaped: Bool { node.isEscaped }
 
         /// A failure about this value, which names it and does not show it.
         package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
-            let subject = name.isEmpty ? outline.subject : "\(outline.subject).\(name)"
-            return DecodingFailure(code, subject, at: Int(node.start), reason)
+            DecodingFailure(code, subject, at: Int(node.start), reason)
         }
 
         /// The members of an object, in order.
@@ -66,6 +73,20 @@ package struct JSONOutline: Sendable {
                 child = Int(outline.nodes[child + 1].next)
             }
             return members
+        }
+
+        /// The elements of an array, in order.
+        ///
+        /// - Throws: for anything but an array.
+        package func elements() throws(DecodingFailure) -> [Value] {
+            guard kind == .array else { throw failure("an array expected") }
+            var elements: [Value] = []
+            var child = index + 1
+            while child < Int(node.next) {
+                elements.append(Value(outline: outline, index: child, name: "\(name)[\(elements.count)]"))
+                child = Int(outline.nodes[child].next)
+            }
+            return elements
         }
 
         /// A member of an object, or nil if there is none or it is null.

@@ -1,4 +1,32 @@
+#define _GNU_SOURCE
 #include "CCurl.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+// libcurl's memory, wiped when it is given back: what was sent and received passes through its buffers, keys too.
+
+static void wipe_and_free(void *memory) {
+    if (!memory) return;
+    explicit_bzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+static void *wiping_realloc(void *memory, size_t size) {
+    if (!memory) return malloc(size);
+    size_t present = malloc_usable_size(memory);
+    if (size > 0 && size <= present && size >= present / 2) return memory;
+    void *moved = malloc(size);
+    if (!moved) return NULL;
+    memcpy(moved, memory, present < size ? present : size);
+    wipe_and_free(memory);
+    return moved;
+}
+
+CURLcode dstack_curl_start(void) {
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wiping_realloc, strdup, calloc);
+}
 
 CURLcode dstack_curl_set_long(CURL *easy, CURLoption option, long value) {
     return curl_easy_setopt(easy, option, value);

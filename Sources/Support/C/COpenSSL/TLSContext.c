@@ -122,6 +122,8 @@ bool dstack_tls_set_rules(SSL_CTX *context, int minimum_version) {
     if (minimum_version < TLS1_2_VERSION) minimum_version = TLS1_2_VERSION;
     // Renegotiation would let a peer change its certificate in the middle of a connection.
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    // What was received stays in OpenSSL's buffer otherwise until more comes, and keys come over such connections.
+    SSL_CTX_set_options(context, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_mode(context, SSL_MODE_NO_AUTO_CHAIN);
     bool set = SSL_CTX_set_min_proto_version(context, minimum_version) == 1 &&
                SSL_CTX_set_cipher_list(context, SUITES_OF_TLS12) == 1;

@@ -1,3 +1,4 @@
+package import DstackCrypto
 package import DstackHTTP
 
 /// One request of an ``HTTPClient``.
@@ -9,6 +10,11 @@ package struct HTTPRequest: Sendable {
     /// `Transfer-Encoding` follow from the body and are refused here.
     package var headers: HTTPHeaders
     package var body: [UInt8]?
+    /// A body in memory that is wiped, in place of ``body``. It is sent from there.
+    package var secretBody: SharedSecret?
+    /// Whether the response's body is kept in memory that is wiped: ``HTTPResponse/secretBody``. Not for one that is read as
+    /// it comes.
+    package var expectsSecret = false
     /// Limits for this request; nil for the client's.
     package var limits: HTTPClientLimits?
     /// Whether a second copy may be sent when a kept connection turns out to be dead before any answer.
@@ -43,7 +49,10 @@ package struct HTTPRequest: Sendable {
 package struct HTTPResponse: Sendable {
     package let status: Int
     package let headers: HTTPHeaders
+    /// Empty where ``HTTPRequest/expectsSecret`` was set.
     package let body: [UInt8]
+    /// The body where ``HTTPRequest/expectsSecret`` was set and there is any.
+    package let secretBody: SharedSecret?
     /// What the server presented, leaf first, DER; empty unless the client's `reportsPeerCertificates` is set.
     package let peerCertificates: [[UInt8]]
     /// Whether this request had to open a connection (rather than use a kept one).
@@ -57,13 +66,15 @@ package struct HTTPResponse: Sendable {
     package let retryAfter: Duration?
 
     package init(
-        status: Int, headers: HTTPHeaders, body: [UInt8], peerCertificates: [[UInt8]] = [],
+        status: Int, headers: HTTPHeaders, body: [UInt8], secretBody: SharedSecret? = nil,
+        peerCertificates: [[UInt8]] = [],
         openedConnection: Bool = true, connection: HTTPClientConnection? = nil, exporter: [UInt8] = [],
         retryAfter: Duration? = nil
     ) {
         self.status = status
         self.headers = headers
         self.body = body
+        self.secretBody = secretBody
         self.peerCertificates = peerCertificates
         self.openedConnection = openedConnection
         self.connection = connection

@@ -1,3 +1,4 @@
+import DstackCrypto
 import DstackHTTP
 
 /// What has come in of a response so far, counted against its limits.
@@ -5,6 +6,9 @@ struct ReceivedMessage {
     private let maximumBodyBytes: Int
     private let maximumHeaderBytes: Int
     private var bytes: [UInt8] = []
+    /// The body, where it is secret.
+    private var secretBytes = SecretPieces()
+    private let isSecret: Bool
     private var headerBytes = 0
     private var expectsStatusLine = true
     /// Whether the last line was the empty one after a head.
@@ -17,7 +21,8 @@ struct ReceivedMessage {
     var wantsCertificates = false
     var certificates: [[UInt8]] = []
 
-    init(maximumBodyBytes: Int, maximumHeaderBytes: Int) {
+    init(maximumBodyBytes: Int, maximumHeaderBytes: Int, isSecret: Bool) {
+        self.isSecret = isSecret
         self.maximumBodyBytes = maximumBodyBytes
         self.maximumHeaderBytes = maximumHeaderBytes
     }
@@ -27,12 +32,18 @@ struct ReceivedMessage {
         return bytes
     }
 
+    mutating func takeSecretBody() -> SharedSecret? { secretBytes.take() }
+
     mutating func body(_ data: UnsafeRawBufferPointer) -> Bool {
-        guard data.count <= maximumBodyBytes - bytes.count else {
+        guard data.count <= maximumBodyBytes - bytes.count - secretBytes.count else {
             problem = (.tooLarge, "the body is over the limit of \(maximumBodyBytes) bytes")
             return false
         }
-        bytes.append(contentsOf: data)
+        if isSecret {
+            secretBytes.append(data.bytes)
+        } else {
+            bytes.append(contentsOf: data)
+        }
         return true
     }
 

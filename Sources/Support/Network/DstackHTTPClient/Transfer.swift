@@ -1,4 +1,5 @@
 import CCurl
+import DstackCrypto
 import DstackHTTP
 import DstackNetwork
 import DstackSystem
@@ -73,9 +74,15 @@ final class Transfer {
         admission = .allocate(capacity: 1)
         errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
         errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-        requestBody = request.body.map { PinnedBytes($0) }
+        requestBody =
+            if let secret = request.secretBody {
+                secret.withUnsafeBytes { PinnedBytes($0) }
+            } else {
+                request.body.map { PinnedBytes($0) }
+            }
         received = ReceivedMessage(
-            maximumBodyBytes: limits.maximumBodyBytes, maximumHeaderBytes: limits.maximumHeaderBytes)
+            maximumBodyBytes: limits.maximumBodyBytes, maximumHeaderBytes: limits.maximumHeaderBytes,
+            isSecret: request.expectsSecret)
 
         var options = TransferOptions(easy)
         prepareMessage(request, &options)
@@ -347,6 +354,7 @@ final class Transfer {
             .success(
                 HTTPResponse(
                     status: number(CURLINFO_RESPONSE_CODE), headers: received.headers, body: received.takeBody(),
+                    secretBody: received.takeSecretBody(),
                     peerCertificates: received.certificates, openedConnection: openedConnection,
                     connection: connection ?? (submission.request.endsWithHandshake ? verification.accepted : nil),
                     exporter: exporter, retryAfter: pause > 0 ? .seconds(pause) : nil)))

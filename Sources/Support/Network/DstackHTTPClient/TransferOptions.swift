@@ -59,7 +59,7 @@ extension HTTPRequest {
         for name in ["Content-Length", "Transfer-Encoding"] where headers.contains(name) {
             return "header \(name) follows from the body and must not be given"
         }
-        if method == .head, body != nil { return "a HEAD request has no body" }
+        if method == .head, body != nil || secretBody != nil { return "a HEAD request has no body" }
         return nil
     }
 }

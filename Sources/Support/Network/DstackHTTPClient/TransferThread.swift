@@ -21,7 +21,7 @@ final class TransferThread: Sendable {
     private let wakeUp = WakeUp()
 
     /// `curl_global_init` once a process; it is thread-safe in the libcurl this builds against (7.84 and later).
-    private static let library: CURLcode = curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+    private static let library: CURLcode = dstack_curl_start()
     /// No handle's, whose numbers begin at 1.
     private static let wakeUpKey: UInt64 = 0
 

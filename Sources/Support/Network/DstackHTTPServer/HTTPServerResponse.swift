@@ -1,9 +1,12 @@
+package import DstackCrypto
 package import DstackHTTP
 
 /// What a handler answers. Length, date and connection headers are the server's; a handler that sets them is overruled.
 package struct HTTPServerResponse: Sendable {
     package enum Body: Sendable {
         case bytes([UInt8])
+        /// Sent from memory that is wiped.
+        case secret(SharedSecret)
         /// Sent as it is written. Runs after the head is on its way; throwing, or being cancelled because the client
         /// has gone, cuts the connection so that the client sees that the body is not complete.
         case stream(@Sendable (HTTPBodyWriter) async throws -> Void)

@@ -1,3 +1,4 @@
+import DstackCrypto
 import DstackHTTP
 import DstackNetwork
 
@@ -35,12 +36,17 @@ extension ServerConnection {
         if response.closesConnection || loop.isStopping { closesAfterResponse = true }
 
         var body: [UInt8] = []
+        var secret: SharedSecret?
         var hasProducer = true
         switch response.body {
         case .bytes(let bytes):
             hasProducer = false
             body = bytes
             responseFraming = .length(bytes.count)
+        case .secret(let content):
+            hasProducer = false
+            secret = content
+            responseFraming = .length(content.count)
         case .stream:
             responseFraming = isOld ? .untilClose : .chunked
             if isOld { closesAfterResponse = true }
@@ -61,6 +67,7 @@ extension ServerConnection {
         if joins { bytes.append(contentsOf: body) }
         output.append(bytes)
         if sendsBody, !joins { output.append(body) }
+        if sendsBody, let secret { output.append(secret) }
 
         loop.core.counters.noteAnswered()
         if let head, let observer = loop.core.configuration.observer {
@@ -145,7 +152,7 @@ extension ServerConnection {
 
     func flush() {
         while !output.isEmpty {
-            switch output.withFront({ channel.write($0) }) {
+            switch output.write(to: channel) {
             case .bytes(let count): noteProgress(count)
             case .blocked(let untilReadable):
                 if deadline == .max { setDeadline(rules.limits.writeTimeout) }

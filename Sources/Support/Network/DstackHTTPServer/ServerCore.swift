@@ -97,7 +97,7 @@ final class ServerCore: Sendable {
     /// Who writes what follows the head of a response, and what the client of an upgraded connection sends to him.
     func producer(of response: HTTPServerResponse, _ exchange: ExchangeID) -> (Producer?, IncomingBytes?) {
         switch response.body {
-        case .bytes: return (nil, nil)
+        case .bytes, .secret: return (nil, nil)
         case .stream(let produce): return (produce, nil)
         case .upgrade(let serve):
             let incoming = makeIncoming(exchange)

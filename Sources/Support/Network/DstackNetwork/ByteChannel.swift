@@ -55,6 +55,26 @@ package final class ByteChannel {
         return Self.isTemporary(errno) ? .blocked(untilReadable: false) : .failed
     }
 
+    /// Writes what lies in two places, in one call of the system; over TLS the first alone, in a record of its own.
+    package func write(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) -> Outcome {
+        guard tls == nil, first.count > 0 else { return write(first) }
+        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { vectors in
+            vectors.initializeElement(at: 0, to: Self.vector(first))
+            vectors.initializeElement(at: 1, to: Self.vector(second))
+            var message = msghdr()
+            message.msg_iov = vectors.baseAddress
+            message.msg_iovlen = 2
+            let count = sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
+            if count >= 0 { return .bytes(count) }
+            return Self.isTemporary(errno) ? .blocked(untilReadable: false) : .failed
+        }
+    }
+
+    /// The system has one type for what it writes to and what it only reads.
+    private static func vector(_ bytes: UnsafeRawBufferPointer) -> iovec {
+        iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+    }
+
     /// Lets the peer see the end while it can still be read from.
     package func endWriting() {
         if let tls { dstack_tls_close(tls) }

@@ -44,7 +44,8 @@ package struct TLSCredentials: Sendable {
     /// - Throws: ``SystemError``.
     package init(certificateFile: String, keyFile: String) throws(SystemError) {
         let chain = try File.read(certificateFile, limit: Self.maximumFileBytes)
-        let key = SecretText(try File.read(keyFile, limit: Self.maximumFileBytes))
+        var text = try File.read(keyFile, limit: Self.maximumFileBytes)
+        let key = SharedSecret(absorbing: &text)
         self.init(certificateChain: chain) { body in key.withUnsafeBytes { body($0) } }
     }
 
@@ -110,19 +111,6 @@ package final class TLSIdentityHandle: Sendable {
             throw TLSFailure("OpenSSL does not take the certificate or the key")
         }
     }
-}
-
-/// A text that is wiped when it goes.
-private final class SecretText: Sendable {
-    private let bytes: SecretBytes
-
-    init(_ text: consuming [UInt8]) {
-        var text = text
-        bytes = SecretBytes(copying: text.span.bytes)
-        text.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
-    }
-
-    func withUnsafeBytes(_ body: (UnsafeRawBufferPointer) -> Void) { bytes.withUnsafeBytes { body($0) } }
 }
 
 /// Why a TLS context cannot be made from what was given.

@@ -1,3 +1,4 @@
+import DstackCrypto
 package import DstackHTTP
 package import DstackHTTPClient
 
@@ -48,6 +49,9 @@ package struct RPCClient: Sendable {
         }
         guard response.isSuccess else { throw Self.refusal(response, subject) }
         do {
+            if let body = response.secretBody {
+                return try Response(decoding: body, as: encoding, limits: limits)
+            }
             // An empty body is what some servers send for `null`; of a message with content it is the default one
             // in protobuf only.
             if encoding == .json, response.body.isEmpty, !Response.isVoid {
@@ -82,13 +86,19 @@ package struct RPCClient: Sendable {
             limits.totalTimeout = timeout
             limits.connectTimeout = min(limits.connectTimeout, timeout)
         }
-        var request = HTTPRequest(.post, url, headers: headers, body: message.encoded(as: encoding), limits: limits)
+        var request = HTTPRequest(.post, url, headers: headers, limits: limits)
+        switch message.encoded(as: encoding) {
+        case .plain(let bytes): request.body = bytes
+        case .secret(let secret): request.secretBody = secret
+        }
+        request.expectsSecret = Response.holdsSecrets
         request.mayBeRepeated = method.repetition == .repeatable
         return request
     }
 
     private static func refusal(_ response: HTTPResponse, _ subject: String) -> RPCClientError {
-        let reason = RPCErrorText.read(response.body, contentType: response.headers["Content-Type"])
+        let body = response.secretBody?.copiedToUnprotectedMemory() ?? response.body
+        let reason = RPCErrorText.read(body, contentType: response.headers["Content-Type"])
         // Upstream answers an unknown method with 400 and this text, newer agents with 404.
         let isUnknown = response.status == 404 || reason.hasPrefix("Service not found: ")
         return RPCClientError(isUnknown ? .unknownMethod : .refused, subject, status: response.status, reason: reason)

@@ -1,3 +1,4 @@
+package import DstackCrypto
 package import DstackEncoding
 
 /// The two forms of a message on the wire.
@@ -14,10 +15,10 @@ package enum RPCEncoding: Sendable, Hashable {
 }
 
 extension RPCMessage {
-    package func encoded(as encoding: RPCEncoding) -> [UInt8] {
+    package func encoded(as encoding: RPCEncoding) -> EncodedMessage {
         switch encoding {
-        case .json: json
-        case .protobuf: protobuf
+        case .json: encodedJSON
+        case .protobuf: encodedProtobuf
         }
     }
 
@@ -32,26 +33,46 @@ extension RPCMessage {
         }
     }
 
-    /// proto3, fields in the order of declaration, defaults left out.
-    package var protobuf: [UInt8] {
+    /// - Parameter secret: a whole message in memory that is wiped, from which what is secret in it never comes out.
+    package init(
+        decoding secret: SharedSecret, as encoding: RPCEncoding, limits: RPCLimits = .init(),
+        unknownFields: RPCUnknownFields = .ignored
+    ) throws(DecodingFailure) {
+        guard !Self.isVoid, secret.count > 0 else {
+            self.init()
+            return
+        }
+        switch encoding {
+        case .json: self = try SecretMessageDecoder.decode(Self.self, from: secret, limits, unknownFields)
+        case .protobuf: self = try ProtobufDecoder.decode(Self.self, from: ProtobufReader(secret), limits: limits)
+        }
+    }
+
+    /// proto3, fields in the order of declaration, defaults left out. In ordinary memory, any secrets too.
+    package var protobuf: [UInt8] { encodedProtobuf.unprotected }
+
+    private var encodedProtobuf: EncodedMessage {
         var copy = self
         var encoder = ProtobufEncoder()
         copy.visit(&encoder)
-        return encoder.writer.bytes
+        return encoder.writer.encoded
     }
 
     package init(protobuf bytes: [UInt8], limits: RPCLimits = .init()) throws(DecodingFailure) {
-        self = Self.isVoid ? Self() : try ProtobufDecoder.decode(Self.self, from: bytes, limits: limits)
+        self = Self.isVoid ? Self() : try ProtobufDecoder.decode(Self.self, from: ProtobufReader(bytes), limits: limits)
     }
 
-    /// Upstream's JSON: compact, ASCII, every field present; `null` for a message that is void.
-    package var json: [UInt8] {
-        if Self.isVoid { return Array("null".utf8) }
+    /// Upstream's JSON: compact, ASCII, every field present; `null` for a message that is void. In ordinary memory, any
+    /// secrets too.
+    package var json: [UInt8] { encodedJSON.unprotected }
+
+    private var encodedJSON: EncodedMessage {
+        if Self.isVoid { return .plain(Array("null".utf8)) }
         var copy = self
-        var bytes = [UInt8]()
-        bytes.reserveCapacity(256)
-        JSONMessageEncoder.append(&copy, to: &bytes)
-        return bytes
+        var text = MessageText()
+        text.bytes.reserveCapacity(256)
+        JSONMessageEncoder.append(&copy, to: &text)
+        return text.encoded
     }
 
     package init(

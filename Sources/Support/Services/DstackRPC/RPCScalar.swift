@@ -1,3 +1,4 @@
+package import DstackCrypto
 package import DstackEncoding
 
 /// The type of a field's value: text, bytes, truth values and integers, each with its three encodings.
@@ -14,8 +15,14 @@ package protocol RPCScalar: Sendable, Equatable {
     init(reading reader: inout ProtobufReader) throws(DecodingFailure)
 
     /// Writes the value's JSON.
-    func write(toJSON json: inout [UInt8])
+    func write(toJSON json: inout MessageText)
     init(json node: JSONNode) throws(DecodingFailure)
+
+    /// Reads a value of a JSON text in memory that is wiped.
+    init(_ value: JSONOutline.Value, in text: SharedSecret) throws(DecodingFailure)
+
+    /// Whether values are secret, and do without memory that nothing wipes.
+    static var isSecret: Bool { get }
 
     /// A value of a query string, or a map's key in JSON.
     ///
@@ -24,6 +31,10 @@ package protocol RPCScalar: Sendable, Equatable {
 
     /// The value's size or, of a number, the value: fit for a log.
     var summary: String { get }
+}
+
+extension RPCScalar {
+    package static var isSecret: Bool { false }
 }
 
 /// What may be a map's key.
@@ -37,7 +48,7 @@ extension String: RPCScalar {
 
     package init(reading reader: inout ProtobufReader) throws(DecodingFailure) { self = try reader.string() }
 
-    package func write(toJSON json: inout [UInt8]) { JSONText.append(self, to: &json) }
+    package func write(toJSON json: inout MessageText) { JSONText.append(self, to: &json.bytes) }
 
     package init(json node: JSONNode) throws(DecodingFailure) { self = try node.string() }
 
@@ -55,7 +66,7 @@ extension Array: RPCScalar where Element == UInt8 {
 
     package init(reading reader: inout ProtobufReader) throws(DecodingFailure) { self = try reader.bytes() }
 
-    package func write(toJSON json: inout [UInt8]) { JSONText.appendHex(self, to: &json) }
+    package func write(toJSON json: inout MessageText) { JSONText.appendHex(self, to: &json.bytes) }
 
     package init(json node: JSONNode) throws(DecodingFailure) { self = try HexInput.bytes(of: node) }
 
@@ -74,7 +85,7 @@ extension Bool: RPCScalar {
 
     package init(reading reader: inout ProtobufReader) throws(DecodingFailure) { self = try reader.varint() != 0 }
 
-    package func write(toJSON json: inout [UInt8]) { json.append(contentsOf: (self ? "true" : "false").utf8) }
+    package func write(toJSON json: inout MessageText) { json.bytes.append(contentsOf: (self ? "true" : "false").utf8) }
 
     package init(json node: JSONNode) throws(DecodingFailure) { self = try node.bool() }
 
@@ -105,7 +116,7 @@ extension RPCInteger {
         self.init(truncatingIfNeeded: try reader.varint())
     }
 
-    package func write(toJSON json: inout [UInt8]) { json.append(contentsOf: String(self).utf8) }
+    package func write(toJSON json: inout MessageText) { json.bytes.append(contentsOf: String(self).utf8) }
 
     package init(json node: JSONNode) throws(DecodingFailure) { self = try node.integer() }
 

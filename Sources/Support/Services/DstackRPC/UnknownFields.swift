@@ -1,3 +1,5 @@
+import DstackEncoding
+
 /// What is done about names that a message does not have, in JSON and in query strings.
 package enum RPCUnknownFields: Sendable, Hashable {
     /// They are ignored: a peer of another version may say more than is known here.
@@ -18,6 +20,13 @@ struct FieldSpellings: RPCFieldVisitor {
     func correction(of name: String) -> StaticString? {
         guard let field = folded[Self.folded(name)], !exact.contains(Array(name.utf8)) else { return nil }
         return field
+    }
+
+    /// - Parameter failure: makes one about the place.
+    static func failure(
+        _ failure: (String, DecodingFailure.Code) -> DecodingFailure, _ right: StaticString
+    ) -> DecodingFailure {
+        failure("there is no such member; \"\(right)\" is how it is spelled", .unsupported)
     }
 
     private static func folded(_ name: String) -> [UInt8] {

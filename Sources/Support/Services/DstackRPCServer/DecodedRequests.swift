@@ -8,7 +8,7 @@ import Synchronization
 /// look-up in generic code costs more than all the rest.
 final class DecodedRequests: Sendable {
     /// Asks the handler about a request that was decoded.
-    typealias Question = @Sendable (RPCCall) throws -> [UInt8]?
+    typealias Question = @Sendable (RPCCall) throws -> EncodedMessage?
 
     private struct Key: Hashable {
         let encoding: RPCEncoding

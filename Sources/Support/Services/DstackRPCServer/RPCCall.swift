@@ -55,8 +55,8 @@ package struct RPCOutcome: Sendable {
 package struct RPCReply<Message: RPCMessage>: Sendable {
     private enum Content {
         case message(Message)
-        case encoded(json: [UInt8], protobuf: [UInt8])
-        case bytes([UInt8])
+        case encoded(json: EncodedMessage, protobuf: EncodedMessage)
+        case bytes(EncodedMessage)
     }
 
     private let content: Content
@@ -64,16 +64,17 @@ package struct RPCReply<Message: RPCMessage>: Sendable {
     package init(_ message: Message) { content = .message(message) }
 
     /// - Parameter bytes: a message in the form of the call.
-    package init(encoded bytes: [UInt8]) { content = .bytes(bytes) }
+    package init(encoded bytes: EncodedMessage) { content = .bytes(bytes) }
 
     /// Encodes a message that many calls will be answered with.
     package static func prepared(_ message: Message) -> RPCReply {
-        RPCReply(content: .encoded(json: message.json, protobuf: message.protobuf))
+        RPCReply(
+            content: .encoded(json: message.encoded(as: .json), protobuf: message.encoded(as: .protobuf)))
     }
 
     private init(content: Content) { self.content = content }
 
-    func encoded(as encoding: RPCEncoding) -> [UInt8] {
+    func encoded(as encoding: RPCEncoding) -> EncodedMessage {
         switch (content, encoding) {
         case (.message(let message), _): message.encoded(as: encoding)
         case (.bytes(let bytes), _): bytes

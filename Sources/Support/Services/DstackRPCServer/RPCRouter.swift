@@ -180,12 +180,12 @@ package struct RPCRouter: Sendable {
     /// Answers every request; one that is not for any of the mounts with 404, in JSON.
     package func respond(to request: HTTPServerRequest) async -> HTTPServerResponse {
         if let answer = await answer(request) { return answer }
-        return response(404, RPCError("there is nothing at this path", status: 404).body(as: .json), .json)
+        return response(404, .bytes(RPCError("there is nothing at this path", status: 404).body(as: .json)), .json)
     }
 
     private func result(
         _ method: RPCMethodHandler, _ payload: RPCPayload, _ call: RPCCall
-    ) async throws -> [UInt8] {
+    ) async throws -> EncodedMessage {
         guard let timeout = method.limits.timeout else { return try await method.handler(payload, call) }
         return try await Deadline.run(
             within: timeout, orThrow: RPCError("the call took longer than \(timeout)", status: 504), on: threads
@@ -202,8 +202,13 @@ package struct RPCRouter: Sendable {
         return response
     }
 
-    private func success(_ body: [UInt8], _ run: Run) -> HTTPServerResponse {
+    private func success(_ message: EncodedMessage, _ run: Run) -> HTTPServerResponse {
         run.end(200, nil)
+        let body: HTTPServerResponse.Body =
+            switch message {
+            case .plain(let bytes): .bytes(bytes)
+            case .secret(let secret): .secret(secret)
+            }
         return response(200, body, run.call.encoding)
     }
 
@@ -213,12 +218,14 @@ package struct RPCRouter: Sendable {
         let isMisread = error is DecodingFailure && run.call.head.method == .post
         let error = RPCError(describing: error)
         run.end(error.status, error.message)
-        var response = response(error.status, error.body(as: run.call.encoding), run.call.encoding)
+        var response = response(error.status, .bytes(error.body(as: run.call.encoding)), run.call.encoding)
         response.closesConnection = isMisread
         return response
     }
 
-    private func response(_ status: Int, _ body: [UInt8], _ encoding: RPCEncoding) -> HTTPServerResponse {
+    private func response(
+        _ status: Int, _ body: HTTPServerResponse.Body, _ encoding: RPCEncoding
+    ) -> HTTPServerResponse {
         var response = HTTPServerResponse(status, body: body)
         response.commonHeaders = encoding == .json ? jsonHeaders : protobufHeaders
         return response

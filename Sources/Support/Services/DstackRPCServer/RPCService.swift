@@ -38,8 +38,7 @@ package struct RPCService: Sendable {
     ///
     /// - Parameters:
     ///   - immediately: asked first, on the server's own thread, for what is at hand (a cache); nil leaves the call to
-    ///     `handler`. It must neither wait nor compute. What such requests say is kept for a while, so they must not
-    ///     hold secrets.
+    ///     `handler`. It must neither wait nor compute. What such requests say is kept for a while, unless they hold secrets.
     ///   - handler: answers everything else, in a task.
     package mutating func on<Request: RPCMessage, Response: RPCMessage>(
         _ method: RPCMethod<Request, Response>, limits: RPCMethodLimits = .init(),
@@ -49,7 +48,11 @@ package struct RPCService: Sendable {
         var immediate: RPCMethodHandler.Immediate?
         if let immediately {
             let decoded = DecodedRequests()
-            immediate = { (payload, call) throws -> [UInt8]? in
+            let holdsSecrets = Request.holdsSecrets
+            immediate = { (payload, call) throws -> EncodedMessage? in
+                if holdsSecrets {
+                    return try immediately(try payload.message(limits.decoding), call)?.encoded(as: call.encoding)
+                }
                 let question = try decoded.question(payload) {
                     let request: Request = try payload.message(limits.decoding)
                     return { call in try immediately(request, call)?.encoded(as: call.encoding) }
@@ -76,11 +79,11 @@ package struct RPCService: Sendable {
 
 /// A method without its types.
 struct RPCMethodHandler: Sendable {
-    typealias Immediate = @Sendable (RPCPayload, RPCCall) throws -> [UInt8]?
+    typealias Immediate = @Sendable (RPCPayload, RPCCall) throws -> EncodedMessage?
 
     let service: String
     let name: String
     let limits: RPCMethodLimits
     let immediate: Immediate?
-    let handler: @Sendable (RPCPayload, RPCCall) async throws -> [UInt8]
+    let handler: @Sendable (RPCPayload, RPCCall) async throws -> EncodedMessage
 }

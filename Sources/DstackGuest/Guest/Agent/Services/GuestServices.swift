@@ -156,14 +156,14 @@ extension GuestAgent {
 extension KeyAnswer {
     fileprivate var k256Response: AgentRPC.DeriveK256KeyResponse {
         .with {
-            $0.k256Key = secret.copiedToUnprotectedMemory()
+            $0.k256Key = secret
             $0.k256SignatureChain = signatureChain
         }
     }
 
     fileprivate var responseV1: AgentRPCv1.GetKeyResponse {
         .with {
-            $0.key = secret.copiedToUnprotectedMemory()
+            $0.key = secret
             $0.publicKey = publicKey
             $0.signatureChain = signatureChain
         }

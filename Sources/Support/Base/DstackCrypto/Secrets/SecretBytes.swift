@@ -43,7 +43,7 @@ package struct SecretBytes: ~Copyable, Sendable {
     /// Moves bytes in: the array is wiped in place and left empty. Copies that were made of it before are not reached.
     package init(absorbing bytes: inout [UInt8]) {
         self.init(copying: bytes.span.bytes)
-        bytes.withUnsafeMutableBytes { OPENSSL_cleanse($0.baseAddress, $0.count) }
+        bytes.withUnsafeMutableBytes { wipe($0) }
         bytes = []
     }
 
@@ -96,6 +96,9 @@ package struct SecretBytes: ~Copyable, Sendable {
         withUnsafeBytes { [UInt8]($0) }
     }
 }
+
+/// Overwrites memory with secrets in it, also where nothing reads it any more.
+package func wipe(_ memory: UnsafeMutableRawBufferPointer) { OPENSSL_cleanse(memory.baseAddress, memory.count) }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
 package func constantTimeEqual(_ left: [UInt8], _ right: [UInt8]) -> Bool {

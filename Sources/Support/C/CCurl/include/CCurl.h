@@ -17,6 +17,9 @@
 /// For options that take a `long`.
 CURLcode dstack_curl_set_long(CURL *easy, CURLoption option, long value);
 
+/// `curl_global_init`, with memory that is wiped when libcurl gives it back.
+CURLcode dstack_curl_start(void);
+
 /// For options that take a `curl_off_t`.
 CURLcode dstack_curl_set_offset(CURL *easy, CURLoption option, curl_off_t value);
 

@@ -31,9 +31,7 @@ struct JSONMessageDecoder: RPCFieldVisitor {
 
     private static func refuseMisspelled(_ object: JSONNode, _ spellings: FieldSpellings) throws(DecodingFailure) {
         for (name, value) in object.members {
-            if let right = spellings.correction(of: name) {
-                throw value.failure("there is no such member; \"\(right)\" is how it is spelled", .unsupported)
-            }
+            if let right = spellings.correction(of: name) { throw FieldSpellings.failure(value.failure, right) }
         }
     }
 

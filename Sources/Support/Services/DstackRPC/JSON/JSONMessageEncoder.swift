@@ -1,31 +1,31 @@
 /// Writes a message's fields as upstream's JSON: compact, in the order of declaration, every field present.
 struct JSONMessageEncoder: RPCFieldVisitor {
-    private var json: [UInt8]
+    private var json: MessageText
     private var isFirst = true
 
     /// Appends a message's JSON.
-    static func append(_ message: inout some RPCMessage, to json: inout [UInt8]) {
+    static func append(_ message: inout some RPCMessage, to json: inout MessageText) {
         // The text has one owner at a time, so that appending never copies it.
         var encoder = JSONMessageEncoder(json: json)
-        json = []
-        encoder.json.append(UInt8(ascii: "{"))
+        json = MessageText()
+        encoder.json.bytes.append(UInt8(ascii: "{"))
         message.visit(&encoder)
-        encoder.json.append(UInt8(ascii: "}"))
+        encoder.json.bytes.append(UInt8(ascii: "}"))
         json = encoder.json
     }
 
-    private init(json: [UInt8]) { self.json = json }
+    private init(json: MessageText) { self.json = json }
 
     private mutating func name(_ name: StaticString) {
-        if !isFirst { json.append(UInt8(ascii: ",")) }
+        if !isFirst { json.bytes.append(UInt8(ascii: ",")) }
         isFirst = false
-        json.append(UInt8(ascii: "\""))
-        name.withUTF8Buffer { json.append(contentsOf: $0) }
-        json.append(UInt8(ascii: "\""))
-        json.append(UInt8(ascii: ":"))
+        json.bytes.append(UInt8(ascii: "\""))
+        name.withUTF8Buffer { json.bytes.append(contentsOf: $0) }
+        json.bytes.append(UInt8(ascii: "\""))
+        json.bytes.append(UInt8(ascii: ":"))
     }
 
-    private mutating func null() { json.append(contentsOf: "null".utf8) }
+    private mutating func null() { json.bytes.append(contentsOf: "null".utf8) }
 
     mutating func value<Scalar: RPCScalar>(
         _ number: UInt32, _ name: StaticString, _ value: inout Scalar, omittedFromJSONIfDefault: Bool
@@ -42,12 +42,12 @@ struct JSONMessageEncoder: RPCFieldVisitor {
 
     mutating func repeated<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ values: inout [Scalar]) {
         self.name(name)
-        json.append(UInt8(ascii: "["))
+        json.bytes.append(UInt8(ascii: "["))
         for index in values.indices {
-            if index > 0 { json.append(UInt8(ascii: ",")) }
+            if index > 0 { json.bytes.append(UInt8(ascii: ",")) }
             values[index].write(toJSON: &json)
         }
-        json.append(UInt8(ascii: "]"))
+        json.bytes.append(UInt8(ascii: "]"))
     }
 
     mutating func message<Message: RPCMessage>(
@@ -62,25 +62,25 @@ struct JSONMessageEncoder: RPCFieldVisitor {
         _ number: UInt32, _ name: StaticString, _ messages: inout [Message]
     ) {
         self.name(name)
-        json.append(UInt8(ascii: "["))
+        json.bytes.append(UInt8(ascii: "["))
         for index in messages.indices {
-            if index > 0 { json.append(UInt8(ascii: ",")) }
+            if index > 0 { json.bytes.append(UInt8(ascii: ",")) }
             Self.append(&messages[index], to: &json)
         }
-        json.append(UInt8(ascii: "]"))
+        json.bytes.append(UInt8(ascii: "]"))
     }
 
     mutating func map<Key: RPCMapKey, Value: RPCScalar>(
         _ number: UInt32, _ name: StaticString, _ values: inout [Key: Value]
     ) {
         self.name(name)
-        json.append(UInt8(ascii: "{"))
+        json.bytes.append(UInt8(ascii: "{"))
         for (index, entry) in values.sorted(by: { $0.key < $1.key }).enumerated() {
-            if index > 0 { json.append(UInt8(ascii: ",")) }
-            JSONText.append("\(entry.key)", to: &json)
-            json.append(UInt8(ascii: ":"))
+            if index > 0 { json.bytes.append(UInt8(ascii: ",")) }
+            JSONText.append("\(entry.key)", to: &json.bytes)
+            json.bytes.append(UInt8(ascii: ":"))
             entry.value.write(toJSON: &json)
         }
-        json.append(UInt8(ascii: "}"))
+        json.bytes.append(UInt8(ascii: "}"))
     }
 }

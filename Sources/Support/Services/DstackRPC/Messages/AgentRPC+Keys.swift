@@ -40,7 +40,7 @@ extension AgentRPC {
 
     package struct GetTlsKeyResponse: RPCMessage {
         /// PKCS#8, PEM; empty for a key of the caller's own.
-        package var key = ""
+        package var key = RPCSecretText()
         /// PEM, leaf first, root last.
         package var certificateChain: [String] = []
 
@@ -69,7 +69,7 @@ extension AgentRPC {
 
     package struct GetKeyResponse: RPCMessage {
         /// 32 bytes.
-        package var key: [UInt8] = []
+        package var key = RPCSecret()
         /// The key's claim signed by the application's key, then that key's signed by the KMS.
         package var signatureChain: [[UInt8]] = []
 

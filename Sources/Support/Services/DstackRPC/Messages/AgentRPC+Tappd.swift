@@ -25,7 +25,7 @@ extension AgentRPC {
     }
 
     package struct DeriveK256KeyResponse: RPCMessage {
-        package var k256Key: [UInt8] = []
+        package var k256Key = RPCSecret()
         package var k256SignatureChain: [[UInt8]] = []
 
         package init() {}

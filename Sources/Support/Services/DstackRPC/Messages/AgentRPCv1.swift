@@ -62,7 +62,7 @@ package enum AgentRPCv1 {
 
     package struct GetKeyResponse: RPCMessage {
         /// 32 bytes.
-        package var key: [UInt8] = []
+        package var key = RPCSecret()
         package var publicKey: [UInt8] = []
         package var signatureChain: [[UInt8]] = []
 

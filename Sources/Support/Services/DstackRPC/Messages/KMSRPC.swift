@@ -30,11 +30,11 @@ package enum KMSRPC {
         /// The root, PEM.
         package var caCertificate = ""
         /// 32 bytes.
-        package var diskCryptKey: [UInt8] = []
+        package var diskCryptKey = RPCSecret()
         /// 32 bytes.
-        package var envCryptKey: [UInt8] = []
+        package var envCryptKey = RPCSecret()
         /// The application's key, 32 bytes.
-        package var k256Key: [UInt8] = []
+        package var k256Key = RPCSecret()
         /// 65 bytes.
         package var k256Signature: [UInt8] = []
         /// The old name of `gateway_app_id`, with the same value.
@@ -127,9 +127,9 @@ package enum KMSRPC {
 
     package struct KmsKeys: RPCMessage {
         /// PKCS#8, PEM.
-        package var caKey = ""
+        package var caKey = RPCSecretText()
         /// 32 bytes.
-        package var k256Key: [UInt8] = []
+        package var k256Key = RPCSecret()
 
         package init() {}
 
@@ -141,7 +141,7 @@ package enum KMSRPC {
 
     package struct KmsKeyResponse: RPCMessage {
         /// PKCS#8, PEM.
-        package var temporaryCAKey = ""
+        package var temporaryCAKey = RPCSecretText()
         package var keys: [KmsKeys] = []
 
         package init() {}
@@ -156,7 +156,7 @@ package enum KMSRPC {
         /// PEM.
         package var temporaryCACertificate = ""
         /// PKCS#8, PEM.
-        package var temporaryCAKey = ""
+        package var temporaryCAKey = RPCSecretText()
         /// The root, PEM.
         package var caCertificate = ""
 

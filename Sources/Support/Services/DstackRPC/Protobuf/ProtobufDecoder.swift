@@ -17,12 +17,12 @@ struct ProtobufDecoder: RPCFieldVisitor {
     private var failure: DecodingFailure?
 
     static func decode<Message: RPCMessage>(
-        _ type: Message.Type, from bytes: [UInt8], limits: RPCLimits
+        _ type: Message.Type, from reader: ProtobufReader, limits: RPCLimits
     ) throws(DecodingFailure) -> Message {
         var message = Message()
         var decoder = ProtobufDecoder(
-            ProtobufReader(bytes), limits: limits, depth: 1,
-            remainingElements: min(limits.maximumElements, RPCLimits.maximumElements(in: bytes.count)))
+            reader, limits: limits, depth: 1,
+            remainingElements: min(limits.maximumElements, RPCLimits.maximumElements(in: reader.count)))
         try decoder.fill(&message)
         return message
     }

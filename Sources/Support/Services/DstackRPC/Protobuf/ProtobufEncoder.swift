@@ -65,6 +65,6 @@ struct ProtobufEncoder: RPCFieldVisitor {
 
     private mutating func append(_ number: UInt32, _ content: ProtobufWriter) {
         writer.tag(number, .lengthDelimited)
-        writer.lengthDelimited(content.bytes)
+        writer.lengthDelimited(content)
     }
 }

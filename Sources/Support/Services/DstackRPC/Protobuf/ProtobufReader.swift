@@ -1,18 +1,34 @@
+package import DstackCrypto
 package import DstackEncoding
 
 /// Reads protobuf's wire form, within a part of some bytes that are kept alive together.
 package struct ProtobufReader {
+    /// Empty where the bytes are ``secretContent``'s.
     private let content: [UInt8]
+    /// Bytes in memory that is wiped.
+    private let secretContent: SharedSecret?
     /// Of the next byte, in the outermost input.
     package private(set) var position: Int
     private let end: Int
 
-    package init(_ bytes: [UInt8]) { self.init(bytes, 0..<bytes.count) }
+    package init(_ bytes: [UInt8]) { self.init(bytes, nil, 0..<bytes.count) }
+    package init(_ secret: SharedSecret) { self.init([], secret, 0..<secret.count) }
 
-    private init(_ content: [UInt8], _ range: Range<Int>) {
+    private init(_ content: [UInt8], _ secret: SharedSecret?, _ range: Range<Int>) {
         self.content = content
+        secretContent = secret
         position = range.lowerBound
         end = range.upperBound
+    }
+
+    /// Of the bytes that are left.
+    var count: Int { end - position }
+
+    private func withBytes<Result: ~Copyable, Failure: Error>(
+        _ body: (RawSpan) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        if let secretContent { return try secretContent.withBytes(body) }
+        return try body(content.span.bytes)
     }
 
     package var isAtEnd: Bool { position == end }
@@ -22,7 +38,13 @@ package struct ProtobufReader {
     }
 
     package mutating func varint() throws(DecodingFailure) -> UInt64 {
-        var reader = ByteReader(content.span.bytes.extracting(position..<end), base: position)
+        let (value, next) = try withBytes { (bytes) throws(DecodingFailure) in try varint(bytes) }
+        position = next
+        return value
+    }
+
+    private func varint(_ bytes: RawSpan) throws(DecodingFailure) -> (value: UInt64, next: Int) {
+        var reader = ByteReader(bytes.extracting(position..<end), base: position)
         var value: UInt64 = 0
         var shift: UInt64 = 0
         while true {
@@ -30,11 +52,9 @@ package struct ProtobufReader {
             // The tenth byte has room for one bit.
             guard shift < 63 || byte <= 1 else { throw failure("a varint of more than 64 bits") }
             value |= UInt64(byte & 0x7F) << shift
-            if byte < 0x80 { break }
+            if byte < 0x80 { return (value, reader.offset) }
             shift += 7
         }
-        position = reader.offset
-        return value
     }
 
     package mutating func tag() throws(DecodingFailure) -> (number: UInt32, type: ProtobufWireType) {
@@ -57,18 +77,38 @@ package struct ProtobufReader {
         return position..<position + Int(length)
     }
 
-    package mutating func bytes() throws(DecodingFailure) -> [UInt8] { Array(content[try part()]) }
+    package mutating func bytes() throws(DecodingFailure) -> [UInt8] {
+        let range = try part()
+        guard let secretContent else { return Array(content[range]) }
+        return secretContent.withUnsafeBytes { [UInt8]($0[range]) }
+    }
+
+    /// Bytes that stay in memory that is wiped.
+    mutating func secret() throws(DecodingFailure) -> RPCSecret {
+        let range = try part()
+        let bytes: SecretBytes = withBytes { SecretBytes(copying: $0.extracting(range)) }
+        return RPCSecret(SharedSecret(bytes))
+    }
 
     package mutating func string() throws(DecodingFailure) -> String {
         let start = self
-        guard let text = String(validating: content[try part()], as: UTF8.self) else {
+        let range = try part()
+        let validated =
+            if let secretContent {
+                secretContent.withUnsafeBytes { String(validating: $0[range], as: UTF8.self) }
+            } else {
+                String(validating: content[range], as: UTF8.self)
+            }
+        guard let text = validated else {
             throw start.failure("a text that is not UTF-8")
         }
         return text
     }
 
     /// A reader of a length-delimited value, which this reader moves past.
-    package mutating func reader() throws(DecodingFailure) -> ProtobufReader { ProtobufReader(content, try part()) }
+    package mutating func reader() throws(DecodingFailure) -> ProtobufReader {
+        ProtobufReader(content, secretContent, try part())
+    }
 
     /// Moves past the value of a field that nobody knows.
     package mutating func skip(

@@ -12,6 +12,7 @@ package enum ProtobufWireType: UInt32, Sendable {
 /// Builds protobuf's wire form.
 package struct ProtobufWriter {
     package private(set) var bytes: [UInt8] = []
+    private var secrets: [PlacedSecret] = []
 
     package init() {}
 
@@ -27,6 +28,24 @@ package struct ProtobufWriter {
         }
         bytes.append(UInt8(truncatingIfNeeded: rest))
     }
+
+    mutating func lengthDelimited(_ secret: RPCSecret) {
+        varint(UInt64(secret.count))
+        if let placed = secret.placed(.bytes, at: bytes.count) { secrets.append(placed) }
+        bytes.append(contentsOf: repeatElement(0, count: secret.count))
+    }
+
+    /// What was written apart, with its secrets.
+    mutating func lengthDelimited(_ content: ProtobufWriter) {
+        varint(UInt64(content.bytes.count))
+        for var secret in content.secrets {
+            secret.offset += bytes.count
+            secrets.append(secret)
+        }
+        bytes.append(contentsOf: content.bytes)
+    }
+
+    var encoded: EncodedMessage { EncodedMessage(bytes, secrets) }
 
     package mutating func lengthDelimited(_ content: some Collection<UInt8>) {
         varint(UInt64(content.count))

@@ -2,10 +2,10 @@ import Foundation
 import Glibc
 
 /// Looks for bytes in this process's own writable memory.
-enum MemoryScan {
+package enum MemoryScan {
     /// How often the bytes stand there. They are given masked, every byte XOR 0x5A, so that the question is not its own
     /// answer.
-    static func occurrences(ofMasked masked: [UInt8]) throws -> Int {
+    package static func occurrences(ofMasked masked: [UInt8]) throws -> Int {
         let maps = try self.maps()
         let memory = open("/proc/self/mem", O_RDONLY)
         guard memory >= 0 else { throw POSIXError(.EACCES) }

@@ -1,45 +1,52 @@
-import DstackCrypto
-import DstackEncoding
+package import DstackEncoding
 
 /// Reads a JSON text with secrets in place: what is secret goes from one wiping memory into another.
-struct SecretJSON: ~Escapable {
+package struct SecretJSON: ~Escapable {
     private let text: RawSpan
     private let value: JSONOutline.Value
 
     @_lifetime(copy text)
-    init(_ text: RawSpan, subject: String) throws(DecodingFailure) {
+    package init(_ text: RawSpan, subject: String) throws(DecodingFailure) {
         self.text = text
         value = try JSONOutline(of: text, subject: subject).root
     }
 
     @_lifetime(copy text)
-    private init(_ text: RawSpan, _ value: JSONOutline.Value) {
+    package init(_ text: RawSpan, _ value: JSONOutline.Value) {
         self.text = text
         self.value = value
     }
 
-    func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
+    package func failure(_ reason: String, _ code: DecodingFailure.Code = .malformed) -> DecodingFailure {
         value.failure(reason, code)
     }
 
     @_lifetime(copy self)
-    func member(_ name: String) throws(DecodingFailure) -> SecretJSON {
+    package func member(_ name: String) throws(DecodingFailure) -> SecretJSON {
         SecretJSON(text, try value.member(name, in: text))
     }
 
-    func has(_ name: String) throws(DecodingFailure) -> Bool {
+    package func has(_ name: String) throws(DecodingFailure) -> Bool {
         try value.optionalMember(name, in: text) != nil
     }
 
     /// The names of the members of an object.
-    func names() throws(DecodingFailure) -> [String] { try value.members(in: text).map(\.name) }
+    package func names() throws(DecodingFailure) -> [String] { try value.members(in: text).map(\.name) }
 
     /// Hexadecimal digits, as the bytes that they mean.
-    func hex() throws(DecodingFailure) -> SecretBytes {
+    ///
+    /// - Parameter prefix: whether any number of `0x` may stand before them.
+    package func hex(allowingPrefix prefix: Bool = false) throws(DecodingFailure) -> SecretBytes {
         guard value.kind == .string, !value.isEscaped, value.range.count.isMultiple(of: 2) else {
             throw failure("a string with an even number of hexadecimal digits expected")
         }
-        let digits = text.extracting(value.range)
+        var range = value.range
+        while prefix, range.count >= 2, byte(range.lowerBound) == UInt8(ascii: "0"),
+            byte(range.lowerBound + 1) == UInt8(ascii: "x")
+        {
+            range.removeFirst(2)
+        }
+        let digits = text.extracting(range)
         var combined: Int16 = 0
         let bytes = SecretBytes(count: digits.byteCount / 2) { (buffer: UnsafeMutableRawBufferPointer) in
             for index in 0..<buffer.count {
@@ -55,15 +62,17 @@ struct SecretJSON: ~Escapable {
         return bytes
     }
 
+    private func byte(_ offset: Int) -> UInt8 { text.unsafeLoad(fromByteOffset: offset, as: UInt8.self) }
+
     /// Hexadecimal digits of exactly `count` bytes.
-    func hex(count: Int) throws(DecodingFailure) -> SecretBytes {
+    package func hex(count: Int) throws(DecodingFailure) -> SecretBytes {
         let bytes = try hex()
         guard bytes.count == count else { throw failure("\(bytes.count) bytes where \(count) are needed") }
         return bytes
     }
 
     /// A text, its escapes resolved. Only those below U+0080 are taken, which is what PEM has.
-    func string() throws(DecodingFailure) -> SecretBytes {
+    package func string() throws(DecodingFailure) -> SecretBytes {
         guard value.kind == .string else { throw failure("a string expected") }
         let content = text.extracting(value.range)
         guard value.isEscaped else { return SecretBytes(copying: content) }
@@ -79,9 +88,9 @@ struct SecretJSON: ~Escapable {
     }
 
     /// Bytes and texts that are no secret.
-    func publicHex() throws(DecodingFailure) -> [UInt8] { try hex().copiedToUnprotectedMemory() }
+    package func publicHex() throws(DecodingFailure) -> [UInt8] { try hex().copiedToUnprotectedMemory() }
 
-    func publicString() throws(DecodingFailure) -> String {
+    package func publicString() throws(DecodingFailure) -> String {
         String(decoding: try string().copiedToUnprotectedMemory(), as: UTF8.self)
     }
 
