@@ -22,7 +22,7 @@ final class RPCFixture: Sendable {
         var all: [RPCOutcome] { list.withLock { $0 } }
     }
 
-    init(_ services: (inout RPCRouter) -> Void) async throws {
+    init(receivesSecrets: Bool = false, _ services: (inout RPCRouter) -> Void) async throws {
         // Short: a socket's path has room for 107 bytes.
         directory = NSTemporaryDirectory() + "rpc-\(UUID().uuidString.prefix(13))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -34,12 +34,13 @@ final class RPCFixture: Sendable {
         services(&router)
         var limits = HTTPServerLimits()
         limits.maximumBodyBytes = router.maximumBodyBytes
-        let configuration = HTTPServerConfiguration(
+        var configuration = HTTPServerConfiguration(
             listeners: [
                 HTTPListener("dstack", .unix(path: "\(directory)/dstack.sock")),
                 HTTPListener("tappd", .unix(path: "\(directory)/tappd.sock")),
                 HTTPListener("external", .tcp(host: "127.0.0.1", port: 0)),
             ], limits: limits)
+        configuration.listeners[0].receivesSecrets = receivesSecrets
         server = HTTPServer(configuration, immediate: router.immediate, handler: router.respond)
         port = try await server.start().compactMap(\.port).first ?? 0
     }
@@ -117,11 +118,11 @@ struct EchoAgent {
         guest.on(
             AgentRPC.DstackGuest.getKey,
             immediately: { request, _ in
-                request.path == "cached" ? RPCReply(.with { $0.key = [1, 2, 3] }) : nil
+                request.path == "cached" ? RPCReply(.with { $0.key = RPCSecret(copying: [1, 2, 3]) }) : nil
             }
         ) { request, call in
             .with {
-                $0.key = Array("\(request.path)|\(request.purpose)|\(request.algorithm)".utf8)
+                $0.key = RPCSecret(copying: Array("\(request.path)|\(request.purpose)|\(request.algorithm)".utf8))
                 $0.signatureChain = [Array(call.listener.utf8), []]
             }
         }
@@ -150,7 +151,7 @@ struct EchoAgent {
             return .init()
         }
         var tappd = RPCService(AgentRPC.Tappd.name)
-        tappd.on(AgentRPC.Tappd.deriveKey) { request, _ in .with { $0.key = request.path } }
+        tappd.on(AgentRPC.Tappd.deriveKey) { request, _ in .with { $0.key = RPCSecretText(copying: request.path) } }
         tappd.on(AgentRPC.Tappd.info) { _, _ in .with { $0.appName = "tappd" } }
         var worker = RPCService(AgentRPC.Worker.name)
         worker.on(AgentRPC.Worker.version) { _, _ in .with { $0.version = "1.2.3" } }

@@ -10,6 +10,7 @@ final class ActiveListener {
     let place: ListeningPlace
     let bound: HTTPBoundListener
     let requiresHost: Bool
+    let receivesSecrets: Bool
     let rules: ListenerRules
     private let clientsAreLocal: Bool
     private let identifiesProcesses: Bool
@@ -33,6 +34,7 @@ final class ActiveListener {
         place = listener.endpoint
         bound = HTTPBoundListener(listener, socket)
         requiresHost = listener.requiresHost
+        receivesSecrets = listener.receivesSecrets
         identifiesProcesses = listener.identifiesProcesses
         let family = socket.address?.family
         clientsAreLocal = family == AF_UNIX

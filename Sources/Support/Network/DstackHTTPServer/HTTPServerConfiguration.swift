@@ -95,6 +95,9 @@ package struct HTTPListener: Sendable {
     /// Whether ``HTTPPeer/process`` is there for clients of a Unix socket. It costs a descriptor for each connection until
     /// the process is looked up.
     package var identifiesProcesses = false
+    /// Whether requests may hold secrets. What is read from its connections lies in memory that is wiped then, and bodies are
+    /// handed over as ``HTTPServerRequest/secretBody``; not those that handlers read as they come.
+    package var receivesSecrets = false
     /// What peers of this listener may take, in place of the server's. What all connections share stays the server's: how many
     /// there are, how many requests are under way and clients are judged, and the memory for bodies.
     package var limits: HTTPServerLimits?

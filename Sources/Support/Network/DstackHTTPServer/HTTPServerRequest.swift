@@ -1,3 +1,4 @@
+package import DstackCrypto
 package import DstackHTTP
 package import DstackNetwork
 package import DstackSystem
@@ -5,8 +6,10 @@ package import DstackSystem
 /// A whole request, as a handler gets it.
 package struct HTTPServerRequest: Sendable {
     package let head: HTTPRequestHead
-    /// Whole; empty where it is read as it comes.
+    /// Whole; empty where it is read as it comes, or is secret.
     package let body: [UInt8]
+    /// The body in memory that is wiped, where ``HTTPListener/receivesSecrets`` says so and there is any.
+    package let secretBody: SharedSecret?
     /// The body as it comes, where ``HTTPRouteRules/streamsBody`` says so.
     package let incoming: IncomingBytes?
     /// ``HTTPListener/name`` of the listener that the request came in by: what may be asked often depends on it.
@@ -21,15 +24,17 @@ package struct HTTPServerRequest: Sendable {
     }
 
     package init(head: HTTPRequestHead, body: [UInt8], listener: String, peer: HTTPPeer) {
-        self.init(head: head, body: body, incoming: nil, listener: listener, peer: peer, origin: nil)
+        self.init(
+            head: head, body: body, secretBody: nil, incoming: nil, listener: listener, peer: peer, origin: nil)
     }
 
     init(
-        head: HTTPRequestHead, body: [UInt8], incoming: IncomingBytes?, listener: String, peer: HTTPPeer,
-        origin: Origin?
+        head: HTTPRequestHead, body: [UInt8], secretBody: SharedSecret?, incoming: IncomingBytes?, listener: String,
+        peer: HTTPPeer, origin: Origin?
     ) {
         self.head = head
         self.body = body
+        self.secretBody = secretBody
         self.incoming = incoming
         self.listener = listener
         self.peer = peer
@@ -47,6 +52,9 @@ package struct HTTPServerRequest: Sendable {
             origin.mailbox.post(.session(origin.exchange, exporterLabel, limit: limit, continuation))
         }
     }
+
+    /// Of a body that is handed over whole, secret or not.
+    package var bodyCount: Int { secretBody?.count ?? body.count }
 
     package var method: HTTPMethod { head.method }
     /// As sent, percent-encoded.

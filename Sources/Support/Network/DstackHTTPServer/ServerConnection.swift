@@ -1,4 +1,5 @@
 import CEvent
+import DstackCrypto
 import DstackHTTP
 import DstackNetwork
 import Glibc
@@ -38,6 +39,8 @@ final class ServerConnection {
     /// Who found out about the client.
     private(set) var foundBy: (any TLSPeerJudge)?
     let holder: HTTPPeer.Identity
+    /// What is read may hold secrets, and stays in no memory that is not wiped.
+    private let receivesSecrets: Bool
 
     var phase: Phase
     /// When ``expire(_:)`` is due, on the monotonic clock.
@@ -49,7 +52,7 @@ final class ServerConnection {
 
     private var parser: HTTPRequestParser
     /// Input that was read but not used yet.
-    private(set) var pending: [UInt8] = []
+    private(set) var pending: KeptInput
     private var readEvent: OpaquePointer?
     private var writeEvent: OpaquePointer?
     private var isReading = false
@@ -62,7 +65,7 @@ final class ServerConnection {
     // Of the request at hand
     var requestNumber: UInt64 = 0
     private(set) var head: HTTPRequestHead?
-    private var body: [UInt8] = []
+    private var body: KeptInput
     private var bodyLimit = Int.max
     private var routeRules = HTTPRouteRules.none
     /// The body that a handler reads as it comes, or what an upgraded connection carries; nil once it is through.
@@ -112,6 +115,9 @@ final class ServerConnection {
         holder = peer.identity
         listenerName = listener.name
         rules = listener.rules
+        receivesSecrets = listener.receivesSecrets
+        pending = KeptInput(isSecret: receivesSecrets)
+        body = KeptInput(isSecret: receivesSecrets)
         tls = rules.tls
         channel = ByteChannel(descriptor: descriptor, tls: tls)
         let limits = rules.limits
@@ -313,6 +319,7 @@ final class ServerConnection {
         switch channel.read(into: loop.scratch) {
         case .bytes(let count):
             take(UnsafeRawBufferPointer(rebasing: loop.scratch[..<count]))
+            wipeRead(count)
         case .blocked(let untilReadable): if !untilReadable { setWriting(true) }
         case .ended:
             peerEnded = true
@@ -328,6 +335,11 @@ final class ServerConnection {
         }
     }
 
+    /// The memory that all connections read into has nothing secret in it when the next one's turn comes.
+    private func wipeRead(_ count: Int) {
+        if receivesSecrets { wipe(UnsafeMutableRawBufferPointer(rebasing: loop.scratch[..<count])) }
+    }
+
     var waitsForInput: Bool {
         switch phase {
         case .idle, .receivingHead, .receivingBody: true
@@ -339,9 +351,9 @@ final class ServerConnection {
     private func take(_ bytes: UnsafeRawBufferPointer) {
         if waitsForInput, pending.isEmpty {
             let used = use(Span(_unsafeElements: bytes.bindMemory(to: UInt8.self)))
-            pending.append(contentsOf: bytes[used...])
+            pending.append(UnsafeRawBufferPointer(rebasing: bytes[used...]))
         } else {
-            pending.append(contentsOf: bytes)
+            pending.append(bytes)
             if waitsForInput { usePending() }
         }
         scheduleRest()
@@ -351,9 +363,8 @@ final class ServerConnection {
     func usePending() {
         // Taken out while it is used: a request that it holds may be answered, and answering looks at this connection.
         var input = pending
-        pending = []
-        let used = use(input.span)
-        input.removeFirst(used)
+        pending.removeAll()
+        input.use { use($0) }
         pending = input
         scheduleRest()
     }
@@ -458,19 +469,20 @@ final class ServerConnection {
         else { return refuse(.tooMuchAtOnce) }
         heldBodyBytes += part.count
         loop.bufferedBodyBytes += part.count
-        body.append(contentsOf: part)
+        body.append(UnsafeRawBufferPointer(part))
     }
 
     func releaseBody() {
         if heldBodyBytes > 0 { loop.bufferedBodyBytes -= heldBodyBytes }
         heldBodyBytes = 0
-        body = []
+        body.removeAll()
     }
 
     /// Reads what the client still sends, so that it can read what was said before the connection closes.
     private func discard() {
         switch channel.read(into: loop.scratch) {
         case .bytes(let count):
+            wipeRead(count)
             discardedBytes += count
             if discardedBytes >= Self.maximumDiscardedBytes { setReading(false) }
         case .blocked(let untilReadable): if !untilReadable { close() }
@@ -502,10 +514,10 @@ final class ServerConnection {
             ?? .max
         handlerDeadline = deadline
         if routeRules.streamsBody { beginIncoming() }
+        let (bytes, secret) = body.take()
         let request = HTTPServerRequest(
-            head: head, body: body, incoming: incoming, listener: listenerName, peer: peer,
+            head: head, body: bytes, secretBody: secret, incoming: incoming, listener: listenerName, peer: peer,
             origin: .init(exchange: exchange, mailbox: loop.core.mailbox))
-        body = []
         if let response = loop.core.immediate?(request) { return respond(response) }
         guard loop.requests.take(holder, of: loop.limits.maximumRequestsInFlight, share: requestShare) else {
             loop.core.counters.noteRefused()
@@ -565,7 +577,7 @@ final class ServerConnection {
         }
         channel.endWriting()
         phase = .lingering
-        pending = []
+        pending.removeAll()
         since = MonotonicClock.now
         deadline = since &+ Self.lingerNanoseconds
         setReading(true)

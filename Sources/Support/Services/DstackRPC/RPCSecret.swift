@@ -2,6 +2,9 @@ package import DstackCrypto
 package import DstackEncoding
 
 /// A field of `bytes` that is secret: read from, kept in and sent from memory that is wiped.
+///
+/// A client does so by itself in both directions, and a server in its responses. Requests lie in ordinary memory before they
+/// are read, unless the listener that they come in by says that it receives secrets.
 package struct RPCSecret: Sendable {
     /// Nil for no bytes.
     private let content: SharedSecret?

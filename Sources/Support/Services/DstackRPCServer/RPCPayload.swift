@@ -1,3 +1,4 @@
+import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPServer
@@ -29,9 +30,9 @@ struct RPCPayload: Sendable {
     }
 
     var isPost: Bool { request.method == .post }
-    /// Of a POST.
-    var body: [UInt8]? { isPost ? request.body : nil }
-    var byteCount: Int { isPost ? request.body.count : request.query?.utf8.count ?? 0 }
+    /// Of a POST, unless it may be secret.
+    var body: [UInt8]? { isPost && request.secretBody == nil ? request.body : nil }
+    var byteCount: Int { isPost ? request.bodyCount : request.query?.utf8.count ?? 0 }
 
     /// - Throws: also where a name is a field's in another spelling.
     func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
@@ -44,16 +45,25 @@ struct RPCPayload: Sendable {
         return try Message(query: items, unknownFields: .refusedWhereMisspelled)
     }
 
+    /// But for white space.
+    private var firstByte: UInt8? {
+        func first(_ bytes: some Sequence<UInt8>) -> UInt8? { bytes.first { !" \t\r\n".utf8.contains($0) } }
+        if let secret = request.secretBody { return secret.withUnsafeBytes { first($0) } }
+        return first(request.body)
+    }
+
     private func posted<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
         do throws(DecodingFailure) {
+            if let secret = request.secretBody {
+                return try Message(
+                    decoding: secret, as: encoding, limits: limits, unknownFields: .refusedWhereMisspelled)
+            }
             return try Message(
                 decoding: request.body, as: encoding, limits: limits, unknownFields: .refusedWhereMisspelled)
         } catch {
             // In protobuf a brace would begin a group, which no message here has. What curl sends without being told a
             // type is JSON more often than not.
-            guard encoding == .protobuf,
-                request.body.first(where: { !" \t\r\n".utf8.contains($0) }) == UInt8(ascii: "{")
-            else { throw error }
+            guard encoding == .protobuf, firstByte == UInt8(ascii: "{") else { throw error }
             let type =
                 request.head.contentType.map { "the content type is \($0.prefix(80))" } ?? "there is no content type"
             throw DecodingFailure(
