@@ -374,7 +374,7 @@ struct CollateralFloorTests {
         // For that time in all: what else is to be written meanwhile is tried, and not waited for.
         let again = ContinuousClock.now
         for _ in 0..<3 {
-            floors.establish()
+            #expect(floors.establish()?.contains("another process has held it for 5 s") == true)
             #expect(try Rollback.verify(evidence, floors).notes.count == 1)
         }
         #expect(again - begin >= .seconds(5) && ContinuousClock.now - again < .seconds(5))
@@ -397,10 +397,51 @@ struct CollateralFloorTests {
         }
         #expect(chmod(path, 0o700) == 0)
         #expect(CollateralDirectory.exposure(of: path + "/missing") == nil)
+        // The floors themselves, and what is above.
+        let floors = try directory.write([], "floors.json")
+        for (mode, isExposed) in [(0o644, false), (0o664, true), (0o666, true)] {
+            #expect(chmod(floors, mode_t(mode)) == 0)
+            let exposure = CollateralDirectory.exposure(of: path)
+            #expect((exposure?.contains("floors.json") == true) == isExposed, "\(exposure ?? "none")")
+        }
+        #expect(mkdir(directory.path("cache"), 0o755) == 0)
+        for (mode, isExposed) in [(0o755, false), (0o777, true), (0o1777, false)] {
+            #expect(chmod(path, mode_t(mode)) == 0)
+            let exposure = CollateralDirectory.exposure(of: directory.path("cache"))
+            #expect((exposure?.hasPrefix("others may write in \(path) (mode") == true) == isExposed, "\(mode)")
+        }
+        #expect(chmod(path, 0o700) == 0)
         // Only root can give a directory away.
         guard geteuid() == 0 else { return }
         #expect(chown(path, 4711, 0) == 0)
         #expect(CollateralDirectory.exposure(of: path)?.contains("belongs to another user (4711)") == true)
+    }
+
+    @Test("a cache whose floors cannot be written never keeps collateral, which would count as left over for good")
+    func noFloorsNoCache() async throws {
+        let scene = try await CollateralScene()
+        let verifier = try Self.verifier(scene.evidence)
+        for hasFloorsElsewhere in [false, true] {
+            let directory = try ScratchDirectory()
+            let lock = directory.path("floors.lock")
+            #expect(mkfifo(lock, 0o600) == 0)
+            let service = try scene.service {
+                $0.cacheDirectory = directory.path
+                if hasFloorsElsewhere { $0.floors = CollateralFloors() }
+            }
+            let fetched = try await service.fetch(for: scene.quote(), verifiedBy: verifier)
+            #expect(
+                fetched.notes.contains { $0.hasPrefix("the cache was not written: ") && $0.contains("floors.lock") })
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["floors.lock"])
+            // Whoever comes next begins as with a new one.
+            #expect(unlink(lock) == 0)
+            let later = try scene.service { $0.cacheDirectory = directory.path }
+            #expect(later.floors?.problem == nil)
+            #expect(try await later.fetch(for: scene.quote(), verifiedBy: verifier).notes.isEmpty)
+            let names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+            #expect(names.contains("floors.json") && names.contains { $0.hasPrefix("tdx-") }, "\(names)")
+        }
+        await scene.server.stop()
     }
 
     @Test("floors that lie elsewhere leave a directory that those who come later can use")

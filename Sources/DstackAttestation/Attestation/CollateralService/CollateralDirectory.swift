@@ -18,10 +18,27 @@ package enum CollateralDirectory {
             return
                 "\(SafeText.line(path)) belongs to another user (\(status.st_uid)), who \(effect): use one of your own"
         }
-        guard status.st_mode & 0o022 != 0 else { return nil }
-        let mode = String(status.st_mode & 0o7777, radix: 8)
-        return "others may write in \(SafeText.line(path)) (mode \(mode)), and \(effect): "
-            + "chmod go-w \(ShellWord.quoted(path))"
+        func writable(_ path: String, _ words: String) -> String {
+            let mode = String(status.st_mode & 0o7777, radix: 8)
+            return "others may write \(words)\(SafeText.line(path)) (mode \(mode)), and \(effect): "
+                + "chmod go-w \(ShellWord.quoted(path))"
+        }
+        guard status.st_mode & 0o022 == 0 else { return writable(path, "in ") }
+        let floors = "\(path)/\(FloorsFile.name)"
+        if lstat(floors, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o022 != 0 {
+            return writable(floors, "")
+        }
+        // Whoever may write in a directory above, where names are not their owners' (the sticky bit), can put another
+        // directory in place.
+        guard let resolved = realpath(path, nil) else { return nil }
+        var above = String(cString: resolved)
+        free(resolved)
+        while let slash = above.lastIndex(of: "/"), above != "/" {
+            above = slash == above.startIndex ? "/" : String(above[..<slash])
+            guard stat(above, &status) == 0 else { break }
+            if status.st_mode & S_IWOTH != 0, status.st_mode & S_ISVTX == 0 { return writable(above, "in ") }
+        }
+        return nil
     }
 
     /// The names of its `*.json` files, in an order of their own, whatever the file system's is.

@@ -331,8 +331,13 @@ public final class CollateralFloors: Sendable {
     }
 
     /// Makes the file, so that collateral which is kept beside it can tell whether it has gone.
-    func establish() {
-        guard let directory, problem == nil else { return }
-        if !FloorsFile.exists(in: directory) { save() }
+    ///
+    /// - Returns: why there is none, so that nothing may be kept beside it: those who come later would take it for gone, for
+    ///   good.
+    func establish() -> String? {
+        guard let directory, !FloorsFile.exists(in: directory) else { return nil }
+        if let problem { return problem.message }
+        save()
+        return FloorsFile.exists(in: directory) ? nil : writeProblem ?? problem?.message ?? "floors.json is not there"
     }
 }

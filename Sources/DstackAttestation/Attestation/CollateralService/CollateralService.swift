@@ -408,8 +408,7 @@ public final class CollateralService: CollateralProvider {
             let source = found.endpoint.baseURL
             let entry = CollateralStore.Entry(
                 collateral: found.value, source: source, fetchedAt: dependencies.clock.unixSeconds, dates: dates)
-            establishFloors()
-            let problem = store.keep(entry, for: request)
+            let problem = store.keep(entry, for: request, unless: establishFloors())
             // Kept as it came, and given as it counts.
             let standing = stand(entry, request, anchor) ?? Standing(entry: entry)
             return .success(
@@ -425,10 +424,12 @@ public final class CollateralService: CollateralProvider {
 
     /// Collateral in a directory tells by its form that floors lie beside it. Their file is made before it, also where other
     /// floors are judged by, so that whoever uses the directory next does not take them for gone.
-    private func establishFloors() {
-        keptFloors.establish()
-        guard let directory = configuration.cacheDirectory, directory != keptFloors.directory else { return }
-        CollateralFloors(directory: directory).establish()
+    ///
+    /// - Returns: why the directory has no floors, and may have no collateral.
+    private func establishFloors() -> String? {
+        let problem = keptFloors.establish()
+        guard let directory = configuration.cacheDirectory else { return nil }
+        return directory == keptFloors.directory ? problem : CollateralFloors(directory: directory).establish()
     }
 
     /// - Parameter claim: whose chain it must turn out to be before it is kept; nil for whatever comes.
@@ -462,8 +463,7 @@ public final class CollateralService: CollateralProvider {
                 try claim.check()
             }
             let entry = CollateralStore.PCKEntry(chain: found.value, source: found.endpoint.baseURL, fetchedAt: now)
-            establishFloors()
-            let problem = store.keep(entry, for: request)
+            let problem = store.keep(entry, for: request, unless: establishFloors())
             return (found.value, found.notes + (problem.map { [$0] } ?? []))
         } catch {
             // An old certificate is as good as its own dates and its revocation list say.

@@ -59,8 +59,9 @@ final class CollateralStore: Sendable {
         return entry
     }
 
-    /// - Returns: why it could not be written to disk, if so; it is kept in memory all the same.
-    func keep(_ entry: Entry, for request: CollateralRequest) -> String? {
+    /// - Parameter obstacle: why nothing may be written to disk; nil if it may.
+    /// - Returns: why it was not written to disk, if so; it is kept in memory all the same.
+    func keep(_ entry: Entry, for request: CollateralRequest, unless obstacle: String?) -> String? {
         let name = request.cacheName
         remember { $0.entries.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
         let json = entry.collateral.json
@@ -72,7 +73,7 @@ final class CollateralStore: Sendable {
             object.member("sha256", SHA256.hash(json).hex)
             object.raw("collateral", json)
         }
-        return write(writer.bytes, name)
+        return write(writer.bytes, name, unless: obstacle)
     }
 
     // MARK: PCK certificates
@@ -85,7 +86,8 @@ final class CollateralStore: Sendable {
         return entry
     }
 
-    func keep(_ entry: PCKEntry, for request: PCKCertificateRequest) -> String? {
+    /// As for collateral.
+    func keep(_ entry: PCKEntry, for request: PCKCertificateRequest, unless obstacle: String?) -> String? {
         let name = request.cacheName
         remember { $0.chains.insertBounded(entry, name, Self.maximumEntries) { $0.fetchedAt } }
         var writer = JSONWriter()
@@ -96,7 +98,7 @@ final class CollateralStore: Sendable {
             object.member("sha256", SHA256.hash(Array(entry.chain.utf8)).hex)
             object.member("chain", entry.chain)
         }
-        return write(writer.bytes, name)
+        return write(writer.bytes, name, unless: obstacle)
     }
 
     // MARK: Files
@@ -115,8 +117,9 @@ final class CollateralStore: Sendable {
         return try? File.readRegular(path, limit: Self.maximumFileBytes)
     }
 
-    private func write(_ bytes: [UInt8], _ name: String) -> String? {
+    private func write(_ bytes: [UInt8], _ name: String, unless obstacle: String?) -> String? {
         guard let path = path(name) else { return nil }
+        if let obstacle { return "the cache was not written: \(obstacle)" }
         do throws(SystemError) {
             try AtomicFile.write(bytes, to: path, mode: .readable)
             return nil
