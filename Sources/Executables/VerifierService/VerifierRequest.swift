@@ -52,10 +52,10 @@ package struct VerifierRequest: Sendable {
 
     /// Reads the JSON form.
     ///
-    /// Members that are not known are ignored, because clients send what a guest's quote API gave them as it is; the members
-    /// of that answer may be null, which is as good as absent. What reads like a restriction must be known here and must not
-    /// be null: who mistypes one, has no value for one, or states one that only a policy file has, would believe that it had
-    /// been checked. So must what is spelt like a member in another way (`appCompose`), or names a value without `expected_`.
+    /// Clients send what a guest's quote API gave them as it is; the members of that answer may be null, which is as good as
+    /// absent. Every other member must be known here, and what restricts must not be null: who mistypes one, has no value for
+    /// one, or states by whatever name what only a policy file has, would believe that it had been checked. There is no list
+    /// of all words for that, so that whatever is not read is refused.
     ///
     /// - Throws: ``Malformed`` for anything that is not a JSON object with these members.
     package init(parsingJSON bytes: [UInt8]) throws(Malformed) {
@@ -134,14 +134,18 @@ package struct VerifierRequest: Sendable {
         if let node = root["name"], let text = try? node.string(), VerificationPolicy.preset(named: text) != nil {
             throw node.failure("is not known here: \(Self.presetForm(node))", .unsupported)
         }
-        for (name, value) in root.members where !Self.members.contains(name) && !AgentAnswer.otherMembers.contains(name)
-        {
+        for (name, value) in root.members
+        where !Self.members.contains(name) && !AgentAnswer.otherMembers.contains(name) {
             guard !RestrictionNames.isStatedByRequests(name) else {
                 expectedNames.append(name)
                 continue
             }
-            guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members) else { continue }
-            throw value.failure("is not known here: \(reading.advice)", .unsupported)
+            if AgentAnswer.wrappers.contains(where: { "\($0)" == name }) {
+                if value.isNull { continue }
+                throw value.failure(Self.statedOnce, .unsupported)
+            }
+            let advice = RestrictionNames.advice(name, inRequestWith: Self.members)
+            throw value.failure("is not known here: \(advice)", .unsupported)
         }
         expected = try ExpectedValues(membersOf: root)
     }
@@ -152,8 +156,10 @@ package struct VerifierRequest: Sendable {
     /// - Returns: the report data that stands in an agent's answer which is given as quote or attestation.
     private static func statedInside(_ root: JSONNode) throws(DecodingFailure) -> StatedReportData? {
         var reportData: StatedReportData?
-        for name in ["quote", "attestation", "event_log", "vm_config", "result", "data", "response"] as [StaticString] {
+        var hasAnswers = false
+        for name in ["quote", "attestation", "event_log", "vm_config"] + AgentAnswer.wrappers {
             guard let node = root[name], let answer = AgentAnswer(statedIn: node) else { continue }
+            hasAnswers = true
             if let (restriction, advice) = answer.restriction {
                 throw node.failure(
                     "\(restriction) is not looked at here, but beside the evidence: \(advice)", .unsupported)
@@ -166,17 +172,21 @@ package struct VerifierRequest: Sendable {
             } else if answer.reportData != nil {
                 throw node.failure("report_data is not looked at here, but beside the evidence", .unsupported)
             }
-            if "\(name)" == "quote",
-                let part = answer.contradiction(withLog: root["event_log"], configuration: root["vm_config"])
-            {
-                throw node.failure(AgentAnswer.contradictory(part), .unsupported)
+            if AgentAnswer.wrappers.contains(where: { "\($0)" == "\(name)" }), answer.hasEvidence {
+                throw node.failure(statedOnce, .unsupported)
             }
-            if ["result", "data", "response"].contains("\(name)"), answer.hasEvidence {
-                throw node.failure("a request states its evidence once, and not in here", .unsupported)
+            // A VM configuration's own members are the host's business.
+            if "\(name)" != "vm_config", let (unknown, advice) = answer.unknown {
+                throw node.failure("\(unknown) in it is not known here: \(advice)", .unsupported)
             }
+        }
+        if hasAnswers, let contradiction = AgentAnswer(request: root).contradiction {
+            throw DecodingFailure(.unsupported, contradiction.part, contradiction.reason)
         }
         return reportData
     }
+
+    private static let statedOnce = "a request states its evidence once, and not in here"
 
     /// How a request names the policy that somebody seems to mean.
     private static func presetForm(_ name: JSONNode?) -> String {

@@ -4,7 +4,7 @@ internal import DstackEncoding
 extension VerifierService {
     /// An answer as HTTP carries it: a status and JSON.
     package struct WireAnswer: Sendable {
-        /// 200 for every verdict, 400 for a body that is not JSON, 422 for JSON that is no request, 503 where too many
+        /// 200 for every verdict, 400 for a body that is not JSON or an address with a query, 422 for JSON that is no request, 503 where too many
         /// requests wait for collateral already.
         package let status: Int
         /// The body, `application/json`.
@@ -19,8 +19,17 @@ extension VerifierService {
     ///
     /// Its content type does not matter, since upstream's clients send what their tools preset.
     ///
-    /// - Parameter client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
-    package func answer(toBody body: [UInt8], askedBy client: String? = nil) async -> WireAnswer {
+    /// - Parameters:
+    ///   - query: what the address has after a question mark. Whoever writes `?policy=strict` there asks for something that
+    ///     is not looked at, and is refused.
+    ///   - client: who asks, such as an address (``CollateralProvider/collateral(for:verifiedBy:askedBy:)``).
+    package func answer(
+        toBody body: [UInt8], query: String? = nil, askedBy client: String? = nil
+    ) async -> WireAnswer {
+        guard query == nil else {
+            let description = "nothing is looked at after `?`: the request's members go into the body"
+            return WireAnswer(status: 400, json: Self.refusal(400, description), response: nil)
+        }
         do throws(VerifierRequest.Malformed) {
             let response = await verify(try VerifierRequest(parsingJSON: body), askedBy: client)
             guard response.isBusy else { return WireAnswer(status: 200, json: response.json(), response: response) }

@@ -83,7 +83,7 @@ enum ServeCommand {
         var routes = HTTPRoutes()
         routes.on(.post, "/verify") { request in
             let answer = await service.value.answer(
-                toBody: request.body, askedBy: "\(request.peer.address.identity)")
+                toBody: request.body, query: request.head.query, askedBy: "\(request.peer.address.identity)")
             if let response = answer.response {
                 note(response, of: request.peer.address)
                 for note in response.notes { limited.error("cannot keep what was verified", ["reason": note]) }

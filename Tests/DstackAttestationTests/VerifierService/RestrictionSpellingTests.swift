@@ -173,8 +173,51 @@ struct RestrictionSpellingTests {
         #expect(
             try JSONDocument(parsing: Array(answer.text.utf8), subject: "answer").root.member("error")
                 .member("description").string().contains(words), "\(answer.text)")
-        // What an application is called asks for nothing.
-        #expect(await askable.ask(askable.request(#""name":"my app""#)).isValid)
+        #expect(await askable.ask(askable.request(#""name":"my app""#)).status == 422)
+    }
+
+    @Test(
+        "no member of a request is passed over, whatever it is called and however deep it stands",
+        arguments: [
+            "rules", "reference_values", "approved_app_ids", "no_debug", "verifier_nonce", "root_pem", "options", "",
+            "gateway", "id", "jsonrpc", "timestamp", "tcb_info", "app_name", "_", "quote ",
+        ])
+    func unknownMembers(name: String) async throws {
+        let askable = try Self.askable.get()
+        let digits = Hex.encode(askable.envelope)
+        for value in [#""00""#, "null", "{}", #"{"expected_app_id":"00"}"#, "[]", "true"] {
+            let answer = await askable.ask(askable.request(#""\#(name)":\#(value)"#))
+            #expect(answer.status == 422 && answer.text.contains("is not known here"), "\(value): \(answer.text)")
+            #expect(name.isEmpty || answer.text.contains(name), "\(answer.text)")
+        }
+        guard !["id", "jsonrpc"].contains(name) else { return }
+        let inner = #"{"attestation":"\#(digits)","\#(name)":"00"}"#
+        let log = #"{"event_log":\#(askable.vm.log.json),"\#(name)":"00"}"#
+        let configuration = Askable.text(askable.vm.vmConfig)
+        for body in [
+            #"{"attestation":\#(inner)}"#, #"{"attestation":\#(Askable.text(inner))}"#,
+            #"{"attestation":{"attestation":\#(inner)}}"#,
+            #"{"attestation":{"jsonrpc":"2.0","result":\#(inner)}}"#,
+            #"{"attestation":{"attestation":"\#(digits)","data":{"\#(name)":1}}}"#,
+            #"{"attestation":{"result":{"attestation":"\#(digits)"},"data":{"\#(name)":1}}}"#,
+            #"{"quote":{"quote":"\#(Hex.encode(askable.quote))","\#(name)":1},"event_log":[],"vm_config":"{}"}"#,
+            #"{"quote":"\#(Hex.encode(askable.quote))","event_log":\#(log),"vm_config":\#(configuration)}"#,
+        ] {
+            let answer = await askable.ask(body)
+            // What reads like a restriction is told where it goes.
+            let isNamed = ["is not known here", "is not looked at here"].contains { answer.text.contains($0) }
+            #expect(answer.status == 422 && isNamed, "\(body.suffix(200)): \(answer)")
+        }
+    }
+
+    @Test("what is asked after `?` is not passed over: the members go into the body")
+    func query() async throws {
+        let askable = try Self.askable.get()
+        for query in ["policy=strict&expected_compose_hash=00", "x", ""] {
+            let answer = await askable.service.answer(toBody: Array(askable.request().utf8), query: query)
+            #expect(answer.status == 400 && answer.response == nil)
+            #expect(String(decoding: answer.json, as: UTF8.self).contains("go into the body"))
+        }
     }
 
     @Test("what upstream's agents answer and its SDKs make of it is taken as it is")
@@ -186,7 +229,7 @@ struct RestrictionSpellingTests {
             #""report_data":"","attestation":null"#, #""hash_algorithm":"raw","prefix":"""#,
             #""__name__":"GetQuoteResponse""#, #""debug":true"#, #""boottime_gpu_evidence":[]"#, #""report_data":null"#,
             #""attestation":"\#(Hex.encode(askable.envelope))","report_data":"\#(data)""#,
-            #""gateway":"x","version":"0.5.8","timestamp":1,"id":7,"url":"","nested":{"compose_hash":"00"}"#,
+            #""version":"0.5.8","url":"https://gateway.example/quote""#, #""public_key":"","result":null"#,
         ] {
             let answer = await askable.ask(askable.request(more))
             #expect(answer.status == 200 && answer.isValid, "\(more.prefix(60)): \(answer.text.prefix(300))")
@@ -357,6 +400,46 @@ struct AmbiguousEvidenceTests {
             #"{"quote":{"quote":"\#(quote)","event_log":\#(spaced)},"event_log":\#(log),"vm_config":\#(configuration)}"#
         #expect(await askable.ask(same).isValid)
         #expect(try askable.verify(quoteFile: same).evidence?.identity?.appID == askable.vm.appID)
+    }
+
+    @Test("a quote, an attestation, a log or a configuration inside another part never is passed over where it differs")
+    func insideOtherParts() async throws {
+        let askable = try Self.askable.get()
+        let (quote, envelope) = (Hex.encode(askable.quote), Hex.encode(askable.envelope))
+        let (log, configuration) = (Askable.text(askable.vm.log.json), Askable.text(askable.vm.vmConfig))
+        let foreign = try askable.vm.attestation(ReportData(FixedBytes(repeating: 1)))
+        let otherQuote = Hex.encode(try #require(foreign.quote))
+        let otherEnvelope = Hex.encode(try foreign.encoded(as: .v1))
+        let otherLog = #"[{"imr":3,"event_type":134217729,"digest":"","event":"app-id","event_payload":"00"}]"#
+        let otherConfiguration = #"{"os_image_hash":"00"}"#
+        let others = [
+            ("quote", #""quote":"\#(otherQuote)""#), ("attestation", #""attestation":"\#(otherEnvelope)""#),
+            ("event_log", #""event_log":\#(otherLog)"#), ("vm_config", #""vm_config":\#(otherConfiguration)"#),
+        ]
+        for (part, other) in others where part != "event_log" {
+            let inside = #"{"event_log":\#(log),\#(other)}"#
+            for value in [inside, Askable.text(inside), #"{"event_log":\#(inside)}"#] {
+                try await expectRefusal(
+                    #"{"quote":"\#(quote)","event_log":\#(value),"vm_config":\#(configuration)}"#,
+                    "another \(part) inside the event_log")
+            }
+        }
+        for (part, other) in others where part != "vm_config" {
+            try await expectRefusal(
+                #"{"quote":"\#(quote)","event_log":\#(log),"vm_config":{"os_image_hash":"00",\#(other)}}"#,
+                "another \(part) inside the vm_config")
+        }
+        for (part, other) in others where part == "event_log" || part == "vm_config" {
+            try await expectRefusal(
+                #"{"attestation":{"attestation":"\#(envelope)",\#(other)}}"#, "another \(part) inside the attestation")
+        }
+        // All of it the same.
+        let same = #"{"quote":"\#(quote)","event_log":\#(log),"vm_config":\#(configuration)}"#
+        #expect(
+            await askable.ask(#"{"quote":\#(same),"event_log":\#(same),"vm_config":\#(configuration)}"#).isValid)
+        let attested =
+            #"{"attestation":{"attestation":"\#(envelope)","event_log":\#(log),"vm_config":\#(configuration)}}"#
+        #expect(await askable.ask(attested).isValid)
     }
 
     @Test("wrapped answers that differ are refused by the names of both; the same one twice is one")

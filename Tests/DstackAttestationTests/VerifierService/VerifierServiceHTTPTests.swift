@@ -83,6 +83,7 @@ struct VerifierServiceHTTPTests {
         #expect(try Self.json(notJSON.body).member("error").member("code").integer(Int.self) == 400)
         #expect(try await server.curl("/verify", "-d", #"{"quote":1}"#).status == 422)
         #expect(try await server.curl("/verify").status == 405)
+        #expect(try await server.curl("/verify?policy=strict", "--data-binary", "@\(files.request)").status == 400)
         // Whoever looks at it is told what there is, at the beginning as elsewhere.
         for (path, status) in [("/", 200), ("/nowhere", 404), ("/verify/", 404)] {
             let answer = try await server.curl(path)

@@ -410,7 +410,7 @@ struct VerifierServiceTests {
 
     // MARK: The form of requests
 
-    @Test("a body that is not JSON is 400, JSON that is no request 422; unknown members are ignored")
+    @Test("a body that is not JSON is 400, JSON that is no request 422, as with unknown members")
     func malformedBodies() async throws {
         let vm = try Self.vm.get()
         let service = try service(vm)
@@ -454,8 +454,9 @@ struct VerifierServiceTests {
         let envelope = try await ask(service, #"{"quote":"\#(swapped)","event_log":"[]"}"#)
         #expect(try envelope.reason?.contains("this is an attestation envelope") == true)
         let extra =
-            #""report_data":"\#(Self.reportData.hex)","hash_algorithm":"raw","prefix":"","nested":{"quote":"00"},"debug":null"#
+            #""report_data":"\#(Self.reportData.hex)","hash_algorithm":"raw","prefix":"","version":"0.5.8","debug":null"#
         #expect(try await ask(service, quoteRequest(vm, extra)).isValid)
+        _ = try await ask(service, quoteRequest(vm, #""nested":{"quote":"00"}"#), status: 422)
     }
 
     @Test("mutated requests never trap and never become valid with other evidence")

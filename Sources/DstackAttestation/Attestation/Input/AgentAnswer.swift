@@ -16,6 +16,22 @@ package struct AgentAnswer: Sendable {
             case .array(let node): node.rawBytes
             }
         }
+
+        /// The answer that it is read from; nil where it is a log itself.
+        var answer: AgentAnswer? {
+            if case .file(let file) = self { file.answer } else { nil }
+        }
+
+        /// The log itself, which may lie in an answer in place of a log.
+        var innermost: Log { answer?.eventLog?.innermost ?? self }
+
+        /// What is logged; nil where it cannot be read.
+        var events: EventLog? {
+            switch self {
+            case .file(let file): try? file.eventLog()
+            case .array(let node): try? EventLog(node)
+            }
+        }
     }
 
     private(set) var parts: [Part: EvidenceFile] = [:]
@@ -28,10 +44,22 @@ package struct AgentAnswer: Sendable {
     package private(set) var reportData: StatedReportData?
     /// What it asks of its evidence, which only a request does: a name, and what to do about it.
     package private(set) var restriction: (name: String, advice: String)?
+    /// The first member that neither evidence is read from nor answers are known to have, also deeper inside. In a file it is
+    /// a claim like any other; in a request it may be a condition by whatever name.
+    package private(set) var unknown: (name: String, advice: String)?
 
-    /// What stands beside the quote and once more, otherwise, inside it, where that is an answer as well: a name. One of both
-    /// would be passed over.
-    private(set) var contradiction: String?
+    /// A part that stands in the answer and once more, otherwise, inside another part, where that is an answer as well. One
+    /// of both would be passed over.
+    package private(set) var contradiction: Contradiction?
+
+    /// A part, and inside which other one it stands once more.
+    package struct Contradiction: Sendable {
+        package let part: String
+        let place: String
+
+        /// Why it is refused.
+        package var reason: String { "there is another \(part) inside the \(place), which would be passed over" }
+    }
 
     /// The parts that are named, and have nothing in them.
     private(set) var emptyParts: Set<Part> = []
@@ -62,31 +90,84 @@ package struct AgentAnswer: Sendable {
         addRestriction(of: root)
         for part in [parts[.quote], parts[.attestation]] { addStatements(of: part) }
         if case .file(let file)? = eventLog { addStatements(of: file) }
-        if let node = root["vm_config"], node.kind == .object { addRestriction(of: node) }
-        contradiction = parts[.quote]?.answer.flatMap { contradiction(with: $0) }
+        if let node = root["vm_config"], node.kind == .object {
+            // Its own members are the host's business.
+            let unknown = unknown
+            addRestriction(of: node)
+            self.unknown = unknown
+        }
+        let configuration =
+            vmConfig.isEmpty || depth > EvidenceRecognition.maximumDepth
+            ? nil : EvidenceRecognition.recognise(Array(vmConfig.utf8), depth: depth)
+        let inner = [
+            ("quote", parts[.quote]?.answer), ("attestation", parts[.attestation]?.answer),
+            ("event_log", eventLog?.answer), ("vm_config", configuration?.answer),
+        ]
+        for (place, answer) in inner where contradiction == nil {
+            if let answer { contradiction = contradiction(with: answer, inside: place) }
+        }
     }
 
-    /// The part that is there in another answer, too, or deeper inside it, and not the same; nil if there is none.
-    private func contradiction(with other: AgentAnswer) -> String? {
+    /// A request of the verifier service, as far as it is an answer.
+    package init(request root: JSONNode) { self.init(root, depth: 1) }
+
+    /// The part that another answer has otherwise, or that is there once more deeper inside it; nil if there is none.
+    private func contradiction(with other: AgentAnswer, inside place: String) -> Contradiction? {
         if let deeper = other.contradiction { return deeper }
-        if let mine = eventLog, let others = other.eventLog, !Self.isSame(mine.bytes, others.bytes) {
-            return "event_log"
-        }
-        if !vmConfig.isEmpty, !other.vmConfig.isEmpty, !Self.isSame(Array(vmConfig.utf8), Array(other.vmConfig.utf8)) {
-            return "vm_config"
-        }
-        return other.parts[.quote]?.answer.flatMap { contradiction(with: $0) }
+        let part =
+            if !isQuoteSame(in: other) {
+                "quote"
+            } else if !isAttestationSame(in: other) {
+                "attestation"
+            } else if let mine = eventLog, let others = other.eventLog,
+                !Self.isSame(mine.innermost.bytes, others.innermost.bytes)
+            {
+                "event_log"
+            } else if !vmConfig.isEmpty, !other.vmConfig.isEmpty,
+                !Self.isSame(Array(vmConfig.utf8), Array(other.vmConfig.utf8))
+            {
+                "vm_config"
+            } else {
+                place == "attestation" ? other.partBesideEnvelope : nil as String?
+            }
+        if let part { return Contradiction(part: part, place: place) }
+        return [other.parts[.quote]?.answer, other.parts[.attestation]?.answer, other.eventLog?.answer].lazy
+            .compactMap { inner in inner.flatMap { self.contradiction(with: $0, inside: place) } }.first
     }
 
-    /// The same for an answer that stands in place of a quote, with a log and a configuration beside it.
-    package func contradiction(withLog log: JSONNode?, configuration: JSONNode?) -> String? {
-        var outer = AgentAnswer()
-        outer.readLog(log, 1)
-        outer.readConfiguration(configuration)
-        return outer.contradiction(with: self)
+    private func isQuoteSame(in other: AgentAnswer) -> Bool {
+        guard let others = other.parts[.quote] else { return true }
+        if let mine = parts[.quote] {
+            guard let left = try? mine.quote(), let right = try? others.quote() else {
+                return (try? mine.quote()) == nil
+            }
+            return Self.withoutPadding(left) == Self.withoutPadding(right)
+        }
+        guard let envelope = try? parts[.attestation]?.envelope() else { return true }
+        guard let quote = try? others.quote() else { return false }
+        return (try? Self.requireOne(quote: quote, envelope: envelope)) != nil
     }
 
-    private init() {}
+    private func isAttestationSame(in other: AgentAnswer) -> Bool {
+        guard let others = other.parts[.attestation] else { return true }
+        if let mine = parts[.attestation] {
+            guard let envelope = try? mine.envelope() else { return true }
+            return (try? others.envelope()) == envelope
+        }
+        guard let quote = try? parts[.quote]?.quote() else { return true }
+        guard let envelope = try? others.envelope() else { return false }
+        return (try? Self.requireOne(quote: quote, envelope: envelope)) != nil
+    }
+
+    /// The part beside an envelope that is not the one in it: what is judged is in the envelope.
+    private var partBesideEnvelope: String? {
+        guard eventLog != nil || !vmConfig.isEmpty, let envelope = try? parts[.attestation]?.envelope(),
+            let attestation = try? Attestation(decoding: envelope)
+        else { return nil }
+        if let eventLog, eventLog.events == nil || eventLog.events != attestation.eventLog { return "event_log" }
+        let isOther = !vmConfig.isEmpty && !Self.isSame(Array(vmConfig.utf8), Array(attestation.config.utf8))
+        return isOther ? "vm_config" : nil
+    }
 
     /// Whether two texts are the same JSON, whatever space is in it; of anything else, the same bytes.
     private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
@@ -103,6 +184,7 @@ package struct AgentAnswer: Sendable {
     private mutating func addStatements(of file: EvidenceFile?) {
         guard let inner = file?.answer else { return }
         restriction = restriction ?? inner.restriction
+        unknown = unknown ?? inner.unknown
         guard let data = inner.reportData else { return }
         reportData = reportData == nil || reportData == data ? data : .unreadable("it is stated twice, and differs")
     }
@@ -116,7 +198,13 @@ package struct AgentAnswer: Sendable {
         }
         let file = EvidenceRecognition.recognise(content, depth: 1)
         guard let root = file.object else { return nil }
-        self = file.answer ?? AgentAnswer(root, depth: EvidenceRecognition.maximumDepth)
+        if let answer = file.answer {
+            self = answer
+        } else {
+            self = AgentAnswer(root, depth: EvidenceRecognition.maximumDepth)
+            // Evidence of its own kind has members of its own.
+            unknown = nil
+        }
     }
 
     /// Whether there is a quote or an envelope in it.
@@ -129,13 +217,30 @@ package struct AgentAnswer: Sendable {
             restriction = restriction ?? ("a member", RestrictionNames.tooMany)
             return
         }
+        unknown = unknown ?? Self.unknown(in: root)
         for (name, _) in root.members
-        where restriction == nil && !Self.members.contains(name) && !Self.otherMembers.contains(name) {
+        where restriction == nil && !Self.members.contains(name) && !Self.otherMembers.contains(name)
+            && !Self.wrapperMembers.contains(name)
+        {
             guard let reading = RestrictionNames.reading(name, inRequestWith: Self.members), reading.isExplicit else {
                 continue
             }
             restriction = (name, reading.advice)
         }
+    }
+
+    /// The first member that answers do not have, also in what an answer is wrapped in. Names are not compared with more than
+    /// a list, since there may be many.
+    private static func unknown(in root: JSONNode) -> (name: String, advice: String)? {
+        for (name, value) in root.members where !members.contains(name) && !otherMembers.contains(name) {
+            guard wrapperMembers.contains(name) else {
+                return (name, RestrictionNames.advice(name, inRequestWith: members))
+            }
+            guard wrappers.contains(where: { "\($0)" == name }), !value.isNull else { continue }
+            guard value.kind == .object else { return (name, "only an object is looked into") }
+            if let unknown = unknown(in: value) { return unknown }
+        }
+        return nil
     }
 
     /// Makes sure that nothing is asked of a part that is read for itself, such as a log or a configuration, where nobody would
@@ -152,10 +257,20 @@ package struct AgentAnswer: Sendable {
         "quote", "attestation", "event_log", "vm_config", "report_data", "debug", "report",
     ]
 
-    /// What else agents and their SDKs answer, and what answers are wrapped in.
+    /// What else stands beside evidence and asks nothing.
     package static let otherMembers = [
-        "hash_algorithm", "prefix", "boottime_gpu_evidence", "public_key", "__name__", "result", "data", "response",
+        // Agents answer it.
+        "hash_algorithm", "prefix", "boottime_gpu_evidence", "public_key",
+        // SDKs add the name of the type.
+        "__name__",
+        // Gateways and agents say what was asked, and which version answers.
+        "url", "version",
     ]
+
+    /// What answers are wrapped in.
+    package static let wrappers: [StaticString] = ["result", "data", "response"]
+    /// What stands around an answer besides: JSON-RPC's.
+    private static let wrapperMembers = ["jsonrpc", "id"] + wrappers.map { "\($0)" }
 
     // MARK: One evidence
 
@@ -165,7 +280,7 @@ package struct AgentAnswer: Sendable {
     func requireOneEvidence() throws(AttestationError) {
         if let contradiction {
             throw AttestationError(
-                .invalidEnvelope, subject: contradiction, reason: Self.contradictory(contradiction),
+                .invalidEnvelope, subject: contradiction.part, reason: contradiction.reason,
                 hint: "keep the one that is meant")
         }
         guard let quote, let attestation else { return }
@@ -183,9 +298,6 @@ package struct AgentAnswer: Sendable {
         do throws(AttestationError) { other = try Attestation(decoding: envelope).quote } catch {
             throw unreadable(error)
         }
-        func withoutPadding(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
-            bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)]
-        }
         guard let other, withoutPadding(other) == withoutPadding(quote) else {
             throw AttestationError(
                 .invalidEnvelope, subject: "quote and attestation",
@@ -194,9 +306,8 @@ package struct AgentAnswer: Sendable {
         }
     }
 
-    /// Why a part that stands beside the quote and inside it is refused.
-    package static func contradictory(_ part: String) -> String {
-        "there is another \(part) inside the quote, which would be passed over"
+    private static func withoutPadding(_ bytes: [UInt8]) -> ArraySlice<UInt8> {
+        bytes[..<((bytes.lastIndex { $0 != 0 } ?? -1) + 1)]
     }
 
     private static func unreadable(_ error: AttestationError) -> AttestationError {

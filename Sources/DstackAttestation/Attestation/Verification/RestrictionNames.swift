@@ -8,9 +8,9 @@ internal import DstackSystem
 /// taken away or put there. What else people write is in ``RestrictionVocabulary``.
 package enum RestrictionNames {
     /// What a name seems to ask for.
-    package struct Reading: Equatable {
+    struct Reading: Equatable {
         /// What to do about it, as it follows the name.
-        package let advice: String
+        let advice: String
         /// Whether the name says of itself that something is asked. A bare one (`app_id`) is a claim where evidence says what
         /// it is, and a question where somebody asks.
         let isExplicit: Bool
@@ -29,7 +29,7 @@ package enum RestrictionNames {
     /// What a member of a request asks for that is not one of the request's own; nil if it reads like nothing of the kind.
     ///
     /// - Parameter members: what a request may have beside the members of a policy file that it may state.
-    package static func reading(_ name: String, inRequestWith members: [String]) -> Reading? {
+    static func reading(_ name: String, inRequestWith members: [String]) -> Reading? {
         let plain = plain(name)
         if let member = members.first(where: { self.plain($0) == plain }) {
             return Reading(advice: "write \(member)", isExplicit: true)
@@ -42,6 +42,13 @@ package enum RestrictionNames {
             return Reading(advice: RestrictionMeaning.member(member).advice, isExplicit: true)
         }
         return asks(name) ? Reading(advice: RestrictionMeaning.unnamed.advice, isExplicit: true) : nil
+    }
+
+    /// What to do about a member of a request that is none, as it follows the name. Whatever it is called, its author believes
+    /// that it is looked at.
+    package static func advice(_ name: String, inRequestWith members: [String]) -> String {
+        reading(name, inRequestWith: members)?.advice
+            ?? "a request has \(members.joined(separator: ", ")), expected_… values and min_isv_svn; leave out what is none"
     }
 
     /// The member of a policy file that a name which is none is meant for; nil if it is like none.
