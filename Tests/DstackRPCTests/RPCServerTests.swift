@@ -46,6 +46,23 @@ struct RPCServerTests {
         #expect(empty.body == "\n\u{2}||\u{12}\u{6}dstack\u{12}\u{0}" && empty.type == "application/octet-stream")
     }
 
+    @Test("parameters beside the place where they are read are refused, whatever was answered before")
+    func misplaced() async throws {
+        let agent = try await RPCFixture(EchoAgent.mount)
+        for body in ["{}", #"{"path":"a"}"#] {
+            #expect(try await agent.curl("dstack", "/GetKey", json + [body]).status == 200)
+            for query in [
+                "path=web", "Path=web", "path=", "json&path=web", "pa%74h=web", "path%5B%5D=web", "path[0]=web",
+            ] {
+                let refused = try await agent.curl("dstack", "/GetKey?\(query)", json + [body])
+                #expect(refused.status == 400, "\(query)")
+                #expect(refused.body.contains(#"put \"path\" there"#), "\(refused.body)")
+            }
+        }
+        let refused = try await agent.curl("dstack", "/GetKey?path=a", ["-X", "GET"] + json + [#"{"path":"web"}"#])
+        #expect(refused.status == 400 && refused.body.contains("takes its parameters from the query"))
+    }
+
     @Test("every value may be missing, and a method that takes nothing looks at nothing")
     func absent() async throws {
         let agent = try await RPCFixture(EchoAgent.mount)

@@ -196,16 +196,21 @@ struct AgentMountTests {
             ("tappd", "/prpc/Tappd.TdxQuote", "hashAlgorithm", "hash_algorithm"),
             ("tappd", "/prpc/Tappd.RawQuote", "reportData", "report_data"),
             ("external", "/prpc/Worker.GetAttestationForAppKey", "Algorithm", "algorithm"),
+            ("dstack", "/GetKey", "path%20", "path"), ("dstack", "/Verify", "con.text", "context"),
+            ("dstack", "/GetTlsKey", "not%20after", "not_after"),
         ])
     func misspelled(socket: String, path: String, name: String, right: String) async throws {
         let agent = try await Self.shared.value
         for answer in [
-            try await agent.post(socket, path, #"{"\#(name)":"00"}"#),
+            try await agent.post(socket, path, #"{"\#(name.replacing("%20", with: " "))":"00"}"#),
             try await agent.get(socket, "\(path)?\(name)=00"),
         ] {
             #expect(answer.status == 400)
             #expect(answer.error?.hasSuffix("\"\(right)\" is how it is spelled") == true, "\(answer.text)")
         }
+        // Where only the body is read, no spelling counts.
+        let beside = try await agent.post(socket, "\(path)?\(name)=00", "{}")
+        #expect(beside.status == 400 && beside.error?.hasSuffix("put \"\(right)\" there") == true, "\(beside.text)")
     }
 
     @Test(

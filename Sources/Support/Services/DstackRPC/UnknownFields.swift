@@ -9,8 +9,16 @@ package enum RPCUnknownFields: Sendable, Hashable {
     case refusedWhereMisspelled
 }
 
+extension RPCMessage {
+    /// The names of the fields, in every spelling.
+    package static var fieldNames: FieldSpellings {
+        var message = Self()
+        return FieldSpellings(of: &message)
+    }
+}
+
 /// The names of a message's fields, to be found whatever their case and what separates their words.
-struct FieldSpellings: RPCFieldVisitor {
+package struct FieldSpellings: RPCFieldVisitor {
     private var exact: Set<[UInt8]> = []
     private var folded: [[UInt8]: StaticString] = [:]
 
@@ -29,12 +37,18 @@ struct FieldSpellings: RPCFieldVisitor {
         failure("there is no such member; \"\(right)\" is how it is spelled", .unsupported)
     }
 
+    /// The field that a parameter's name means, spelled right or not, or a part of it (`list[0]`); nil for none.
+    package func meant(by name: String) -> StaticString? {
+        folded[Self.folded(name)] ?? folded[Self.folded(String(name.prefix { $0 != "[" }))]
+    }
+
+    /// Without what separates words, or was meant to: white space, dots and brackets among it.
     private static func folded(_ name: String) -> [UInt8] {
         name.utf8.compactMap { byte in
             switch byte {
-            case UInt8(ascii: "_"), UInt8(ascii: "-"): nil
             case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte | 0x20
-            default: byte
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), 0x80...: byte
+            default: nil
             }
         }
     }
@@ -45,27 +59,28 @@ struct FieldSpellings: RPCFieldVisitor {
         folded[Self.folded(text)] = name
     }
 
-    mutating func value<Scalar: RPCScalar>(
+    package mutating func value<Scalar: RPCScalar>(
         _ number: UInt32, _ name: StaticString, _ value: inout Scalar, omittedFromJSONIfDefault: Bool
     ) { add(name) }
 
-    mutating func optional<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ value: inout Scalar?) {
+    package mutating func optional<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ value: inout Scalar?) {
         add(name)
     }
 
-    mutating func repeated<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ values: inout [Scalar]) {
+    package mutating func repeated<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ values: inout [Scalar])
+    {
         add(name)
     }
 
-    mutating func message<Message: RPCMessage>(
+    package mutating func message<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ message: inout Message?
     ) { add(name) }
 
-    mutating func messages<Message: RPCMessage>(
+    package mutating func messages<Message: RPCMessage>(
         _ number: UInt32, _ name: StaticString, _ messages: inout [Message]
     ) { add(name) }
 
-    mutating func map<Key: RPCMapKey, Value: RPCScalar>(
+    package mutating func map<Key: RPCMapKey, Value: RPCScalar>(
         _ number: UInt32, _ name: StaticString, _ values: inout [Key: Value]
     ) { add(name) }
 }

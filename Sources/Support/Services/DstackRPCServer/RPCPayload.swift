@@ -30,19 +30,43 @@ struct RPCPayload: Sendable {
     }
 
     var isPost: Bool { request.method == .post }
-    /// Of a POST, unless it may be secret.
-    var body: [UInt8]? { isPost && request.secretBody == nil ? request.body : nil }
+    /// Of a POST that says everything in it, unless it may be secret.
+    var body: [UInt8]? { isPost && request.secretBody == nil && !hasParameters ? request.body : nil }
+    /// Whether the query says more than that the body is JSON.
+    private var hasParameters: Bool { request.query.map { $0 != "json" } ?? false }
     var byteCount: Int { isPost ? request.bodyCount : request.query?.utf8.count ?? 0 }
 
     /// - Throws: also where a name is a field's in another spelling.
     func message<Message: RPCMessage>(_ limits: RPCLimits) throws(DecodingFailure) -> Message {
         // A method that takes nothing does not look at what it was given.
         if Message.isVoid { return Message() }
-        if isPost { return try posted(limits) }
+        if isPost {
+            if hasParameters { try refuseFields(of: Message.self) }
+            return try posted(limits)
+        }
+        guard request.bodyCount == 0 else {
+            throw DecodingFailure(
+                .unsupported, "body", "\(request.method) takes its parameters from the query: send POST, or no body")
+        }
+        return try Message(query: try queryItems(), unknownFields: .refusedWhereMisspelled)
+    }
+
+    private func queryItems() throws(DecodingFailure) -> [(name: String, value: String)] {
         guard let items = request.queryItems else {
             throw DecodingFailure(.malformed, "query", "percent-encoded UTF-8 expected")
         }
-        return try Message(query: items, unknownFields: .refusedWhereMisspelled)
+        return items
+    }
+
+    /// A POST's parameters are in its body. Whoever puts one into the query believes that it counts, and without it the message
+    /// asks for something else.
+    private func refuseFields<Message: RPCMessage>(of type: Message.Type) throws(DecodingFailure) {
+        let fields = Message.fieldNames
+        for (name, _) in try queryItems() where name != "json" {
+            guard let field = fields.meant(by: name) else { continue }
+            throw DecodingFailure(
+                .unsupported, "query", "a POST has its parameters in the body: put \"\(field)\" there")
+        }
     }
 
     /// But for white space.
