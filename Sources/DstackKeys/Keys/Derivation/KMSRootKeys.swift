@@ -13,6 +13,9 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     package let key: Secp256k1.PrivateKey
     private let caParent: KeyParent
     private let parent: KeyParent
+    /// The same two for later epochs.
+    private let caParentV2: KeyParent
+    private let parentV2: KeyParent
 
     /// - Parameters:
     ///   - caKey: the root CA's key.
@@ -20,6 +23,8 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     package init(caKey: consuming P256.PrivateKey, key: consuming Secp256k1.PrivateKey) {
         caParent = KeyParent(caKey.scalar.bytes)
         parent = KeyParent(key.scalar.bytes)
+        caParentV2 = KeyParent(caKey.scalar.bytes, family: .kmsV2)
+        parentV2 = KeyParent(key.scalar.bytes, family: .kmsV2)
         self.caKey = caKey
         self.key = key
     }
@@ -55,8 +60,20 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     public var caPublicKey: [UInt8] { caKey.publicKey.spki }
 
     /// The key of an application's CA.
-    package borrowing func appCAKey(_ app: AppID) throws(KeysError) -> P256.PrivateKey {
-        try caParent.p256Key(.appCA(app))
+    package borrowing func appCAKey(
+        _ app: AppID, epoch: KeyEpoch = .first
+    ) throws(KeysError) -> P256.PrivateKey {
+        guard epoch != .first else { return try caParent.p256Key(.appCA(app)) }
+        return try caParentV2.p256Key(.kmsKey(purpose: .appCA, algorithm: "p256", epoch: epoch, app: app))
+    }
+
+    /// The key by which a service signs how far its audit log has come. Every service with these roots can tell its public
+    /// half, and no other key of theirs signs such a thing.
+    ///
+    /// - Parameter log: tells the logs of several services apart.
+    package borrowing func auditKey(log: FixedBytes<16>) throws(KeysError) -> P256.PrivateKey {
+        try caParentV2.p256Key(
+            .kmsKey(purpose: .auditLog, algorithm: "p256", epoch: .first, app: nil, path: log.bytes))
     }
 
     /// The root CA, with a certificate that begins now.
@@ -81,17 +98,31 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     public borrowing func certificateAuthority(
         for app: AppID, under root: borrowing CertificateAuthority, at now: Int64
     ) throws(KeysError) -> CertificateAuthority {
-        try root.authority(.appCA(app, now: now), key: appCAKey(app))
+        try certificateAuthority(for: app, epoch: .first, under: root, at: now)
+    }
+
+    /// The same, of an epoch.
+    package borrowing func certificateAuthority(
+        for app: AppID, epoch: KeyEpoch, under root: borrowing CertificateAuthority, at now: Int64
+    ) throws(KeysError) -> CertificateAuthority {
+        try root.authority(.appCA(app, now: now), key: appCAKey(app, epoch: epoch))
     }
 
     /// What an instance's disk is encrypted with, 32 bytes. Instances without id share it.
-    package borrowing func diskKey(_ app: AppID, instance: InstanceID?) throws(KeysError) -> SecretBytes {
-        try caParent.diffieHellmanSecret(.disk(app, instance))
+    package borrowing func diskKey(
+        _ app: AppID, instance: InstanceID?, epoch: KeyEpoch = .first
+    ) throws(KeysError) -> SecretBytes {
+        guard epoch != .first else { return try caParent.diffieHellmanSecret(.disk(app, instance)) }
+        return try caParentV2.bytes(
+            .kmsKey(
+                purpose: .appDisk, algorithm: "bytes32", epoch: epoch, app: app, path: instance?.bytes.bytes ?? []))
     }
 
     /// The key to which an application's environment is encrypted.
-    package borrowing func environmentKey(_ app: AppID) throws(KeysError) -> X25519.PrivateKey {
-        let secret = try caParent.diffieHellmanSecret(.environment(app))
+    package borrowing func environmentKey(
+        _ app: AppID, epoch: KeyEpoch = .first
+    ) throws(KeysError) -> X25519.PrivateKey {
+        let secret = try environmentSecret(app, epoch)
         do {
             return try X25519.PrivateKey(secret)
         } catch {
@@ -99,13 +130,18 @@ public struct KMSRootKeys: ~Copyable, Sendable {
         }
     }
 
+    private borrowing func environmentSecret(_ app: AppID, _ epoch: KeyEpoch) throws(KeysError) -> SecretBytes {
+        guard epoch != .first else { return try caParent.diffieHellmanSecret(.environment(app)) }
+        return try caParentV2.bytes(.kmsKey(purpose: .appEnvironment, algorithm: "x25519", epoch: epoch, app: app))
+    }
+
     /// The public half of ``environmentKey(_:)``, signed.
     ///
     /// - Parameter timestamp: now, Unix seconds; nil for the older form, which can be replayed for ever.
     package borrowing func signedEnvironmentKey(
-        _ app: AppID, timestamp: UInt64?
+        _ app: AppID, epoch: KeyEpoch = .first, timestamp: UInt64?
     ) throws(KeysError) -> SignedEnvironmentKey {
-        let environment = try environmentKey(app)
+        let environment = try environmentKey(app, epoch: epoch)
         do {
             return try SignedEnvironmentKey(
                 appID: app.bytes, key: environment.publicKey.bytes, timestamp: timestamp, by: key)
@@ -116,13 +152,23 @@ public struct KMSRootKeys: ~Copyable, Sendable {
 
     /// An application's root key, with this service's signature on it.
     public borrowing func appRootKey(_ app: AppID) throws(KeysError) -> AppRootKey {
-        let appKey = try parent.secp256k1Key(.appRoot(app))
+        try appRootKey(app, epoch: .first)
+    }
+
+    /// The same, of an epoch.
+    package borrowing func appRootKey(_ app: AppID, epoch: KeyEpoch) throws(KeysError) -> AppRootKey {
+        let appKey = try rootKey(of: app, epoch)
         do {
             let statement = KeyStatement.issuedAppKey(appID: app.bytes, key: appKey.publicKey.compressed)
             return AppRootKey(key: appKey, issuance: try key.signature(on: statement).bytes.bytes)
         } catch {
             throw KeysError(.invalidKey, error)
         }
+    }
+
+    private borrowing func rootKey(of app: AppID, _ epoch: KeyEpoch) throws(KeysError) -> Secp256k1.PrivateKey {
+        guard epoch != .first else { return try parent.secp256k1Key(.appRoot(app)) }
+        return try parentV2.secp256k1Key(.kmsKey(purpose: .appRoot, algorithm: "secp256k1", epoch: epoch, app: app))
     }
 
     /// What the evidence of a service that was just set up is about: both public keys.

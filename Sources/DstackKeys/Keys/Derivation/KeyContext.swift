@@ -36,6 +36,29 @@ package struct KeyContext: Sendable, Hashable {
     /// secp256k1, from the root secp256k1 key: an application's root key.
     package static func appRoot(_ app: AppID) -> Self { Self(app.bytes.bytes, label: "app-key") }
 
+    /// A key of a later epoch, or of a new kind, from either root key of a KMS (``KeyParent/Family/kmsV2``): with a tag of its
+    /// own and a length before every part, so that no two different sets of parts are the same context.
+    ///
+    /// - Parameters:
+    ///   - purpose: what the key is for.
+    ///   - algorithm: what kind of key it becomes; keys of two algorithms share no bytes.
+    ///   - app: nil for what belongs to no application.
+    ///   - path: what tells several keys of one purpose apart; opaque.
+    package static func kmsKey(
+        purpose: KMSKeyPurpose, algorithm: String, epoch: KeyEpoch, app: AppID?, path: [UInt8] = []
+    ) -> Self {
+        var epochBytes = ByteWriter(capacity: 8)
+        epochBytes.bigEndian(epoch.number)
+        var writer = ByteWriter(capacity: 128)
+        writer.framed("dstack-kms-key/v2".utf8)
+        writer.framed(purpose.rawValue.utf8)
+        writer.framed(algorithm.utf8)
+        writer.framed(epochBytes.bytes)
+        writer.framed(app?.bytes.bytes ?? [])
+        writer.framed(path)
+        return Self([writer.bytes])
+    }
+
     // MARK: From an application's root key
 
     /// A key that a container asks for by a path. Neither purpose nor algorithm is part of it, so that keys of different

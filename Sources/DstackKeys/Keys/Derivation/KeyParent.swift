@@ -2,20 +2,23 @@ package import DstackCrypto
 
 /// A secret from which keys are derived: HKDF-SHA256 with the extract step done.
 ///
-/// The salt is frozen like the contexts. Version 1 of the guest's interface has one of its own, so that its keys are
-/// others than those of the first interface whatever the contexts.
+/// The salt is frozen like the contexts. Version 1 of the guest's interface and the later keys of a KMS have one of their own,
+/// so that their keys are others than those of the first kind whatever the contexts.
 package struct KeyParent: ~Copyable, Sendable {
     /// What keeps two families of derived keys apart.
     package enum Family: Sendable {
-        /// Everything but the keys of version 1.
+        /// Everything that upstream derives, too.
         case standard
         /// Keys of version 1 of the guest's interface.
         case guestV1
+        /// Keys of a KMS's epochs beyond the first, and new kinds of keys.
+        case kmsV2
 
         fileprivate var salt: [UInt8] {
             switch self {
             case .standard: Array("RATLS".utf8)
             case .guestV1: Array("dstack-guest-v1".utf8)
+            case .kmsV2: Array("dstack-kms-v2".utf8)
             }
         }
     }

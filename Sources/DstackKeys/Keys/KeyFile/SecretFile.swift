@@ -1,13 +1,13 @@
-import DstackCrypto
-import DstackSystem
+package import DstackCrypto
+package import DstackSystem
 import Glibc
 
 /// Whole files with secrets.
-enum SecretFile {
+package enum SecretFile {
     /// The bytes of a file, read straight into memory that is wiped.
     ///
     /// - Throws: ``SystemError``: `EFBIG` where there are more bytes than `limit`, else what the system says.
-    static func read(_ path: String, limit: Int) throws(SystemError) -> SecretBytes {
+    package static func read(_ path: String, limit: Int) throws(SystemError) -> SecretBytes {
         let file = try FileDescriptor(opening: path, flags: O_RDONLY)
         var count = 0
         // One byte more than allowed, to tell "exactly the limit" from "over it".
