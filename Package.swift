@@ -63,6 +63,7 @@ let package = Package(
         wrapper("Sources/Support/C/CSpawn"),
         wrapper("Sources/Support/C/CNetwork"),
         wrapper("Sources/Support/C/CEvent", links: ["event_core"]),
+        wrapper("Sources/Support/C/CSQLite", links: ["sqlite3"]),
 
         // Bytes, keys, the operating system.
         room("Sources/Support/Base/DstackEncoding"),
@@ -86,6 +87,11 @@ let package = Package(
                 "CEvent", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackNetwork",
                 "DstackSystem",
             ]),
+
+        // State that survives.
+        room(
+            "Sources/Support/Storage/DstackStore",
+            uses: ["CSQLite", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackSystem"]),
 
         // What every service has.
         room("Sources/Support/Services/DstackConfiguration", uses: ["CTOML", "DstackEncoding", "DstackSystem"]),
@@ -137,6 +143,12 @@ let package = Package(
             uses: [
                 "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackSystem",
+            ]),
+        room(
+            "Sources/DstackKeys/KMS", as: "DstackKMS",
+            uses: [
+                "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackKeys", "DstackStore",
+                "DstackSystem",
             ]),
         room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
@@ -224,6 +236,9 @@ let package = Package(
                 "DstackAttestation", "DstackCommandLine", "DstackEncoding", "DstackSystem", "FuzzSupport",
             ]),
         program("Tests/ProcessProbe", as: "process-probe", uses: ["DstackSystem"]),
+        program(
+            "Tests/StateProbe", as: "state-probe",
+            uses: ["DstackCrypto", "DstackKMS", "DstackKeys", "DstackStore", "DstackSystem"]),
         room("Tests/Kit", as: "TestKit", uses: ["DstackEncoding"]),
         // A source of COpenSSL once more, by the path that builds of OpenSSL without deprecated functions take.
         .target(name: "PlainP256", dependencies: ["COpenSSL"], path: "Tests/PlainP256"),
@@ -286,6 +301,15 @@ let package = Package(
                 "DstackAuthorization", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
                 "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem", "TestKit", "dstack-auth",
             ], exclude: ["Chain"]),
+        tests(
+            "Tests/DstackStoreTests",
+            uses: ["DstackCrypto", "DstackEncoding", "DstackStore", "DstackSystem", "TestKit", "state-probe"]),
+        tests(
+            "Tests/DstackKMSTests",
+            uses: [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackKMS", "DstackKeys", "DstackStore",
+                "DstackSystem", "TestKit", "state-probe",
+            ]),
         tests(
             "Tests/DstackGuestTests",
             uses: [

@@ -7,9 +7,7 @@ import Testing
 
 /// A process of this test that is killed (Tests/ProcessProbe), beside the test bundle.
 func probe(_ words: String...) throws -> RunningProgram {
-    let runner = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-    let beside = URL(fileURLWithPath: runner).deletingLastPathComponent().appendingPathComponent("process-probe").path
-    return try RunningProgram(beside, words)
+    try RunningProgram(BesideTests.program("process-probe"), words)
 }
 
 extension RunningProgram {
