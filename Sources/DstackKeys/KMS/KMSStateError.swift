@@ -88,5 +88,15 @@ extension KMSStateError: Equatable {
 
 extension KMSStateError: CustomStringConvertible {
     /// `subject: reason (hint)`.
-    package var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+    package var description: String { explanation }
+}
+
+extension KMSStateError: ModuleError {
+    /// What names an epoch or keys that are not as the caller thought is the request's mistake; the rest is the world's.
+    package var exitStatus: ExitStatus {
+        let mistakes: Set<Code> = [
+            .malformed, .keysExist, .noKeys, .unknownEpoch, .epochNotInForce, .retiredEpoch, .currentEpoch,
+        ]
+        return mistakes.contains(code) ? .wrongRequest : .worldFailed
+    }
 }
