@@ -50,6 +50,7 @@ let package = Package(
         .executable(name: "dstack-simulator", targets: ["dstack-simulator"]),
         .executable(name: "dstack-verifier", targets: ["dstack-verifier"]),
         .executable(name: "dstack-auth", targets: ["dstack-auth"]),
+        .executable(name: "dstack-kms", targets: ["dstack-kms"]),
     ],
     targets: [
         // System libraries.
@@ -151,6 +152,20 @@ let package = Package(
                 "DstackSystem",
             ]),
         room(
+            "Sources/DstackKeys/Client", as: "DstackKMSClient",
+            uses: [
+                "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP",
+                "DstackHTTPClient", "DstackKeys", "DstackNetwork", "DstackRPC", "DstackSystem",
+            ]),
+        room(
+            "Sources/DstackKeys/Service", as: "DstackKMSService",
+            uses: [
+                "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS", "DstackKMSClient",
+                "DstackKeys", "DstackMeasurement", "DstackNetwork", "DstackPages", "DstackRPC", "DstackRPCServer",
+                "DstackService", "DstackStore", "DstackSystem",
+            ]),
+        room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
             uses: [
                 "DstackAttestation", "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
@@ -189,6 +204,14 @@ let package = Package(
             uses: [
                 "DstackAuthorization", "DstackCommandLine", "DstackConfiguration", "DstackEncoding", "DstackHTTPServer",
                 "DstackNetwork", "DstackService", "DstackSystem",
+            ]),
+        program(
+            "Sources/Executables/dstack-kms",
+            uses: [
+                "DstackAttestation", "DstackAuthorization", "DstackCommandLine", "DstackConfiguration",
+                "DstackEncoding", "DstackHTTPServer", "DstackKMS", "DstackKMSService", "DstackKeys", "DstackNetwork",
+                "DstackService",
+                "DstackShells", "DstackStore", "DstackSystem",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",
@@ -309,6 +332,14 @@ let package = Package(
             uses: [
                 "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackKMS", "DstackKeys", "DstackStore",
                 "DstackSystem", "TestKit", "state-probe",
+            ]),
+        tests(
+            "Tests/DstackKMSServiceTests",
+            uses: [
+                "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
+                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS", "DstackKMSClient",
+                "DstackKMSService", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackRPC", "DstackRPCServer",
+                "DstackStore", "DstackSystem", "TestKit",
             ]),
         tests(
             "Tests/DstackGuestTests",

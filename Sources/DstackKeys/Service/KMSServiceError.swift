@@ -1,0 +1,100 @@
+package import DstackAuthorization
+package import DstackKMS
+package import DstackKeys
+package import DstackRPC
+package import DstackSystem
+
+/// Why a KMS does not do what it was asked for. Its text goes to the caller and never contains key material.
+///
+/// Two errors are equal if their codes are.
+package struct KMSServiceError: Error, Sendable {
+    package struct Code: RawRepresentable<String>, Hashable, Sendable {
+        package let rawValue: String
+
+        package init(rawValue: String) { self.rawValue = rawValue }
+
+        /// A request that is not of the documented form, or asks for what nobody gets.
+        package static let invalidRequest = Code(rawValue: "invalid_request")
+        /// No evidence, or none that is believed.
+        package static let notAttested = Code(rawValue: "not_attested")
+        /// Whoever decides said no.
+        package static let denied = Code(rawValue: "denied")
+        /// The operating system image is not known to be what it claims.
+        package static let imageNotVerified = Code(rawValue: "image_not_verified")
+        /// Settings by which no service can run.
+        package static let invalidConfiguration = Code(rawValue: "invalid_configuration")
+        /// Keys are there already, or are not there yet.
+        package static let wrongState = Code(rawValue: "wrong_state")
+        /// Somebody who has to be asked does not answer.
+        package static let unavailable = Code(rawValue: "unavailable")
+        /// A fault of this service's own.
+        package static let internalFault = Code(rawValue: "internal_fault")
+    }
+
+    package let code: Code
+    /// What it is about.
+    package let subject: String
+    package let reason: String
+    /// What can be done about it; empty if nothing.
+    package let hint: String
+
+    package init(_ code: Code, _ subject: String, _ reason: String, hint: String = "") {
+        self.code = code
+        self.subject = subject
+        self.reason = reason
+        self.hint = hint
+    }
+
+    package init(_ error: AuthorizationError) {
+        let code: Code =
+            switch error.code {
+            case .denied: .denied
+            case .invalidConfiguration: .invalidConfiguration
+            default: .unavailable
+            }
+        // Who was asked stays here: addresses may have secrets in them.
+        self.init(code, error.subject, error.code == .denied ? error.reason : error.publicReason)
+    }
+
+    package init(_ error: KMSStateError) {
+        let code: Code =
+            switch error.code {
+            case .unknownEpoch, .epochNotInForce, .retiredEpoch, .currentEpoch: .invalidRequest
+            case .keysExist, .noKeys: .wrongState
+            case .overloaded, .notAReplica: .unavailable
+            default: .internalFault
+            }
+        self.init(code, error.subject, error.reason, hint: error.hint)
+    }
+
+    package init(_ error: KeysError, _ code: Code = .internalFault) {
+        self.init(code, error.subject, error.reason, hint: error.hint)
+    }
+
+    /// As callers are answered: what they can change is theirs (400), what they can only wait for is 503.
+    package var rpcError: RPCError {
+        switch code {
+        case .unavailable: RPCError(explanation, status: 503)
+        case .internalFault, .invalidConfiguration: RPCError(explanation, status: 500)
+        default: RPCError(explanation)
+        }
+    }
+}
+
+extension KMSServiceError: Equatable {
+    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
+}
+
+extension KMSServiceError: CustomStringConvertible {
+    package var description: String { explanation }
+}
+
+extension KMSServiceError: ModuleError {
+    package var exitStatus: ExitStatus {
+        switch code {
+        case .denied, .notAttested, .imageNotVerified: .no
+        case .invalidRequest, .invalidConfiguration, .wrongState: .wrongRequest
+        default: .worldFailed
+        }
+    }
+}
