@@ -210,8 +210,7 @@ let package = Package(
             uses: [
                 "DstackAttestation", "DstackAuthorization", "DstackCommandLine", "DstackConfiguration",
                 "DstackEncoding", "DstackHTTPServer", "DstackKMS", "DstackKMSService", "DstackKeys", "DstackNetwork",
-                "DstackService",
-                "DstackShells", "DstackStore", "DstackSystem",
+                "DstackService", "DstackShells", "DstackStore", "DstackSystem",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",

@@ -1,6 +1,7 @@
 import DstackAuthorization
 import DstackKMS
 import DstackKMSService
+import DstackRPC
 import Testing
 
 @Suite struct KMSServiceErrorTests {
