@@ -71,7 +71,7 @@ final class ActiveListener {
         of descriptor: Int32, _ address: UnsafePointer<sockaddr>?, _ length: socklen_t
     ) -> HTTPPeer.Address {
         if clientsAreLocal { return AcceptedSocket.credentials(descriptor).map { .init($0) } ?? .unknown }
-        return address.flatMap { RemoteAddress($0, length) }.map { .init($0) } ?? .unknown
+        return address.flatMap { RemoteAddress($0, Int(length)) }.map { .init($0) } ?? .unknown
     }
 
     func process(of descriptor: Int32, _ address: HTTPPeer.Address) -> PeerProcess? {

@@ -1,4 +1,4 @@
-package import CNetwork
+import CNetwork
 package import DstackSystem
 import Glibc
 
@@ -142,14 +142,14 @@ package struct ResolvedAddress: Sendable {
     }
 
     /// Calls `body` with the address in place.
-    package func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         withUnsafePointer(to: storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
         }
     }
 
     /// Who is at such an address of a network, or of another machine on this one; nil for another family.
-    package var remote: RemoteAddress? { withSockaddr { RemoteAddress($0, $1) } }
+    package var remote: RemoteAddress? { withSockaddr { RemoteAddress($0, Int($1)) } }
 }
 
 /// A numeric address and port of somebody else, as the system reports it.
@@ -157,8 +157,14 @@ package enum RemoteAddress: Sendable, Hashable {
     case internet(host: String, port: UInt16)
     case vsock(cid: UInt32, port: UInt32)
 
-    /// Nil for another family than IPv4, IPv6 and vsock.
-    package init?(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) {
+    /// - Parameters:
+    ///   - address: where a `sockaddr` stands. Without its type, which the compiler takes for one of either C module that has it.
+    ///   - count: its bytes.
+    /// - Returns: nil for another family than IPv4, IPv6 and vsock.
+    package init?(_ address: UnsafeRawPointer, _ count: Int) {
+        let length = socklen_t(clamping: count)
+        guard length >= socklen_t(MemoryLayout<sa_family_t>.size) else { return nil }
+        let address = address.assumingMemoryBound(to: sockaddr.self)
         var found: RemoteAddress?
         switch Int32(address.pointee.sa_family) {
         case AF_INET where length >= socklen_t(MemoryLayout<sockaddr_in>.size):
