@@ -99,11 +99,24 @@ enum CollateralForms {
 
     /// Intel's answer, where a text is one; nil for the document itself, which has no such members.
     private static func wholeAnswer(_ text: String, _ name: StaticString) -> JSONNode? {
-        let start = String(text.prefix(256))
-        guard start.contains("\(name)") || start.contains("\"signature\""),
+        // By bytes, and at the beginning alone: all collateral that is read comes by here, and nearly none is an answer.
+        let start = Array(text.utf8.prefix(256))
+        guard start.contains(name) || start.contains("\"signature\""),
             let root = try? JSONDocument(parsing: text, subject: "\(name)").root, root.kind == .object,
             root[name]?.kind == .object, root["signature"] != nil
         else { return nil }
         return root
+    }
+}
+
+extension [UInt8] {
+    /// Whether a short text stands somewhere in these few bytes.
+    fileprivate func contains(_ text: StaticString) -> Bool {
+        text.withUTF8Buffer { text in
+            guard let first = text.first, count >= text.count else { return false }
+            return (0...count - text.count).contains { start in
+                self[start] == first && self[start..<start + text.count].elementsEqual(text)
+            }
+        }
     }
 }

@@ -5,7 +5,9 @@ package import DstackEncoding
 ///
 /// ``all`` is the one list of them. Policy files, requests of the verifier service, options of programs, checks and answers are
 /// made from it, so that nothing can be stated in any of these places without being compared.
-package struct Expectation: Sendable {
+///
+/// A class, because every verification goes through the list: a value of closures would be copied each time.
+package final class Expectation: Sendable {
     /// The member of a policy file, and of a request, such as `expected_mr_td`.
     let memberName: StaticString
     /// The value's own name, as reports list what was compared: `mr_td`.
@@ -22,6 +24,7 @@ package struct Expectation: Sendable {
     private let copy: @Sendable (ExpectedValues, inout ExpectedValues) -> Void
     private let textOf: @Sendable (ExpectedValues) -> String?
     private let hasLost: @Sendable (ExpectedValues) -> Bool
+    private let hasValue: @Sendable (ExpectedValues) -> Bool
     private let compareWith: @Sendable (ExpectedValues, Facts) -> Comparison?
 
     /// What evidence has that expected values are compared with.
@@ -67,6 +70,9 @@ package struct Expectation: Sendable {
     /// Whether nil was assigned to it (``Restriction``).
     func isLost(in values: ExpectedValues) -> Bool { hasLost(values) }
 
+    /// Whether it has a value, which is not lost.
+    func isSet(in values: ExpectedValues) -> Bool { hasValue(values) }
+
     /// Whether it is asked for, be it with a value or with one that is lost.
     package func isStated(in values: ExpectedValues) -> Bool { json(in: values) != nil }
 
@@ -83,9 +89,24 @@ package struct Expectation: Sendable {
 
     // MARK: Declarations
 
+    /// Where a value stands. Following a key path takes longer than reading what is there, and every verification reads all.
+    struct Place<Value: Hashable & Sendable>: Sendable {
+        let path: any WritableKeyPath<ExpectedValues, Restriction<Value>> & Sendable
+        let read: @Sendable (ExpectedValues) -> Restriction<Value>
+
+        /// - Parameters: the same property twice.
+        init(
+            _ path: any WritableKeyPath<ExpectedValues, Restriction<Value>> & Sendable,
+            _ read: @escaping @Sendable (ExpectedValues) -> Restriction<Value>
+        ) {
+            self.path = path
+            self.read = read
+        }
+    }
+
     private init<Value: Hashable & Sendable>(
-        _ memberName: StaticString, _ path: any WritableKeyPath<ExpectedValues, Restriction<Value>> & Sendable,
-        _ check: CheckID, subject: String?, option: String?, byteCount: Int?, absence: StaticString,
+        _ memberName: StaticString, _ place: Place<Value>, _ check: CheckID, subject: String?, option: String?,
+        byteCount: Int?, absence: StaticString,
         read: @escaping @Sendable (JSONNode) throws(DecodingFailure) -> Value,
         fromBytes: @escaping @Sendable ([UInt8]) -> Value?, text: @escaping @Sendable (Value) -> String,
         fact: @escaping @Sendable (Value) -> Fact,
@@ -99,15 +120,17 @@ package struct Expectation: Sendable {
         self.option = option
         self.byteCount = byteCount
         self.check = check
+        let path = place.path
         readMember = { node, values throws(DecodingFailure) in
             values[keyPath: path].wrappedValue = try read(node)
         }
         assign = { bytes, values in values[keyPath: path].wrappedValue = fromBytes(bytes) }
-        copy = { other, values in values[keyPath: path] = other[keyPath: path] }
-        textOf = { values in values[keyPath: path].wrappedValue.map(text) }
-        hasLost = { values in values[keyPath: path].projectedValue }
+        copy = { other, values in values[keyPath: path] = place.read(other) }
+        textOf = { place.read($0).wrappedValue.map(text) }
+        hasLost = { place.read($0).projectedValue }
+        hasValue = { place.read($0).wrappedValue != nil }
         compareWith = { values, facts in
-            guard let expected = values[keyPath: path].wrappedValue else { return nil }
+            guard let expected = place.read(values).wrappedValue else { return nil }
             let found = found(facts)
             return Comparison(
                 isMet: found.map { isMet($0, expected) } ?? false, reason: "\(subject) \(flaw)",
@@ -117,25 +140,24 @@ package struct Expectation: Sendable {
 
     /// Bytes, compared whole.
     static func bytes<let count: Int>(
-        _ memberName: StaticString,
-        _ path: any WritableKeyPath<ExpectedValues, Restriction<FixedBytes<count>>> & Sendable,
+        _ memberName: StaticString, _ place: Place<FixedBytes<count>>,
         _ check: CheckID = .expectedMeasurements, subject: String? = nil, option: String? = nil,
         absence: StaticString = "not in this kind of quote",
         found: @escaping @Sendable (Facts) -> FixedBytes<count>?
     ) -> Expectation {
         Expectation(
-            memberName, path, check, subject: subject, option: option, byteCount: count, absence: absence,
+            memberName, place, check, subject: subject, option: option, byteCount: count, absence: absence,
             read: { node throws(DecodingFailure) in try node.fixedHex() }, fromBytes: { FixedBytes<count>($0) },
             text: { $0.hex }, fact: { .hex($0) }, isMet: ==, flaw: "is not the expected one", found: found)
     }
 
     /// A number of an enclave's report.
     static func number(
-        _ memberName: StaticString, _ path: any WritableKeyPath<ExpectedValues, Restriction<UInt16>> & Sendable,
+        _ memberName: StaticString, _ place: Place<UInt16>,
         isMinimum: Bool = false, found: @escaping @Sendable (EnclaveReport) -> UInt16
     ) -> Expectation {
         Expectation(
-            memberName, path, .expectedMeasurements, subject: nil, option: nil, byteCount: nil,
+            memberName, place, .expectedMeasurements, subject: nil, option: nil, byteCount: nil,
             absence: "not in this kind of quote", read: { node throws(DecodingFailure) in try node.integer() },
             fromBytes: { _ in nil }, text: { "\($0)" },
             fact: { value in isMinimum ? .text("at least \(value)") : .number(Int64(value)) },
@@ -146,11 +168,10 @@ package struct Expectation: Sendable {
 
     /// What the event log shows, replayed.
     static func application<let count: Int>(
-        _ memberName: StaticString,
-        _ path: any WritableKeyPath<ExpectedValues, Restriction<FixedBytes<count>>> & Sendable,
+        _ memberName: StaticString, _ place: Place<FixedBytes<count>>,
         option: String? = nil, found: @escaping @Sendable (EvidenceFacts) -> FixedBytes<count>?
     ) -> Expectation {
-        bytes(memberName, path, .expectedApplication, option: option, absence: "none") { $0.evidence.flatMap(found) }
+        bytes(memberName, place, .expectedApplication, option: option, absence: "none") { $0.evidence.flatMap(found) }
     }
 }
 

@@ -66,7 +66,7 @@ public struct ExpectedValues: Hashable, Sendable {
 
     /// Whether something is expected that only an event log can show.
     var needsEventLog: Bool {
-        Expectation.all.contains { $0.check == .expectedApplication && $0.text(in: self) != nil }
+        Expectation.ofApplication.contains { $0.isSet(in: self) }
     }
 }
 
@@ -75,48 +75,76 @@ public struct ExpectedValues: Hashable, Sendable {
 // Beside the values, whose storage nobody else reaches.
 extension ExpectedValues {
     fileprivate static let reportData = Expectation.bytes(
-        "expected_report_data", \._reportData, .expectedReportData, subject: "the report data", option: "report-data"
+        "expected_report_data", .init(\._reportData, { $0._reportData }), .expectedReportData,
+        subject: "the report data", option: "report-data"
     ) { $0.body.reportData }
     fileprivate static let composeHash = Expectation.application(
-        "expected_compose_hash", \._composeHash, option: "compose-hash"
+        "expected_compose_hash", .init(\._composeHash, { $0._composeHash }), option: "compose-hash"
     ) { $0.identity?.composeHash.bytes }
-    fileprivate static let appID = Expectation.application("expected_app_id", \._appID, option: "app-id") {
+    fileprivate static let appID = Expectation.application(
+        "expected_app_id", .init(\._appID, { $0._appID }), option: "app-id"
+    ) {
         $0.identity?.appID.bytes
     }
     fileprivate static let osImageHash = Expectation.bytes(
-        "expected_os_image_hash", \._osImageHash, .osImage, subject: "the OS image", option: "os-image-hash",
+        "expected_os_image_hash", .init(\._osImageHash, { $0._osImageHash }), .osImage, subject: "the OS image",
+        option: "os-image-hash",
         absence: "none"
     ) { $0.evidence?.osImageHash }
 
     fileprivate static let all: [Expectation] = [
         reportData,
-        .bytes("expected_mr_td", \._mrTd) { $0.body.tdReport?.mrTd },
-        .bytes("expected_rt_mr0", \._rtMr0) { $0.body.tdReport?.rtMr0 },
-        .bytes("expected_rt_mr1", \._rtMr1) { $0.body.tdReport?.rtMr1 },
-        .bytes("expected_rt_mr2", \._rtMr2) { $0.body.tdReport?.rtMr2 },
-        .bytes("expected_rt_mr3", \._rtMr3) { $0.body.tdReport?.rtMr3 },
-        .bytes("expected_mr_config_id", \._mrConfigId) { $0.body.tdReport?.mrConfigId },
-        .bytes("expected_mr_owner", \._mrOwner) { $0.body.tdReport?.mrOwner },
-        .bytes("expected_mr_owner_config", \._mrOwnerConfig) { $0.body.tdReport?.mrOwnerConfig },
-        .bytes("expected_mr_seam", \._mrSeam) { $0.body.tdReport?.mrSeam },
-        .bytes("expected_td_attributes", \._tdAttributes) { $0.body.tdReport?.tdAttributes },
-        .bytes("expected_xfam", \._xfam) { $0.body.tdReport?.xfam },
-        .bytes("expected_mr_enclave", \._mrEnclave) { $0.body.enclaveReport?.mrEnclave },
-        .bytes("expected_mr_signer", \._mrSigner) { $0.body.enclaveReport?.mrSigner },
+        .bytes("expected_mr_td", .init(\._mrTd, { $0._mrTd })) { $0.body.tdReport?.mrTd },
+        .bytes("expected_rt_mr0", .init(\._rtMr0, { $0._rtMr0 })) { $0.body.tdReport?.rtMr0 },
+        .bytes("expected_rt_mr1", .init(\._rtMr1, { $0._rtMr1 })) { $0.body.tdReport?.rtMr1 },
+        .bytes("expected_rt_mr2", .init(\._rtMr2, { $0._rtMr2 })) { $0.body.tdReport?.rtMr2 },
+        .bytes("expected_rt_mr3", .init(\._rtMr3, { $0._rtMr3 })) { $0.body.tdReport?.rtMr3 },
+        .bytes("expected_mr_config_id", .init(\._mrConfigId, { $0._mrConfigId })) { $0.body.tdReport?.mrConfigId },
+        .bytes("expected_mr_owner", .init(\._mrOwner, { $0._mrOwner })) { $0.body.tdReport?.mrOwner },
+        .bytes("expected_mr_owner_config", .init(\._mrOwnerConfig, { $0._mrOwnerConfig })) {
+            $0.body.tdReport?.mrOwnerConfig
+        },
+        .bytes("expected_mr_seam", .init(\._mrSeam, { $0._mrSeam })) { $0.body.tdReport?.mrSeam },
+        .bytes("expected_td_attributes", .init(\._tdAttributes, { $0._tdAttributes })) {
+            $0.body.tdReport?.tdAttributes
+        },
+        .bytes("expected_xfam", .init(\._xfam, { $0._xfam })) { $0.body.tdReport?.xfam },
+        .bytes("expected_mr_enclave", .init(\._mrEnclave, { $0._mrEnclave })) { $0.body.enclaveReport?.mrEnclave },
+        .bytes("expected_mr_signer", .init(\._mrSigner, { $0._mrSigner })) { $0.body.enclaveReport?.mrSigner },
         composeHash,
         appID,
-        .application("expected_instance_id", \._instanceID) { $0.identity?.instanceID?.bytes },
+        .application("expected_instance_id", .init(\._instanceID, { $0._instanceID })) {
+            $0.identity?.instanceID?.bytes
+        },
         osImageHash,
-        .application("expected_mr_system", \._mrSystem) { $0.measurements?.mrSystem },
-        .application("expected_mr_aggregated", \._mrAggregated) { $0.measurements?.mrAggregated },
-        .number("expected_isv_prod_id", \._isvProdId) { $0.isvProdId },
-        .number("min_isv_svn", \._minimumIsvSvn, isMinimum: true) { $0.isvSvn },
+        .application("expected_mr_system", .init(\._mrSystem, { $0._mrSystem })) { $0.measurements?.mrSystem },
+        .application("expected_mr_aggregated", .init(\._mrAggregated, { $0._mrAggregated })) {
+            $0.measurements?.mrAggregated
+        },
+        .number("expected_isv_prod_id", .init(\._isvProdId, { $0._isvProdId })) { $0.isvProdId },
+        .number("min_isv_svn", .init(\._minimumIsvSvn, { $0._minimumIsvSvn }), isMinimum: true) { $0.isvSvn },
     ]
 }
 
 extension Expectation {
     /// Everything that can be expected, in the order of policy files and reports.
     package static let all = ExpectedValues.all
+
+    private static let ofReportData = all.filter { $0.check == .expectedReportData }
+    private static let ofMeasurements = all.filter { $0.check == .expectedMeasurements }
+    fileprivate static let ofApplication = all.filter { $0.check == .expectedApplication }
+    private static let ofImage = all.filter { $0.check == .osImage }
+
+    /// Those that a check compares, in the order of ``all``.
+    static func compared(by check: CheckID) -> [Expectation] {
+        switch check {
+        case .expectedReportData: ofReportData
+        case .expectedMeasurements: ofMeasurements
+        case .expectedApplication: ofApplication
+        case .osImage: ofImage
+        default: []
+        }
+    }
 
     package static let reportData = ExpectedValues.reportData
     package static let composeHash = ExpectedValues.composeHash

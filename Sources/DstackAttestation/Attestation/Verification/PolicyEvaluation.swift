@@ -159,7 +159,7 @@ extension CheckList {
         _ check: CheckID, _ expected: ExpectedValues, _ facts: Expectation.Facts
     ) -> [String] {
         var compared: [String] = []
-        for expectation in Expectation.all where expectation.check == check {
+        for expectation in Expectation.compared(by: check) {
             guard let comparison = expectation.compare(expected, with: facts) else { continue }
             compared.append(expectation.name)
             require(

@@ -11,12 +11,15 @@ struct PolicyMember: Sendable {
     let read: @Sendable (JSONNode, inout VerificationPolicy) throws(DecodingFailure) -> Void
     /// Writes it by its name, unless it is not set.
     private let writeMember: @Sendable (VerificationPolicy, String, inout JSONWriter.Object) -> Void
-    /// The check that fails because nil was assigned to it (``Restriction``); nil where it was not.
-    var lost: @Sendable (VerificationPolicy) -> CheckID? = { _ in nil }
+    /// The check that fails because nil was assigned to it (``Restriction``), nil where it was not; nil where that cannot be.
+    var lost: (@Sendable (VerificationPolicy) -> CheckID?)?
 
     func write(_ policy: VerificationPolicy, to object: inout JSONWriter.Object) {
         writeMember(policy, "\(name)", &object)
     }
+
+    /// Those whose value can be lost.
+    static let losable = all.filter { $0.lost != nil }
 
     /// All of them, in the order of reports. What is absent in a file is as ``VerificationPolicy/init(name:allowedStatuses:)``
     /// has it.

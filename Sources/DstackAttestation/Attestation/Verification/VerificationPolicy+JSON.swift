@@ -82,11 +82,14 @@ extension VerificationPolicy {
 
     /// The restrictions whose value is lost (``Restriction``), with the check that each fails.
     var lostRestrictions: [(name: String, check: CheckID, isNullable: Bool)] {
-        PolicyMember.all.compactMap { member in
-            member.lost(self).map { (name: "\(member.name)", check: $0, isNullable: member.isNullable) }
+        // Asked by every verification, and nearly always empty.
+        var lost: [(name: String, check: CheckID, isNullable: Bool)] = []
+        for member in PolicyMember.losable {
+            if let check = member.lost?(self) { lost.append(("\(member.name)", check, member.isNullable)) }
         }
-            + Expectation.all.filter { $0.isLost(in: expected) }.map {
-                (name: $0.member, check: $0.check, isNullable: false)
-            }
+        for expectation in Expectation.all where expectation.isLost(in: expected) {
+            lost.append((expectation.member, expectation.check, false))
+        }
+        return lost
     }
 }
