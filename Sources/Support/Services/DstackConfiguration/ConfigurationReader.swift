@@ -52,6 +52,19 @@ package struct ConfigurationReader {
         }
     }
 
+    /// The elements of an array, which must have some, or a single value in place of an array of one; none where the key is
+    /// not there.
+    package func oneOrMore<Value>(_ key: String, _ type: ConfigurationType<Value>) -> [Value] {
+        guard let node = take(key) else { return [] }
+        guard case .array(let elements) = node.value else {
+            return decode(node, type, path(of: key)).map { [$0] } ?? []
+        }
+        if elements.isEmpty {
+            add(node.origin, path(of: key), "an empty list names nothing: expected \(type.expectation), one at least")
+        }
+        return values(key, type)
+    }
+
     /// The keys and values of a table whose keys are free; empty where it is not there.
     package func dictionary<Value>(_ key: String, _ type: ConfigurationType<Value>) -> [String: Value] {
         guard let node = take(key) else { return [:] }

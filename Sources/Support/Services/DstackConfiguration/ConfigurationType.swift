@@ -61,6 +61,11 @@ extension ConfigurationType<String> {
         }
     }
 
+    /// The same where an empty text stands for none.
+    package static var secretOrEmpty: ConfigurationType {
+        ConfigurationType(expecting: "a string", isSecret: true, standIn: "") { $0.text }
+    }
+
     /// The path of a file or directory, relative to the working directory.
     package static var path: ConfigurationType {
         ConfigurationType(expecting: "a path", standIn: "") { node in

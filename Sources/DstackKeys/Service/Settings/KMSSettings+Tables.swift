@@ -1,0 +1,194 @@
+import DstackConfiguration
+import DstackCrypto
+import DstackEncoding
+import DstackSystem
+
+extension KMSSettings.Limits {
+    init(_ table: ConfigurationReader) {
+        table.restrictsByAllKeys()
+        maximumConnections = table.value("max_connections", .integer(in: 1...65_536), default: maximumConnections)
+        maximumRequests = table.value("max_requests", .integer(in: 1...65_536), default: maximumRequests)
+        maximumVerifications = table.value(
+            "max_verifications", .integer(in: 1...65_536), default: maximumVerifications)
+        requestTimeout = table.value("request_timeout", .positiveDuration, default: requestTimeout)
+    }
+}
+
+extension KMSSettings.Image {
+    init(_ table: ConfigurationReader, _ note: (ConfigurationProblem) -> Void) {
+        table.restricting("verify")
+        table.refuseNull("verify")
+        isVerified = table.value("verify", .boolean, default: isVerified)
+        cacheDirectory = table.value("cache_dir", .path, default: cacheDirectory).withoutSlash
+        downloadURL = table.value("download_url", .imageURL, default: downloadURL)
+        downloadTimeout = table.value("download_timeout", .durationOrNever, default: downloadTimeout)
+        table.note(
+            ["download_url", "download_timeout"],
+            "has no effect: images are not downloaded, what verifies them comes with the request", to: note)
+    }
+}
+
+extension KMSSettings.Admin {
+    init(_ table: ConfigurationReader, _ environment: Environment) {
+        table.restrictsByAllKeys()
+        table.refuseNull("enabled", "address", "auth_token", "htpasswd_file", "insecure_no_auth")
+        isEnabled = table.value("enabled", .boolean, default: isEnabled)
+        (address, port) = table.address(address, port)
+        token =
+            SharedSecret(trimming: table.value("auth_token", .secretOrEmpty, default: "").utf8)
+            ?? SharedSecret(firstOf: ["DSTACK_KMS_ADMIN_TOKEN", "ADMIN_API_TOKEN"], in: environment)
+        let file = table.value("htpasswd_file", .string, default: "")
+        passwordFile = file.isEmpty ? nil : file
+        allowsEveryone = table.value("insecure_no_auth", .boolean, default: allowsEveryone)
+    }
+}
+
+extension OnboardingSettings {
+    init(
+        _ table: ConfigurationReader, _ environment: Environment, _ note: (ConfigurationProblem) -> Void
+    ) {
+        table.restrictsByAllKeys()
+        table.refuseNull("enabled", "address", "token", "token_file", "insecure_no_auth")
+        isEnabled = table.value("enabled", .boolean, default: isEnabled)
+        autoBootstrapDomain = table.value("auto_bootstrap_domain", .domainOrEmpty, default: autoBootstrapDomain)
+        (address, port) = table.address(address, port)
+        token = SharedSecret(trimming: table.value("token", .secretOrEmpty, default: "").utf8)
+        tokenFile = table.optional("token_file", .path)
+        if token != nil, tokenFile != nil {
+            table.reject("token_file", "excludes core.onboard.token: keep one of them")
+        }
+        allowsEveryone = table.value("insecure_no_auth", .boolean, default: allowsEveryone)
+        _ = table.optional("quote_enabled", .boolean)
+        table.note(["quote_enabled"], "has no effect: nobody gets keys without evidence", to: note)
+    }
+
+    /// Completes the token by its file, else by a variable.
+    mutating func readToken(_ environment: Environment) throws(ConfigurationError) {
+        if let tokenFile {
+            func wrong(_ message: String) -> ConfigurationError {
+                ConfigurationError([
+                    ConfigurationProblem(origin: nil, path: "core.onboard.token_file", message: message)
+                ])
+            }
+            do throws(SystemError) {
+                var bytes = try File.readRegular(tokenFile, limit: 4096, followsLinks: true)
+                token = SharedSecret(trimming: bytes)
+                bytes.withUnsafeMutableBytes { wipe($0) }
+            } catch {
+                throw wrong("\(error)")
+            }
+            // Who named a file that lost its content meant to let nobody in without a token.
+            if token == nil { throw wrong("\(tokenFile) has no token in it: write one, or leave the key out") }
+        }
+        token = token ?? SharedSecret(firstOf: ["DSTACK_KMS_ONBOARD_TOKEN"], in: environment)
+    }
+}
+
+extension KMSSettings.Authorization {
+    private enum Kind: String, CaseIterable {
+        case webhook
+        case dev
+        case file
+        case policy
+        case ethereum
+    }
+
+    init(_ table: ConfigurationReader) {
+        table.restrictsByAllKeys()
+        table.refuseNull("type", "webhook", "dev", "file", "policy", "ethereum")
+        let kind = table.value("type", .choice(standIn: Kind.webhook), default: .webhook)
+        // All tables are read, so that what is wrong in one shows before it is chosen.
+        let webhook = table.table("webhook") { KMSSettings.Webhook($0) }
+        let gateway = table.table("dev") { dev in
+            dev.restrictsByAllKeys()
+            return dev.value("gateway_app_id", .string, default: "any")
+        }
+        let paths = [Kind.file, .policy].map { named in
+            table.table(named.rawValue) { file -> String in
+                file.restrictsByAllKeys()
+                return named == kind ? file.value("path", .path) : file.optional("path", .path) ?? ""
+            }
+        }
+        let ethereum = table.table("ethereum") { KMSSettings.Ethereum($0, isChosen: kind == .ethereum) }
+        self =
+            switch kind {
+            case .webhook: .webhook(webhook)
+            case .dev: .development(gatewayAppID: gateway)
+            case .file: .file(path: paths[0])
+            case .policy: .policy(path: paths[1])
+            case .ethereum: .ethereum(ethereum)
+            }
+    }
+}
+
+extension KMSSettings.Webhook {
+    fileprivate init(_ table: ConfigurationReader) {
+        table.restrictsByAllKeys()
+        table.refuseNull("url")
+        if let given = table.addresses("url", schemes: ["http", "https"], "an http or https URL such as \(url)").first {
+            url = given
+        }
+        timeout = table.value("timeout", .positiveDuration, default: timeout)
+    }
+}
+
+extension KMSSettings.Ethereum {
+    fileprivate init(_ table: ConfigurationReader, isChosen: Bool) {
+        table.restrictsByAllKeys()
+        table.refuseNull("rpc_urls", "contract", "chain_id", "agree", "block", "confirmations", "max_block_age")
+        nodes = table.addresses(
+            "rpc_urls", schemes: ["http", "https"], "http or https URLs such as http://localhost:8545")
+        if isChosen, nodes.isEmpty, !table.has("rpc_urls") {
+            table.reject("rpc_urls", "is missing: expected the URLs of nodes to ask")
+        }
+        let address = isChosen ? table.value("contract", .hex(bytes: 20)) : table.optional("contract", .hex(bytes: 20))
+        contract = address.flatMap { FixedBytes($0) } ?? contract
+        if table.has("contract"), address?.allSatisfy({ $0 == 0 }) == true {
+            table.reject("contract", "is zero: give the address of the contract")
+        }
+        chainID = table.optional("chain_id", .integer(in: 1...Int.max)).map { UInt64(clamping: $0) }
+        agree = table.value("agree", .integer(in: 1...64), default: agree)
+        if agree > nodes.count, !nodes.isEmpty {
+            table.reject("agree", "\(agree) cannot agree where there are \(nodes.count)")
+        }
+        block = table.value("block", .choice(standIn: Block.latest), default: block)
+        confirmations = table.optional("confirmations", .integer(in: 0...1_000_000)).map { UInt64(clamping: $0) }
+        if confirmations != nil, table.has("block") {
+            table.reject("confirmations", "excludes block: keep one of them")
+        }
+        maximumBlockAge = table.value("max_block_age", .durationOrNever, default: maximumBlockAge)
+    }
+}
+
+extension CertificateSettings {
+    init(_ table: ConfigurationReader) {
+        table.restrictsByAllKeys()
+        table.refuseNull("profile", "names", "max_lifetime")
+        profile = table.value("profile", .choice(standIn: Profile.upstream), default: profile)
+        if table.has("names") { names = table.restriction("names", .namePattern) }
+        maximumLifetime = table.optional("max_lifetime", .positiveDuration)
+    }
+}
+
+extension SharedSecret {
+    /// Nil for a text without anything but white space.
+    fileprivate convenience init?(trimming text: some BidirectionalCollection<UInt8>) {
+        let trimmed = text.drop(while: Self.isSpace)
+        guard let last = trimmed.lastIndex(where: { !Self.isSpace($0) }) else { return nil }
+        var bytes = Array(trimmed[...last])
+        self.init(absorbing: &bytes)
+    }
+
+    /// Nil where none of the variables has anything but white space.
+    fileprivate convenience init?(firstOf names: [String], in environment: Environment) {
+        for name in names {
+            if let text = environment[name], let secret = SharedSecret(trimming: text.utf8) {
+                self.init(secret.duplicate())
+                return
+            }
+        }
+        return nil
+    }
+
+    private static func isSpace(_ byte: UInt8) -> Bool { [0x20, 0x09, 0x0A, 0x0B, 0x0C, 0x0D].contains(byte) }
+}
