@@ -1,0 +1,142 @@
+package import DstackAttestation
+package import DstackAuthorization
+package import DstackKMS
+import DstackSystem
+
+/// Decides who gets keys: from accepted evidence by way of the authorizer to an ``AdmittedCaller``.
+///
+/// In upstream's order: what the evidence says, whether that may boot, whether the image is the one that was decided about.
+/// The last comes last because only an image that is wanted is worth its verification; nothing leaves before all three.
+///
+/// Verification accepts TDX alone. Where it comes to accept SEV-SNP or NitroTPM, their gates (`sev_snp_key_release`,
+/// `aws_nitro_tpm_key_release`) belong at the end of ``admit(_:as:)``, behind the authorizer's decision.
+///
+/// What an admission costs beside the authorizer's answer, for a caller whose image was verified before: the digest of
+/// `vm_config` (some KiB) and a look-up; where the moment is the boot, one more reading of some ten events and two digests. No
+/// signature, no JSON.
+package struct BootJudge: Sendable {
+    /// Told of each decision before the caller hears of it: the subject, whether it was admitted, and why not. What it throws
+    /// is what the caller gets.
+    package typealias Witness =
+        @Sendable (AuditSubject, _ isAdmitted: Bool, _ reason: String) async throws(KMSServiceError) -> Void
+
+    package let authorizer: any BootAuthorizer
+    package let images: ImageVerifier
+    private let witness: Witness?
+
+    package init(_ authorizer: any BootAuthorizer, images: ImageVerifier, witness: Witness? = nil) {
+        self.authorizer = authorizer
+        self.images = images
+        self.witness = witness
+    }
+
+    package init(_ authorizer: any BootAuthorizer, images: ImageRules, witness: Witness? = nil) {
+        self.init(authorizer, images: ImageVerifier(images), witness: witness)
+    }
+
+    /// Reads what accepted evidence says of a caller. Asks nobody.
+    ///
+    /// - Parameters:
+    ///   - report: of evidence that was verified by ``policy``, or a stricter one, as being about the caller's key.
+    ///   - moment: up to which events count.
+    ///   - vmConfiguration: as the request has it, else "".
+    ///   - ownConfiguration: that of the evidence, asked for where the request has none and the report does not know the
+    ///     image either.
+    /// - Throws: ``KMSServiceError``: `notAttested`, `invalidRequest`.
+    package func examine(
+        _ report: VerificationReport, at moment: MeasurementMoment, vmConfiguration: String,
+        ownConfiguration: () -> String = { "" }
+    ) throws(KMSServiceError) -> ExaminedCaller {
+        let evidence = try AcceptedEvidence(report)
+        var image = ImageClaim.absent
+        if !vmConfiguration.isEmpty { image = try images.examine(vmConfiguration, evidence.report, evidence.log) }
+        if case .absent = image {
+            if let hash = report.evidence?.osImageHash {
+                image = .verified(hash)
+            } else {
+                let own = ownConfiguration()
+                if !own.isEmpty { image = try images.examine(own, evidence.report, evidence.log) }
+            }
+        }
+        return ExaminedCaller(
+            boot: try evidence.bootInfo(at: moment, osImageHash: image.osImageHash), appInfo: evidence.appInfo,
+            image: image)
+    }
+
+    /// Lets a caller in, or says why not.
+    ///
+    /// - Throws: ``KMSServiceError``: `denied` with the authorizer's reason, `imageNotVerified`; `unavailable` where nobody
+    ///   decided, which is no decision.
+    package func admit(
+        _ caller: ExaminedCaller, as subject: BootSubject
+    ) async throws(KMSServiceError) -> AdmittedCaller {
+        let auditSubject = caller.auditSubject(as: subject)
+        do throws(KMSServiceError) {
+            let gatewayAppID = try await authorizer.permission(for: caller.boot, as: subject) { reason in
+                KMSServiceError(.denied, subject.refusal, "Boot denied: \(reason)")
+            }
+            let appInfo = try verifiedInfo(caller)
+            try await witness?(auditSubject, true, "")
+            return AdmittedCaller(
+                boot: caller.boot, appID: AppID(caller.boot.appID),
+                instanceID: caller.boot.instanceID.map(InstanceID.init), appInfo: appInfo,
+                gatewayAppID: gatewayAppID, auditSubject: auditSubject)
+        } catch  where error.code == .denied || error.code == .imageNotVerified {
+            try await witness?(auditSubject, false, error.explanation)
+            throw error
+        }
+    }
+
+    /// What certificates may say. An image that was not verified, because none has to be, is left out: a certificate is the
+    /// word of this service, and what a host stated is not.
+    private func verifiedInfo(_ caller: ExaminedCaller) throws(KMSServiceError) -> AppInfo {
+        var info = caller.appInfo
+        info.osImageHash = try images.verify(caller.image)
+        return info
+    }
+
+    /// Both steps: examines accepted evidence and lets the caller in.
+    package func admit(
+        _ report: VerificationReport, as subject: BootSubject, at moment: MeasurementMoment, vmConfiguration: String,
+        ownConfiguration: () -> String = { "" }
+    ) async throws(KMSServiceError) -> AdmittedCaller {
+        try await admit(
+            examine(report, at: moment, vmConfiguration: vmConfiguration, ownConfiguration: ownConfiguration),
+            as: subject)
+    }
+
+    /// The same for the other end of a connection.
+    package func admit(
+        _ peer: AttestedPeer, as subject: BootSubject, at moment: MeasurementMoment, vmConfiguration: String
+    ) async throws(KMSServiceError) -> AdmittedCaller {
+        try await admit(
+            peer.report, as: subject, at: moment, vmConfiguration: vmConfiguration,
+            ownConfiguration: { peer.ownVMConfiguration })
+    }
+}
+
+extension BootSubject {
+    /// What a refusal begins with.
+    fileprivate var refusal: String {
+        switch self {
+        case .app: "App not allowed"
+        case .kms: "KMS not allowed"
+        }
+    }
+}
+
+extension AttestedPeer {
+    /// `vm_config` as the evidence in the certificate has it, JSON; "" where it has none.
+    package var ownVMConfiguration: String {
+        guard let leaf = certificates.first, let attestation = (try? RATLSCertificate(parsing: leaf))?.attestation
+        else {
+            return ""
+        }
+        return attestation.ownVMConfiguration
+    }
+}
+
+extension Attestation {
+    /// `vm_config`, JSON; "" where there is none that can be read, which verification refuses.
+    package var ownVMConfiguration: String { (try? configuration())?.vmConfig ?? "" }
+}
