@@ -65,6 +65,7 @@ let package = Package(
         wrapper("Sources/Support/C/CNetwork"),
         wrapper("Sources/Support/C/CEvent", links: ["event_core"]),
         wrapper("Sources/Support/C/CSQLite", links: ["sqlite3"]),
+        wrapper("Sources/Support/C/CCrypt", links: ["crypt"]),
 
         // Bytes, keys, the operating system.
         room("Sources/Support/Base/DstackEncoding"),
@@ -160,10 +161,10 @@ let package = Package(
         room(
             "Sources/DstackKeys/Service", as: "DstackKMSService",
             uses: [
-                "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
-                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS", "DstackKMSClient",
-                "DstackKeys", "DstackMeasurement", "DstackNetwork", "DstackPages", "DstackRPC", "DstackRPCServer",
-                "DstackService", "DstackStore", "DstackSystem",
+                "CCrypt", "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration",
+                "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS",
+                "DstackKMSClient", "DstackKeys", "DstackMeasurement", "DstackNetwork", "DstackPages", "DstackRPC",
+                "DstackRPCServer", "DstackService", "DstackStore", "DstackSystem",
             ]),
         room(
             "Sources/DstackGuest/Guest", as: "DstackGuest",
@@ -335,10 +336,10 @@ let package = Package(
         tests(
             "Tests/DstackKMSServiceTests",
             uses: [
-                "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration", "DstackCrypto",
-                "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS", "DstackKMSClient",
-                "DstackKMSService", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackRPC", "DstackRPCServer",
-                "DstackStore", "DstackSystem", "TestKit",
+                "CCrypt", "DstackAttestation", "DstackAuthorization", "DstackConcurrency", "DstackConfiguration",
+                "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS",
+                "DstackKMSClient", "DstackKMSService", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackPages",
+                "DstackRPC", "DstackRPCServer", "DstackStore", "DstackSystem", "TestKit",
             ]),
         tests(
             "Tests/DstackGuestTests",

@@ -3,6 +3,7 @@ import DstackEncoding
 import DstackGuest
 import DstackHTTP
 import DstackHTTPClient
+import DstackPages
 import DstackSystem
 import Foundation
 import Testing

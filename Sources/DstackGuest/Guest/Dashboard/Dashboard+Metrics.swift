@@ -1,5 +1,6 @@
 import DstackHTTP
 import DstackHTTPServer
+import DstackPages
 import DstackSystem
 
 /// `/metrics`, for Prometheus.

@@ -45,7 +45,8 @@ extension KMSSettings {
         reader.restricting("rpc", "core")
         reader.refuseNull("rpc", "core")
         reader.restrictingAnywhere(
-            "auth_api", "attestation", "root_ca", "mandatory", "enforce_self_authorization", "attest_rpc_cert",
+            "auth_api", "webhook", "policy", "ethereum", "attestation", "root_ca", "mandatory",
+            "enforce_self_authorization", "attest_rpc_cert",
             "verify",
             "auth_token", "htpasswd_file", "max_lifetime", "agree", "token")
         reader.table("default") { table in

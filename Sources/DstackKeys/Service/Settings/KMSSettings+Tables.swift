@@ -125,9 +125,9 @@ extension KMSSettings.Webhook {
     fileprivate init(_ table: ConfigurationReader) {
         table.restrictsByAllKeys()
         table.refuseNull("url")
-        if let given = table.addresses("url", schemes: ["http", "https"], "an http or https URL such as \(url)").first {
-            url = given
-        }
+        let urls = table.addresses("url", schemes: ["http", "https"], "an http or https URL such as \(url)")
+        if urls.count > 1 { table.reject("url", "expected one URL alone") }
+        url = urls.first ?? url
         timeout = table.value("timeout", .positiveDuration, default: timeout)
     }
 }
