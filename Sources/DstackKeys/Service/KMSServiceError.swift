@@ -52,8 +52,11 @@ package struct KMSServiceError: Error, Sendable {
             case .invalidConfiguration: .invalidConfiguration
             default: .unavailable
             }
-        // Who was asked stays here: addresses may have secrets in them.
-        self.init(code, error.subject, error.code == .denied ? error.reason : error.publicReason)
+        // Who was asked, and what became of it, is for this service's log: addresses may have secrets in them.
+        let isAnswer = code != .unavailable
+        self.init(
+            code, isAnswer ? error.subject : "authorization", isAnswer ? error.reason : error.publicReason,
+            hint: isAnswer ? error.hint : "")
     }
 
     package init(_ error: KMSStateError) {

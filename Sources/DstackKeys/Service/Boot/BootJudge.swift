@@ -1,7 +1,7 @@
 package import DstackAttestation
 package import DstackAuthorization
 package import DstackKMS
-import DstackSystem
+package import DstackSystem
 
 /// Decides who gets keys: from accepted evidence by way of the authorizer to an ``AdmittedCaller``.
 ///
@@ -22,16 +22,24 @@ package struct BootJudge: Sendable {
 
     package let authorizer: any BootAuthorizer
     package let images: ImageVerifier
+    let log: LimitedLog
     private let witness: Witness?
 
-    package init(_ authorizer: any BootAuthorizer, images: ImageVerifier, witness: Witness? = nil) {
+    package init(
+        _ authorizer: any BootAuthorizer, images: ImageVerifier, log: LimitedLog = LimitedLog(Log("kms.boot")),
+        witness: Witness? = nil
+    ) {
         self.authorizer = authorizer
         self.images = images
+        self.log = log
         self.witness = witness
     }
 
-    package init(_ authorizer: any BootAuthorizer, images: ImageRules, witness: Witness? = nil) {
-        self.init(authorizer, images: ImageVerifier(images), witness: witness)
+    package init(
+        _ authorizer: any BootAuthorizer, images: ImageRules, log: LimitedLog = LimitedLog(Log("kms.boot")),
+        witness: Witness? = nil
+    ) {
+        self.init(authorizer, images: ImageVerifier(images), log: log, witness: witness)
     }
 
     /// Reads what accepted evidence says of a caller. Asks nobody.
@@ -72,7 +80,7 @@ package struct BootJudge: Sendable {
     ) async throws(KMSServiceError) -> AdmittedCaller {
         let auditSubject = caller.auditSubject(as: subject)
         do throws(KMSServiceError) {
-            let gatewayAppID = try await authorizer.permission(for: caller.boot, as: subject) { reason in
+            let gatewayAppID = try await permission(for: caller.boot, as: subject) { reason in
                 KMSServiceError(.denied, subject.refusal, "Boot denied: \(reason)")
             }
             let appInfo = try verifiedInfo(caller)

@@ -64,7 +64,7 @@ package final class SelfAuthorization: Sendable {
     package func check() async throws(KMSServiceError) {
         guard isEnforced else { return }
         let boot = try await caller().boot
-        _ = try await judge.authorizer.permission(for: boot, as: .kms) { reason in
+        _ = try await judge.permission(for: boot, as: .kms) { reason in
             KMSServiceError(.denied, Self.failed, "KMS is not allowed: \(reason)")
         }
     }

@@ -57,11 +57,10 @@ package final class ImageVerifier: Sendable {
     ///   - log: of the same evidence, replayed.
     /// - Throws: ``KMSServiceError/Code/invalidRequest`` for a text that is no configuration.
     func examine(_ text: String, _ report: TDReport, _ log: ReplayedEventLog) throws(KMSServiceError) -> ImageClaim {
-        let bytes = Array(text.utf8)
-        let digest = SHA256.hash(bytes)
+        let digest = SHA256.hash(text.utf8.span.bytes)
         if let hash = images.withLock({ $0[Key(digest, report)] }) { return .verified(hash) }
         do throws(DecodingFailure) {
-            let configuration = try VMConfiguration(decoding: bytes)
+            let configuration = try VMConfiguration(decoding: Array(text.utf8))
             let isSilent = configuration.osImageHash == nil && configuration.tdxMeasurement == nil
             if isSilent, VMConfiguration.isVacant(text) { return .absent }
             return .stated(StatedImage(configuration: configuration, digest: digest, report: report, log: log.log))
@@ -147,7 +146,7 @@ enum ImageClaim: Sendable {
     /// It was found in the quoted registers.
     case verified(FixedBytes<32>)
     /// Not verified yet.
-    case stated(StatedImage)
+    indirect case stated(StatedImage)
     /// Nothing.
     case absent
 

@@ -1,18 +1,23 @@
-import DstackAuthorization
+package import DstackAuthorization
 import DstackSystem
 
-extension BootAuthorizer {
-    /// The gateways' application, if the machine may boot.
+extension BootJudge {
+    /// Asks whether a machine may boot.
     ///
     /// - Parameter denied: what a no becomes. Its reason is another service's text: it is shown as one plain line, and cut.
-    /// - Throws: what `denied` makes; ``KMSServiceError/Code/unavailable`` where there is no answer.
-    func permission(
+    /// - Returns: the gateways' application.
+    /// - Throws: what `denied` makes; ``KMSServiceError/Code/unavailable`` where there is no answer, whose cause is for the log
+    ///   and not for the caller.
+    package func permission(
         for boot: BootInfo, as subject: BootSubject, denied: (_ reason: String) -> KMSServiceError
     ) async throws(KMSServiceError) -> String {
         let decision: BootDecision
         do throws(AuthorizationError) {
-            decision = try await decide(boot, as: subject)
+            decision = try await authorizer.decide(boot, as: subject)
         } catch {
+            log.warn(
+                "nobody decided",
+                ["subject": subject.rawValue, "authorizer": error.subject, "reason": error.reason])
             throw KMSServiceError(error)
         }
         guard decision.isAllowed else {
