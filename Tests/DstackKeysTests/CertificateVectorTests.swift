@@ -54,8 +54,9 @@ struct CertificateVectorTests {
             template.notBefore = Int64(try row.number("not_before"))
             template.notAfter = Int64(try row.number("not_after"))
             let key = try p256Key(row.text("key_scalar")).publicKey
-            let name = X509.Name(.organization("Dstack"), .commonName(issuer))
-            let written = try template.builder(for: key, issuer: name).tbs(algorithm: .ecdsaWithSHA256)
+            let signer = CertificateTemplate.Issuer(
+                name: X509.Name(.organization("Dstack"), .commonName(issuer)), keyIdentifier: [])
+            let written = try template.builder(for: key, issuer: signer).tbs(algorithm: .ecdsaWithSHA256)
             #expect(try Hex.encode(written) == row.text("tbs_der"), "\(row["what"] ?? "")")
         }
     }

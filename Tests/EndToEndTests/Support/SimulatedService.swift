@@ -65,7 +65,8 @@ final class SimulatedService: Sendable {
         var log = boot.eventLog
         if case .changedQuote(let offset) = kind { quote[offset] ^= 1 }
         if case .shortenedLog = kind { log.events.removeLast() }
-        var template = CertificateTemplate(commonName: "service.test", notAfter: now + 86_400)
+        var template = CertificateTemplate(.upstream, commonName: "service.test", now: now)
+        template.notAfter = now + 86_400
         template.alternativeNames = ["127.0.0.1"]
         template.isForServers = true
         switch kind {

@@ -321,11 +321,12 @@ extension RootKeyFiles {
     ///   - keys: as they were read.
     ///   - domain: the service's host name; nil for the one that is stored.
     ///   - evidence: about the RPC key.
+    ///   - profile: the form of what is written. A CA's certificate of the other form stays until it is due.
     ///   - now: Unix seconds.
     /// - Returns: the certificates that hold now, and what was written.
     package func renew(
         _ keys: borrowing LoadedRootKeys, domain: KMSDomainName? = nil,
-        evidence: [CertificateTemplate.EvidenceExtension], at now: Int64
+        evidence: [CertificateTemplate.EvidenceExtension], _ profile: CertificateProfile = .upstream, at now: Int64
     ) throws(KMSStateError) -> (certificates: RootKeyCertificates, written: [RootKeyFile]) {
         guard let domain = domain ?? keys.domain else {
             throw KMSStateError(
@@ -335,7 +336,7 @@ extension RootKeyFiles {
         let root = try stillGood(keys.rootCertificate, keys.material.roots.caKey, now)
         let temporary = try stillGood(keys.temporaryCertificate, keys.material.temporaryCAKey, now)
         let certificates = try keys.material.certificates(
-            domain: domain, evidence: evidence, at: now, root: root, temporary: temporary)
+            domain: domain, evidence: evidence, profile, at: now, root: root, temporary: temporary)
         let lock = try self.lock()
         var written: [RootKeyFile] = []
         do throws(SystemError) {

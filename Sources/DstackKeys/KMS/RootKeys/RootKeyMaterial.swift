@@ -32,28 +32,30 @@ package struct RootKeyMaterial: ~Copyable, Sendable {
     /// - Parameters:
     ///   - domain: the service's host name.
     ///   - evidence: about the RPC key; none in development.
+    ///   - profile: the form of those that are new.
     ///   - now: Unix seconds.
     ///   - root: the root CA's certificate, DER; nil for a new one.
     ///   - temporary: the temporary CA's certificate, DER; nil for a new one.
     package borrowing func certificates(
-        domain: KMSDomainName, evidence: [CertificateTemplate.EvidenceExtension], at now: Int64,
-        root: [UInt8]? = nil, temporary: [UInt8]? = nil
+        domain: KMSDomainName, evidence: [CertificateTemplate.EvidenceExtension],
+        _ profile: CertificateProfile = .upstream, at now: Int64, root: [UInt8]? = nil, temporary: [UInt8]? = nil
     ) throws(KMSStateError) -> RootKeyCertificates {
         do throws(KeysError) {
             let rootDER: [UInt8]
             if let root {
                 rootDER = root
             } else {
-                rootDER = try CertificateTemplate.kmsRoot(now: now).selfSigned(by: roots.caKey)
+                rootDER = try CertificateTemplate.kmsRoot(profile, now: now).selfSigned(by: roots.caKey)
             }
             let temporaryDER: [UInt8]
             if let temporary {
                 temporaryDER = temporary
             } else {
-                temporaryDER = try CertificateTemplate.temporaryClientCA(now: now).selfSigned(by: temporaryCAKey)
+                temporaryDER = try CertificateTemplate.temporaryClientCA(profile, now: now)
+                    .selfSigned(by: temporaryCAKey)
             }
             let authority = try CertificateAuthority(key: Self.copy(roots.caKey), chain: [rootDER])
-            let server = CertificateTemplate.kmsServer(domain: domain.name, evidence: evidence, now: now)
+            let server = CertificateTemplate.kmsServer(profile, domain: domain.name, evidence: evidence, now: now)
             guard let rpc = try authority.issue(server, for: rpcKey.key.publicKey).first else {
                 throw KeysError(.invalidCertificate, subject: "RPC certificate", reason: "none was issued")
             }

@@ -1,13 +1,13 @@
-import DstackCrypto
+package import DstackCrypto
 import Glibc
 
 /// Names that certificates are for, as requests spell them.
-enum AlternativeName {
+package enum AlternativeName {
     /// An IP address if the text is one, else a DNS name.
     ///
     /// - Throws: ``KeysError/Code/invalidCertificateContent`` for an empty text and for anything but visible ASCII. A
     ///   client that reads names as C strings would see another name where there is a NUL.
-    static func parse(_ text: String) throws(KeysError) -> X509.GeneralName {
+    package static func parse(_ text: String) throws(KeysError) -> X509.GeneralName {
         guard !text.isEmpty, text.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw KeysError(
                 .invalidCertificateContent, subject: "alternative name",

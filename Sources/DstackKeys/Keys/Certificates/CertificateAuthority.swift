@@ -7,7 +7,7 @@ public struct CertificateAuthority: ~Copyable, Sendable {
     /// Its certificate, then those above it up to the root; DER.
     public let chain: [[UInt8]]
     private let certificate: Certificate
-    private let subject: X509.Name
+    private let issuer: CertificateTemplate.Issuer
 
     /// - Parameters:
     ///   - key: the CA's key.
@@ -19,7 +19,10 @@ public struct CertificateAuthority: ~Copyable, Sendable {
             throw KeysError(
                 .invalidCertificate, subject: "CA certificate", reason: "it is for another key than the CA's")
         }
-        self.init(key: key, chain: chain, certificate)
+        let identifier = try Self.keyIdentifier(certificate) ?? CertificateTemplate.keyIdentifier(of: key.publicKey)
+        let issuer = CertificateTemplate.Issuer(
+            name: X509.Name(der: Array(certificate.subject)), keyIdentifier: identifier)
+        self.init(key: key, chain: chain, certificate, issuer)
     }
 
     /// A CA from its key and certificates.
@@ -35,11 +38,26 @@ public struct CertificateAuthority: ~Copyable, Sendable {
         try self.init(key: copy, chain: certificates)
     }
 
-    private init(key: consuming P256.PrivateKey, chain: [[UInt8]], _ certificate: Certificate) {
+    private init(
+        key: consuming P256.PrivateKey, chain: [[UInt8]], _ certificate: Certificate,
+        _ issuer: CertificateTemplate.Issuer
+    ) {
         self.key = key
         self.chain = chain
         self.certificate = certificate
-        subject = X509.Name(der: Array(certificate.subject))
+        self.issuer = issuer
+    }
+
+    /// What the certificate calls its key, by which verifiers find it; nil if it calls it nothing.
+    private static func keyIdentifier(_ certificate: Certificate) throws(KeysError) -> [UInt8]? {
+        guard let value = certificate.value(of: .subjectKeyIdentifier) else { return nil }
+        return try KeysError.decoding(.invalidCertificate) { () throws(DecodingFailure) in
+            let bytes = Array(value)
+            var reader = DERReader(bytes.span.bytes)
+            let identifier = try reader.content(.octetString, "subject key identifier").bytes
+            try reader.expectEnd(of: "subject key identifier")
+            return identifier
+        }
     }
 
     private static func read(_ der: [UInt8]) throws(KeysError) -> Certificate {
@@ -72,7 +90,12 @@ public struct CertificateAuthority: ~Copyable, Sendable {
     package borrowing func issue(
         _ template: CertificateTemplate, for publicKey: P256.PublicKey
     ) throws(KeysError) -> [[UInt8]] {
-        let builder = try template.builder(for: publicKey, issuer: subject)
+        var template = template
+        if template.profile == .identified {
+            // Whatever holds longer than its issuer's certificate only seems to.
+            template.notAfter = min(template.notAfter, certificate.notAfter)
+        }
+        let builder = try template.builder(for: publicKey, issuer: issuer)
         do {
             return [try builder.signed(by: key)] + chain
         } catch {

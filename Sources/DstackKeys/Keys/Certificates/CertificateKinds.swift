@@ -4,34 +4,38 @@ package import DstackAttestation
 
 extension CertificateTemplate {
     /// The root CA of a KMS; signs itself.
-    package static func kmsRoot(now: Int64) -> Self {
-        authority("Dstack KMS CA", "Dstack", pathLength: 1, now)
+    package static func kmsRoot(_ profile: CertificateProfile = .upstream, now: Int64) -> Self {
+        authority("Dstack KMS CA", "Dstack", pathLength: 1, profile, now)
     }
 
     /// The CA for certificates by which guests introduce themselves to a KMS; signs itself. Its private key is given to
     /// anyone, so that it vouches for nothing: what is under it counts by its evidence.
-    package static func temporaryClientCA(now: Int64) -> Self {
-        authority("Dstack Client Temp CA", "Dstack", pathLength: 0, now)
+    package static func temporaryClientCA(_ profile: CertificateProfile = .upstream, now: Int64) -> Self {
+        authority("Dstack Client Temp CA", "Dstack", pathLength: 0, profile, now)
     }
 
     /// The CA of an application, under the root CA of a KMS.
-    package static func appCA(_ app: AppID, now: Int64) -> Self {
-        var template = authority("Dstack App CA", "Dstack", pathLength: 0, now)
+    package static func appCA(_ app: AppID, _ profile: CertificateProfile = .upstream, now: Int64) -> Self {
+        var template = authority("Dstack App CA", "Dstack", pathLength: 0, profile, now)
         template.appID = app
         template.usage = .appCA
         return template
     }
 
     /// The CA of an application without a KMS; signs itself, and has evidence that its key is the application's.
-    package static func appRoot(evidence: [EvidenceExtension], now: Int64) -> Self {
-        var template = authority("App Root Cert", nil, pathLength: 1, now)
+    package static func appRoot(
+        _ profile: CertificateProfile = .upstream, evidence: [EvidenceExtension], now: Int64
+    ) -> Self {
+        var template = authority("App Root Cert", nil, pathLength: 1, profile, now)
         template.evidence = evidence
         return template
     }
 
     /// The RPC server of a KMS, under its root CA.
-    package static func kmsServer(domain: String, evidence: [EvidenceExtension], now: Int64) -> Self {
-        var template = Self(commonName: domain, notAfter: end(now))
+    package static func kmsServer(
+        _ profile: CertificateProfile = .upstream, domain: String, evidence: [EvidenceExtension], now: Int64
+    ) -> Self {
+        var template = Self(profile, commonName: domain, now: now)
         template.alternativeNames = [domain]
         template.usage = .kmsRPC
         template.evidence = evidence
@@ -39,8 +43,10 @@ extension CertificateTemplate {
     }
 
     /// What a guest introduces itself with, under the temporary CA.
-    package static func temporaryClient(evidence: [EvidenceExtension], now: Int64) -> Self {
-        var template = Self(commonName: "RA-TLS TEMP Cert", notAfter: end(now))
+    package static func temporaryClient(
+        _ profile: CertificateProfile = .upstream, evidence: [EvidenceExtension], now: Int64
+    ) -> Self {
+        var template = Self(profile, commonName: "RA-TLS TEMP Cert", now: now)
         template.evidence = evidence
         return template
     }
@@ -52,10 +58,11 @@ extension CertificateTemplate {
     /// - Throws: ``KeysError/Code/invalidCertificateContent`` for a time that does not fit, or where what is asked for is
     ///   not there.
     package static func leaf(
-        _ configuration: CertificateConfiguration, claims: CertificateClaims, now: Int64
+        _ configuration: CertificateConfiguration, _ profile: CertificateProfile = .upstream, claims: CertificateClaims,
+        now: Int64
     ) throws(KeysError) -> Self {
         var template = Self(
-            commonName: configuration.commonName, organization: configuration.organization, notAfter: end(now))
+            profile, commonName: configuration.commonName, organization: configuration.organization, now: now)
         template.alternativeNames = configuration.alternativeNames
         template.isForServers = configuration.isForServers
         template.isForClients = configuration.isForClients
@@ -75,9 +82,9 @@ extension CertificateTemplate {
     }
 
     private static func authority(
-        _ commonName: String, _ organization: String?, pathLength: UInt, _ now: Int64
+        _ commonName: String, _ organization: String?, pathLength: UInt, _ profile: CertificateProfile, _ now: Int64
     ) -> Self {
-        var template = Self(commonName: commonName, organization: organization, notAfter: end(now))
+        var template = Self(profile, commonName: commonName, organization: organization, now: now)
         template.pathLength = pathLength
         return template
     }

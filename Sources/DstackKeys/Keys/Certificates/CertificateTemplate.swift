@@ -2,11 +2,12 @@ package import DstackAttestation
 package import DstackCrypto
 import DstackEncoding
 
-/// A certificate as it will be encoded, whoever signs it: byte for byte like upstream's.
+/// A certificate as it will be encoded, whoever signs it.
 ///
-/// Serial number and key identifier follow from the key, so that a certificate that is issued again for the same key has
-/// the same ones. Verifiers that keep certificates by issuer and serial number must expect that.
+/// In upstream's form the serial number follows from the key, so that a certificate that is issued again for the same key
+/// has the same one. Verifiers that keep certificates by issuer and serial number must expect that.
 package struct CertificateTemplate: Sendable {
+    package let profile: CertificateProfile
     package var organization: String?
     package var commonName: String
     package var alternativeNames: [String] = []
@@ -15,7 +16,7 @@ package struct CertificateTemplate: Sendable {
     package var isForServers = false
     package var isForClients = false
     /// Unix seconds.
-    package var notBefore: Int64 = Self.defaultStart
+    package var notBefore: Int64
     /// Unix seconds.
     package var notAfter: Int64
     package var appID: AppID?
@@ -24,10 +25,23 @@ package struct CertificateTemplate: Sendable {
     /// Extensions with evidence, in order.
     package var evidence: [EvidenceExtension] = []
 
-    package init(commonName: String, organization: String? = nil, notAfter: Int64) {
+    package init(_ profile: CertificateProfile, commonName: String, organization: String? = nil, now: Int64) {
+        self.profile = profile
         self.commonName = commonName
         self.organization = organization
-        self.notAfter = notAfter
+        notBefore = profile.start(now)
+        notAfter = Self.end(now)
+    }
+
+    /// The issuer as certificates name it.
+    package struct Issuer: Sendable {
+        package let name: X509.Name
+        package let keyIdentifier: [UInt8]
+
+        package init(name: X509.Name, keyIdentifier: [UInt8]) {
+            self.name = name
+            self.keyIdentifier = keyIdentifier
+        }
     }
 
     /// One extension with evidence, whose content is not looked at here.
@@ -53,25 +67,30 @@ package struct CertificateTemplate: Sendable {
     }
 
     package var subject: X509.Name {
-        organization.map { X509.Name(.organization($0), .commonName(commonName)) } ?? X509.Name(.commonName(commonName))
+        var attributes: [X509.Name.Attribute] = []
+        // Upstream writes an empty common name, where RFC 5280 has none that is empty.
+        let keepsEmpty = profile == .upstream
+        if let organization, keepsEmpty || !organization.isEmpty { attributes.append(.organization(organization)) }
+        if keepsEmpty || !commonName.isEmpty { attributes.append(.commonName(commonName)) }
+        return X509.Name(relativeNames: attributes.map { [$0] })
     }
 
     /// The certificate for a key, ready to be signed.
     ///
     /// - Parameters:
     ///   - publicKey: whose certificate it is.
-    ///   - issuer: the subject of the issuer's certificate; nil for one that signs itself.
+    ///   - issuer: who signs it; nil for one that signs itself.
     /// - Throws: ``KeysError/Code/invalidCertificateContent`` for names, times or information that no certificate can
     ///   have.
-    package func builder(for publicKey: P256.PublicKey, issuer: X509.Name?) throws(KeysError) -> CertificateBuilder {
+    package func builder(for publicKey: P256.PublicKey, issuer: Issuer?) throws(KeysError) -> CertificateBuilder {
         guard notBefore < notAfter else {
             throw KeysError(
                 .invalidCertificateContent, subject: "validity", reason: "not_before must be earlier than not_after")
         }
         return CertificateBuilder(
-            subject: subject, issuer: issuer, publicKey: publicKey.spki, notBefore: .seconds(notBefore),
-            notAfter: .seconds(notAfter), serialNumber: Self.serialNumber(of: publicKey),
-            extensions: try extensions(for: publicKey))
+            subject: subject, issuer: issuer?.name, publicKey: publicKey.spki, notBefore: .seconds(notBefore),
+            notAfter: .seconds(notAfter), serialNumber: profile == .upstream ? Self.serialNumber(of: publicKey) : nil,
+            extensions: try extensions(for: publicKey, issuer))
     }
 
     /// 20 bytes of which the top bit is clear, from the key alone.
@@ -86,26 +105,52 @@ package struct CertificateTemplate: Sendable {
         [UInt8](SHA256.hash(publicKey.spki).bytes.prefix(20))
     }
 
-    private func extensions(for publicKey: P256.PublicKey) throws(KeysError) -> [X509.Extension] {
+    private func extensions(
+        for publicKey: P256.PublicKey, _ issuer: Issuer?
+    ) throws(KeysError) -> [X509.Extension] {
         var extensions: [X509.Extension] = []
-        if !alternativeNames.isEmpty {
-            var names: [X509.GeneralName] = []
-            for name in alternativeNames { names.append(try AlternativeName.parse(name)) }
-            extensions.append(.subjectAltName(names))
-        }
-        // Two octets where DER asks for the shortest form (X.690 section 11.2.2): what upstream's library writes.
-        let isAuthority = pathLength != nil
-        extensions.append(.keyUsage(bits: [isAuthority ? 0x86 : 0x80, 0], unusedBits: 7))
+        if let names = try alternativeNamesExtension() { extensions.append(names) }
+        extensions.append(keyUsage)
         let purposes: [ObjectIdentifier] = (isForServers ? [.serverAuth] : []) + (isForClients ? [.clientAuth] : [])
         if !purposes.isEmpty { extensions.append(.extendedKeyUsage(purposes)) }
-        if let pathLength {
+        if pathLength != nil || profile == .identified {
             extensions.append(.subjectKeyIdentifier(Self.keyIdentifier(of: publicKey)))
-            extensions.append(.basicConstraints(isAuthority: true, pathLength: pathLength))
         }
+        if profile == .identified {
+            // By the key alone: an issuer's certificate that is made anew has another serial number.
+            extensions.append(
+                .authorityKeyIdentifier(issuer?.keyIdentifier ?? Self.keyIdentifier(of: publicKey)))
+        }
+        if let pathLength { extensions.append(.basicConstraints(isAuthority: true, pathLength: pathLength)) }
         if let appID { extensions.append(.raTLS(.appID, appID.bytes.bytes)) }
         if let appInfo { extensions.append(.raTLS(.appInfo, appInfo.messagePack)) }
         if let usage { extensions.append(.raTLS(.usage, Array(usage.rawValue.utf8))) }
         return extensions + evidence.map { .raTLS($0.kind, $0.content) }
+    }
+
+    /// Critical where the subject says nothing (RFC 5280 section 4.2.1.6).
+    private func alternativeNamesExtension() throws(KeysError) -> X509.Extension? {
+        let isOnlyName = subject == .empty
+        guard !alternativeNames.isEmpty else {
+            guard !isOnlyName else {
+                throw KeysError(
+                    .invalidCertificateContent, subject: "subject",
+                    reason: "a certificate of this form has a subject or an alternative name")
+            }
+            return nil
+        }
+        var names: [X509.GeneralName] = []
+        for name in alternativeNames { names.append(try AlternativeName.parse(name)) }
+        return .subjectAltName(names).marked(critical: isOnlyName)
+    }
+
+    private var keyUsage: X509.Extension {
+        let isAuthority = pathLength != nil
+        return switch profile {
+        // Two octets where DER asks for the shortest form (X.690 section 11.2.2): what upstream's library writes.
+        case .upstream: .keyUsage(bits: [isAuthority ? 0x86 : 0x80, 0], unusedBits: 7)
+        case .identified: .keyUsage(isAuthority ? [.digitalSignature, .keyCertSign, .cRLSign] : [.digitalSignature])
+        }
     }
 }
 

@@ -80,13 +80,20 @@ public struct KMSRootKeys: ~Copyable, Sendable {
     ///
     /// - Parameter now: Unix seconds.
     public borrowing func certificateAuthority(at now: Int64) throws(KeysError) -> CertificateAuthority {
+        try certificateAuthority(.upstream, at: now)
+    }
+
+    /// The same, its certificate in either form.
+    package borrowing func certificateAuthority(
+        _ profile: CertificateProfile, at now: Int64
+    ) throws(KeysError) -> CertificateAuthority {
         let key: P256.PrivateKey
         do {
             key = try P256.PrivateKey(scalar: caKey.scalar.duplicate())
         } catch {
             throw KeysError(.invalidKey, error)
         }
-        return try CertificateAuthority(selfSigned: .kmsRoot(now: now), key: key)
+        return try CertificateAuthority(selfSigned: .kmsRoot(profile, now: now), key: key)
     }
 
     /// An application's CA. Its certificate is issued again each time; key, names and serial number stay the same.
@@ -101,11 +108,12 @@ public struct KMSRootKeys: ~Copyable, Sendable {
         try certificateAuthority(for: app, epoch: .first, under: root, at: now)
     }
 
-    /// The same, of an epoch.
+    /// The same, of an epoch, its certificate in either form.
     package borrowing func certificateAuthority(
-        for app: AppID, epoch: KeyEpoch, under root: borrowing CertificateAuthority, at now: Int64
+        for app: AppID, epoch: KeyEpoch, _ profile: CertificateProfile = .upstream,
+        under root: borrowing CertificateAuthority, at now: Int64
     ) throws(KeysError) -> CertificateAuthority {
-        try root.authority(.appCA(app, now: now), key: appCAKey(app, epoch: epoch))
+        try root.authority(.appCA(app, profile, now: now), key: appCAKey(app, epoch: epoch))
     }
 
     /// What an instance's disk is encrypted with, 32 bytes. Instances without id share it.
