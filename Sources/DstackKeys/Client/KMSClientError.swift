@@ -15,6 +15,10 @@ package struct KMSClientError: Error, Sendable {
         package static let notTrusted = Code(rawValue: "not_trusted")
         /// It says no.
         package static let refused = Code(rawValue: "refused")
+        /// It does not know what it was asked for.
+        package static let unsupported = Code(rawValue: "unsupported")
+        /// There is no evidence about this side to show.
+        package static let noEvidence = Code(rawValue: "no_evidence")
         /// It has a fault of its own.
         package static let failed = Code(rawValue: "failed")
         /// What it answered does not fit together.

@@ -24,11 +24,22 @@ public final class AttestedPeerVerifier: Sendable {
         case client
     }
 
+    /// What a peer's certificate must say of itself, beside having evidence about its key.
+    package enum CertificateDemands: Sendable, Hashable {
+        /// Whom it is for, and for which side of TLS: a certificate that stands for itself.
+        case complete
+        /// Nothing that does not fit. What it leaves out is not missed: without an extended key usage it is for any (RFC 5280,
+        /// section 4.2.1.12), and the key that the evidence is about is a name. Certificates of key management services name
+        /// no usage, and those by which guests introduce themselves to one have no names either.
+        case consistent
+    }
+
     /// What is accepted.
     public let policy: VerificationPolicy
     /// What evidence is verified with.
     public let collateral: ReadyCollateral
     private let clock: any WallClock
+    private let demands: CertificateDemands
 
     /// A verifier.
     ///
@@ -53,7 +64,7 @@ public final class AttestedPeerVerifier: Sendable {
 
     package init(
         policy: VerificationPolicy, collateral: ReadyCollateral, acceptsAnyApplication: Bool = false,
-        acceptsAnySystem: Bool = false, clock: any WallClock
+        acceptsAnySystem: Bool = false, clock: any WallClock, demands: CertificateDemands = .complete
     ) throws(AttestationError) {
         guard policy.expected.reportData == nil else {
             throw AttestationError(
@@ -78,6 +89,7 @@ public final class AttestedPeerVerifier: Sendable {
         self.policy = policy
         self.collateral = collateral
         self.clock = clock
+        self.demands = demands
     }
 
     /// Judges a peer by the evidence in its certificate.
@@ -213,7 +225,7 @@ public final class AttestedPeerVerifier: Sendable {
         } catch {
             throw AttestedTLSError(.invalidCertificate, check: "certificate", reason: error.description)
         }
-        if let finding = certificate.ruleFailure(role, at: clock.unixSeconds) {
+        if let finding = certificate.ruleFailure(role, demands, at: clock.unixSeconds) {
             throw AttestedTLSError(
                 .certificateRules, check: finding.rule.rawValue, reason: finding.failure ?? "the rule does not hold")
         }
@@ -324,10 +336,21 @@ extension RATLSCertificate {
     ///
     /// A self-signature is required where the certificate names itself as issuer. One from an authority is not checked up
     /// to that authority: the evidence is about the key, and the handshake proves the key.
-    fileprivate func ruleFailure(_ role: AttestedPeerVerifier.Role, at time: Int64) -> RATLSProfile.Finding? {
+    fileprivate func ruleFailure(
+        _ role: AttestedPeerVerifier.Role, _ demands: AttestedPeerVerifier.CertificateDemands, at time: Int64
+    ) -> RATLSProfile.Finding? {
         let isSelfIssued = certificate.issuer == certificate.subject
-        let findings = profile(at: time).findings.filter { $0.rule != .selfSignature || isSelfIssued }
+        let findings = profile(at: time).findings.filter { finding in
+            switch finding.rule {
+            case .selfSignature: isSelfIssued
+            case .extendedKeyUsage: demands == .complete || certificate.extendedKeyUsage != nil
+            case .subjectAlternativeName:
+                demands == .complete || certificate.value(of: .subjectAlternativeName) != nil
+            default: true
+            }
+        }
         if let broken = findings.first(where: { $0.failure != nil }) { return broken }
+        if demands == .consistent, certificate.extendedKeyUsage == nil { return nil }
         let needed: ObjectIdentifier = role == .server ? .serverAuth : .clientAuth
         guard certificate.extendedKeyUsage?.contains(needed) == true else {
             return RATLSProfile.Finding(
