@@ -32,7 +32,6 @@ struct AnnouncementTests {
             ("[core.admin]\nenabled = true\nauth_token = \"x\"\naddress = \"10.0.0.1\"", ["core.admin.address"]),
             ("[core.onboard]\ninsecure_no_auth = true", ["core.onboard.insecure_no_auth"]),
             ("[core.onboard]\ninsecure_no_auth = true\ntoken = \"x\"", []),
-            ("[core.certificates]\nnames = [\"*\"]", ["core.certificates.names"]),
             (
                 "[core.auth_api]\ntype = \"ethereum\"\n[core.auth_api.ethereum]\nrpc_urls = \"http://a\"\n"
                     + "contract = \"5fbdb2315678afecb367f032d93f642f64180aa3\"\nmax_block_age = \"never\"",

@@ -44,6 +44,12 @@ struct SettingsMistakeTests {
             ("[core.certificates]\nnames = [\"a b\"]", "expected a pattern of names"),
             ("[core.certificates]\nmax_lifetime = \"0d\"", "a duration of more than nothing"),
             ("[core.certificates]\nprofile = \"strict\"", "expected one of \"upstream\", \"identified\""),
+            (
+                "[core.certificates]\ndefault_lifetime = \"2d\"\nmax_lifetime = \"1d\"",
+                "is longer than core.certificates.max"
+            ),
+            ("[[core.certificates.apps]]\nid = \"0102\"\nnames = [\"a\"]", "expected 20 bytes in hexadecimal"),
+            ("[[core.certificates.apps]]\nid = \"\(String(repeating: "02", count: 20))\"", "apps[0].names: is missing"),
             ("[core.replicas]\nurls = \"http://a\"", "expected https URLs"),
             ("[core.limits]\nmax_requests = 0", "expected an integer from 1"),
             ("[core.attestation.urls]\npccs = \"pccs\"", "expected an http or https URL"),

@@ -4,6 +4,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackKMSService
 import DstackSystem
+import Foundation
 import TestKit
 import Testing
 
@@ -235,8 +236,19 @@ struct SettingsTests {
             insecure_no_auth = true
             [core.certificates]
             profile = "identified"
+            legacy_evidence = true
             names = ["*.example.org", "app.test"]
+            reserved_names = ["*.internal"]
+            max_names = 9
+            wildcards = false
+            addresses = false
+            servers = false
+            clients = false
+            default_lifetime = "30d"
             max_lifetime = "90d"
+            [[core.certificates.apps]]
+            id = "0x0202020202020202020202020202020202020202"
+            names = ["db.internal"]
             [core.replicas]
             urls = ["https://kms2.example.org:8000"]
             """, warnings)
@@ -254,9 +266,15 @@ struct SettingsTests {
         #expect(chain.chainID == 1 && chain.agree == 2 && chain.block == .finalized && chain.confirmations == nil)
         #expect(chain.maximumBlockAge == nil)
         #expect(text(settings.onboarding.token) == "once" && settings.onboarding.allowsEveryone)
-        #expect(settings.certificates.profile == .identified)
-        #expect(settings.certificates.names == ["*.example.org", "app.test"])
-        #expect(settings.certificates.maximumLifetime == .seconds(90 * 86_400))
+        let certificates = settings.certificates
+        #expect(certificates.profile == .identified && certificates.includesLegacyEvidence)
+        #expect(certificates.names == ["*.example.org", "app.test"] && certificates.reservedNames == ["*.internal"])
+        #expect(certificates.applications.map(\.names) == [["db.internal"]])
+        #expect(certificates.applications[0].id.bytes == [UInt8](repeating: 2, count: 20))
+        #expect(certificates.maximumNames == 9 && !certificates.allowsWildcards && !certificates.allowsAddresses)
+        #expect(!certificates.allowsServers && !certificates.allowsClients)
+        #expect(certificates.defaultLifetime == .seconds(30 * 86_400))
+        #expect(certificates.maximumLifetime == .seconds(90 * 86_400))
         #expect(settings.replicas.urls == ["https://kms2.example.org:8000"])
         #expect(warnings.all.isEmpty, "\(warnings.all)")
     }
@@ -325,5 +343,34 @@ struct SettingsTests {
         #expect(problem(file, environment: variable).contains(path))
         try folder.remove("token")
         #expect(problem(file, environment: variable).contains("core.onboard.token_file: "))
+    }
+
+    @Test("the guide names every key that is read, and its example is read without a warning")
+    func guide() throws {
+        var root = URL(fileURLWithPath: #filePath)
+        for _ in 0..<4 { root.deleteLastPathComponent() }
+        let page = try String(contentsOf: root.appendingPathComponent("docs/kms.md"), encoding: .utf8)
+        let example = try #require(page.components(separatedBy: "```toml\n").dropFirst().first)
+        let folder = try ScratchDirectory()
+        let toml = try #require(example.components(separatedBy: "```").first).replacing(
+            "/kms/onboard-token", with: try folder.write("token", "token"))
+        let warnings = Warnings()
+        let settings = try readSettings(toml, warnings)
+        #expect(warnings.all.isEmpty && settings.announcements.isEmpty)
+        // Whatever a table knows is listed where it has a key that it does not know.
+        for table in [
+            "core.limits", "core.admin", "core.onboard", "core.attestation", "core.attestation.urls",
+            "core.attestation.root_ca", "core.auth_api.webhook", "core.auth_api.dev", "core.auth_api.file",
+            "core.auth_api.policy", "core.auth_api.ethereum", "core.certificates", "core.replicas", "rpc.tls",
+            "rpc.tls.mutual",
+        ] {
+            let problem = problem("[\(table)]\nqqqqqqqqqqqqqqqq = 1")
+            let listed = try #require(problem.components(separatedBy: "expected one of ").last)
+            for key in listed.components(separatedBy: ", ") {
+                let isNamed =
+                    page.contains("`\(table).\(key)`") || page.contains("`.\(key)`") || page.contains("`\(key)`")
+                #expect(isNamed || page.contains("`\(table).\(key)."), "\(table).\(key)")
+            }
+        }
     }
 }

@@ -485,6 +485,36 @@ struct ConfigurationLayerTests {
         #expect(try problems([("a.json", #"{"limit":3,"other":null}"#)], read).isEmpty)
     }
 
+    @Test("one value stands for a list of one; a list must have some")
+    func oneOrMore() throws {
+        func read(_ reader: ConfigurationReader) -> [Int] { reader.oneOrMore("ports", .integer(in: 0...9)) }
+        func values(_ toml: String) throws -> [Int] {
+            try Configuration(.text(toml, source: "x")).read { read($0) }
+        }
+        #expect(try values("ports = 5") == [5])
+        #expect(try values("ports = [5, 6]") == [5, 6])
+        #expect(try values("") == [])
+        for (toml, reason) in [
+            ("ports = []", "an empty list names nothing"), ("ports = 10", "an integer from 0 to 9"),
+            ("ports = [1, 10]", "ports[1]: expected an integer"),
+        ] {
+            let error = try #require(throws: ConfigurationError.self) { try values(toml) }
+            #expect("\(error)".contains(reason), "\(error)")
+        }
+    }
+
+    @Test("a secret may be empty where that stands for none, and is repeated in no message")
+    func emptySecret() throws {
+        let empty = try Configuration(.text("token = \"\"", source: "x")).read {
+            $0.value("token", .secretOrEmpty, default: "preset")
+        }
+        #expect(empty == "")
+        let error = try #require(throws: ConfigurationError.self) {
+            try Configuration(.text("token = 314159", source: "x")).read { $0.value("token", .secretOrEmpty) }
+        }
+        #expect(!"\(error)".contains("314159"))
+    }
+
     @Test("an empty list for a key that restricts is a mistake, and so is one of nulls")
     func emptyLists() throws {
         func read(_ reader: ConfigurationReader) -> [Int] { reader.restriction("users", .integer(in: 0...9)) }

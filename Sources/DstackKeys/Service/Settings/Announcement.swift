@@ -44,9 +44,6 @@ extension KMSSettings {
             onboarding.isEnabled && onboarding.autoBootstrapDomain.isEmpty && onboarding.token == nil
                 && onboarding.allowsEveryone, "core.onboard.insecure_no_auth",
             "as long as there are no keys, whoever comes first decides how they come into being")
-        announce(
-            certificates.names?.contains("*") == true, "core.certificates.names",
-            "applications get certificates for any name, that of this service included")
         return list
     }
 

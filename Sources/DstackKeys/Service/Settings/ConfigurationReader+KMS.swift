@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackConfiguration
 import DstackHTTPClient
+import DstackKMS
 import DstackNetwork
 import DstackSystem
 
@@ -91,20 +92,10 @@ extension ConfigurationType<String> {
         }
     }
 
-    /// The name of a host (RFC 1123), or nothing.
+    /// The name of a host, or nothing.
     static var domainOrEmpty: ConfigurationType {
         .text(expecting: "the DNS name of a host, at most 253 bytes", standIn: "") { text in
-            let labels = text.split(separator: ".", omittingEmptySubsequences: false)
-            let isName = labels.allSatisfy { label in
-                1...63 ~= label.utf8.count && !label.hasPrefix("-") && !label.hasSuffix("-")
-                    && label.utf8.allSatisfy { byte in
-                        switch byte {
-                        case 48...57, 65...90, 97...122, 45: true
-                        default: false
-                        }
-                    }
-            }
-            return text.isEmpty || isName && text.utf8.count <= 253 ? text : nil
+            text.isEmpty || (try? KMSDomainName(text)) != nil ? text : nil
         }
     }
 }

@@ -163,10 +163,35 @@ extension KMSSettings.Ethereum {
 extension CertificateSettings {
     init(_ table: ConfigurationReader) {
         table.restrictsByAllKeys()
-        table.refuseNull("profile", "names", "max_lifetime")
+        table.refuseNull(
+            "profile", "names", "apps", "reserved_names", "max_names", "wildcards", "addresses", "servers", "clients",
+            "default_lifetime", "max_lifetime")
         profile = table.value("profile", .choice(standIn: Profile.upstream), default: profile)
-        if table.has("names") { names = table.restriction("names", .namePattern) }
+        includesLegacyEvidence = table.value("legacy_evidence", .boolean, default: includesLegacyEvidence)
+        let given = table.restriction("names", .namePattern)
+        if !given.isEmpty { names = given }
+        applications = table.tables("apps") { app in
+            app.restrictsByAllKeys()
+            app.refuseNull("id", "names")
+            let id = FixedBytes<20>(app.value("id", .hex(bytes: 20))) ?? FixedBytes()
+            let names = app.restriction("names", .namePattern)
+            if !app.has("names") { app.reject("names", "is missing: expected patterns of names") }
+            return Application(id: id, names: names)
+        }
+        if Set(applications.map(\.id)).count < applications.count {
+            table.reject("apps", "names an application twice: keep one of its tables")
+        }
+        reservedNames = table.restriction("reserved_names", .namePattern)
+        maximumNames = table.optional("max_names", .integer(in: 0...1_000))
+        allowsWildcards = table.value("wildcards", .boolean, default: allowsWildcards)
+        allowsAddresses = table.value("addresses", .boolean, default: allowsAddresses)
+        allowsServers = table.value("servers", .boolean, default: allowsServers)
+        allowsClients = table.value("clients", .boolean, default: allowsClients)
+        defaultLifetime = table.optional("default_lifetime", .positiveDuration)
         maximumLifetime = table.optional("max_lifetime", .positiveDuration)
+        if let defaultLifetime, let maximumLifetime, defaultLifetime > maximumLifetime {
+            table.reject("default_lifetime", "is longer than core.certificates.max_lifetime")
+        }
     }
 }
 

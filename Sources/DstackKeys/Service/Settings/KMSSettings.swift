@@ -207,10 +207,32 @@ package struct CertificateSettings: Sendable, Equatable {
     }
 
     package var profile = Profile.upstream
-    /// Patterns of the names that applications may have certificates for (`*.example.org`); nil where nobody has set any.
+    /// Whether evidence stands in certificates also in the form that readers before 0.5.9 want.
+    package var includesLegacyEvidence = false
+    /// Patterns of the names that all applications may have certificates for (`*`, `*.example.org`, `10.0.0.0/8`); nil where
+    /// nobody has set any.
     package var names: [String]?
+    /// Names that some applications may have beside these.
+    package var applications: [Application] = []
+    /// Patterns of names that nobody may have who is not named for them in ``applications``.
+    package var reservedNames: [String] = []
+    /// How many names one certificate may have; nil where nobody has set it.
+    package var maximumNames: Int?
+    /// Whether names with an asterisk, and addresses, may be asked for.
+    package var allowsWildcards = true
+    package var allowsAddresses = true
+    /// Whether certificates may be for TLS servers, and for clients.
+    package var allowsServers = true
+    package var allowsClients = true
+    /// How long a certificate holds for which no end is asked; nil where nobody has set it.
+    package var defaultLifetime: Duration?
     /// How long a certificate of an application may hold; nil where nobody has set it.
     package var maximumLifetime: Duration?
 
     package init() {}
+
+    package struct Application: Sendable, Equatable {
+        package let id: FixedBytes<20>
+        package let names: [String]
+    }
 }
