@@ -39,6 +39,7 @@ enum AllMessages {
     /// Those of the tests, which have every kind of field, and those that upstream does not have.
     static let own: [any RPCMessage.Type] = [
         Everything.self, Tree.self, RPCErrorMessage.self, AgentRPC.AttestSessionArgs.self,
+        KMSRPC.ReplicaMessage.self,
     ]
 
     static let all = agent + guestAPI + hostAPI + kms + agentV1 + own

@@ -50,7 +50,7 @@ enum KMSAnswers {
                 throw KeysError(.invalidCertificate, subject: "ca_cert", reason: "it is not a CA's")
             }
             let publicKey = Array(certificate.subjectPublicKeyInfo)
-            guard KMSServerCertificate.isSigned(certificate, by: publicKey) else {
+            guard KMSCertificate.isSigned(certificate, by: publicKey) else {
                 throw KeysError(.notAuthentic, subject: "ca_cert", reason: "it is not signed by its own key")
             }
             return (certificates[0], publicKey)

@@ -14,6 +14,7 @@ extension KMSClient {
         let answer = try await call(KMSRPC.KMS.getMeta, RPCEmpty())
         let root = try knownRoot(answer.caCertificate)
         let key = try KMSAnswers.k256PublicKey(answer.k256PublicKey)
+        try learn(k256PublicKey: key)
         return KMSMeta(
             caCertificate: root.certificate, caPublicKey: root.publicKey, k256PublicKey: key, message: answer)
     }
@@ -130,7 +131,7 @@ extension KMSClient {
             }
             for (lower, upper) in zip(certificates, certificates.dropFirst()) {
                 guard upper.basicConstraints?.isCA == true, lower.issuer == upper.subject,
-                    KMSServerCertificate.isSigned(lower, by: Array(upper.subjectPublicKeyInfo))
+                    KMSCertificate.isSigned(lower, by: Array(upper.subjectPublicKeyInfo))
                 else {
                     throw KeysError(
                         .notAuthentic, subject: "certificate_chain", reason: "a certificate is not issued by the next")
@@ -184,7 +185,7 @@ extension KMSClient {
             return root
         }
         guard let leaf = judge.server?.certificates.first, let parsed = try? Certificate(der: leaf),
-            KMSServerCertificate.isSigned(parsed, by: root.publicKey)
+            KMSCertificate.isSigned(parsed, by: root.publicKey)
         else { throw .invalid("ca_cert", "its key did not sign the certificate by which the service answers") }
         judge.learn(caPublicKey: root.publicKey)
         return root

@@ -48,6 +48,7 @@ package actor KMSClient {
     private var connection: Connection?
     private var connecting: Task<Connection, any Error>?
     private var wantsTemporaryAuthority = false
+    /// Given beforehand, or what the service said first.
     private var knownK256PublicKey: FixedBytes<33>?
 
     /// How long one certificate is shown. Its evidence is of the moment when it was made.
@@ -201,10 +202,6 @@ package actor KMSClient {
     }
 
     private func connect(until deadline: ContinuousClock.Instant) async throws -> Connection {
-        if case .given(let credentials) = configuration.introduction {
-            return Connection(
-                http: http(judge.serverTrust(), credentials), madeAt: .now, isSelfSigned: false)
-        }
         guard let attest else {
             return Connection(http: http(judge.serverTrust(), nil), madeAt: .now, isSelfSigned: false)
         }
@@ -214,11 +211,12 @@ package actor KMSClient {
         if wantsTemporaryAuthority {
             authority = try await temporaryAuthority(over: http(judge.serverTrust(), nil), until: deadline)
         }
-        let answer = authority
+        let (answer, introduction) = (authority, configuration.introduction)
         let credentials = try await Deadline.run(
             within: ContinuousClock.now.duration(to: deadline),
             orThrow: KMSClientError(.noEvidence, "evidence about this side", "it took too long to make")
         ) {
+            if case .issued(let issue) = introduction { return try await issue(attest, now) }
             guard let answer else { return try await KMSClientIdentity.selfSigned(attest, at: now) }
             let authority = try KMSAnswers.authority(answer)
             return try await KMSClientIdentity.issued(by: authority, attest, at: now)
@@ -236,13 +234,19 @@ package actor KMSClient {
         return HTTPClient(http)
     }
 
-    // MARK: The service's keys
+    // MARK: The service's key
 
     /// The service's secp256k1 key.
     func k256PublicKey() async throws(KMSClientError) -> FixedBytes<33> {
         if let knownK256PublicKey { return knownK256PublicKey }
-        let key = try await meta().k256PublicKey
+        return try await meta().k256PublicKey
+    }
+
+    /// Takes what the service says of its secp256k1 key, once.
+    func learn(k256PublicKey key: FixedBytes<33>) throws(KMSClientError) {
+        guard knownK256PublicKey ?? key == key else {
+            throw .invalid("k256_pubkey", "it is another key than the one by which the service is known")
+        }
         knownK256PublicKey = key
-        return key
     }
 }

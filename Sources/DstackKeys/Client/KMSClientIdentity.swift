@@ -15,8 +15,8 @@ package enum KMSIntroduction: Sendable {
     case selfSigned
     /// By one of the temporary CA, which the server is asked for over a connection of its own.
     case temporaryAuthority
-    /// By a certificate at hand, in place of evidence that is made for the purpose.
-    case given(TLSCredentials)
+    /// By one that somebody else makes, with evidence, at a time in Unix seconds: a replica's.
+    case issued(@Sendable (_ attest: @escaping KMSAttest, _ now: Int64) async throws -> TLSCredentials)
 }
 
 /// Certificates for a fresh key, with evidence about it.

@@ -37,8 +37,8 @@ final class KMSServerJudge: Sendable {
 
     /// For connections of which everything is demanded that is known.
     func serverTrust() -> ServerTrust {
-        // A certificate is for a host where the root alone says whose it is; evidence does not depend on a name.
-        var trust = ServerTrust.only(checksHost: self.trust.verifier == nil || self.trust.caPublicKey != nil) {
+        // Where evidence says which code answers, by which name it was called plays no part.
+        var trust = ServerTrust.only(checksHost: self.trust.verifier == nil) {
             [self] peer in verdict(peer)
         }
         guard let verifier = self.trust.verifier else { return trust }
@@ -53,7 +53,7 @@ final class KMSServerJudge: Sendable {
     static func unverified() -> ServerTrust { .only(checksHost: false) { _ in .accepted } }
 
     private func verdict(_ peer: ServerTrust.Peer) -> ServerTrust.Verdict {
-        do throws(KMSServerCertificate.Refusal) {
+        do throws(KMSCertificate.Refusal) {
             let server = try judge(peer.certificates)
             peer.connection.attachment = server
             return .accepted
@@ -62,9 +62,9 @@ final class KMSServerJudge: Sendable {
         }
     }
 
-    private func judge(_ certificates: [[UInt8]]) throws(KMSServerCertificate.Refusal) -> KMSServer {
+    private func judge(_ certificates: [[UInt8]]) throws(KMSCertificate.Refusal) -> KMSServer {
         guard let leaf = certificates.first else { throw .init("it presented no certificate") }
-        let certificate = try KMSServerCertificate(leaf, at: clock.unixSeconds)
+        let certificate = try KMSCertificate(leaf, usage: .kmsRPC, at: clock.unixSeconds)
         let (caPublicKey, onlyLeaf) = state.withLock { ($0.caPublicKey, $0.onlyLeaf) }
         if let caPublicKey { try certificate.check(signedBy: caPublicKey) }
         var peer: AttestedPeer?

@@ -13,7 +13,7 @@ package enum KMSTrust: Sendable {
     /// Whichever KMS has evidence that is accepted. Evidence says which code answers; by which name it is called plays no part,
     /// and whose root keys it has is to be compared afterwards.
     case attested(AttestedPeerVerifier)
-    /// Both.
+    /// Evidence that is accepted and this root; again by whichever name.
     case pinnedAndAttested(caPublicKey: [UInt8], AttestedPeerVerifier)
     /// Whoever answers the first call, which is not verified at all: the root that it names is the one that every later
     /// connection is verified by. What upstream's guests do that were told no `key_provider_id`. Somebody in the middle can give

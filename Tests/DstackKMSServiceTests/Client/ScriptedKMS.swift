@@ -91,6 +91,24 @@ final class ScriptedKMS: Sendable {
         _ clients: Clients = .anybody, presenting credentials: TLSCredentials? = nil,
         _ body: (ScriptedKMS) async throws -> Result
     ) async throws -> Result {
+        try await start(clients, presenting: credentials)
+        do {
+            let result = try await body(self)
+            await server.withLock { $0 }?.stop(within: .seconds(1))
+            return result
+        } catch {
+            await server.withLock { $0 }?.stop(within: .zero)
+            throw error
+        }
+    }
+
+    /// Begins anew at the same address: nothing is left of the connections before.
+    func restart(presenting credentials: TLSCredentials) async throws {
+        await server.withLock { $0 }?.stop(within: .seconds(1))
+        try await start(.anybody, presenting: credentials)
+    }
+
+    private func start(_ clients: Clients, presenting credentials: TLSCredentials?) async throws {
         var rules = TLSServerSettings.ClientCertificates(
             isRequired: false, judge: AttestedClientJudge(try world.anyVerifier()))
         switch clients {
@@ -100,7 +118,8 @@ final class ScriptedKMS: Sendable {
         }
         let tls = HTTPServerTLS(
             http: credentials ?? self.credentials([certificates.rpc]), clientCertificates: rules)
-        var listener = HTTPListener("rpc", .tcp(host: "127.0.0.1", port: 0), tls: tls)
+        let place = UInt16(port.withLock { $0 })
+        var listener = HTTPListener("rpc", .tcp(host: "127.0.0.1", port: place), tls: tls)
         listener.receivesSecrets = true
         var router = RPCRouter()
         router.mount(service, at: "/prpc")
@@ -115,14 +134,6 @@ final class ScriptedKMS: Sendable {
         let bound = try await server.start()
         port.withLock { $0 = bound[0].port ?? 0 }
         self.server.withLock { $0 = server }
-        do {
-            let result = try await body(self)
-            await server.stop(within: .seconds(1))
-            return result
-        } catch {
-            await server.stop(within: .zero)
-            throw error
-        }
     }
 
     /// Presents something else from now on, to those who come.

@@ -154,9 +154,11 @@ package struct CertificateTemplate: Sendable {
     }
 }
 
-/// What upstream's certificates say that they are for.
+/// What certificates say that they are for.
 package enum RATLSUsage: String, Sendable {
     case kmsRPC = "kms:rpc"
+    /// A KMS as another one's client; upstream has no such thing.
+    case kmsReplica = "kms:replica"
     case appCA = "app:ca"
     case appCustom = "app:custom"
 }

@@ -1,16 +1,23 @@
-import DstackAttestation
+package import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackSystem
 
-/// The certificate by which a KMS serves.
-struct KMSServerCertificate {
-    let publicKey: [UInt8]
+/// A certificate that a KMS has made for itself: by it a KMS is known as a server, and to its replicas.
+package struct KMSCertificate: Sendable {
+    /// SubjectPublicKeyInfo, DER.
+    package let publicKey: [UInt8]
+    private let usage: RATLSCertificate.Usage
     private let certificate: Certificate
     private let profile: RATLSProfile
 
-    /// - Throws: the reason, where it is not one of a KMS.
-    init(_ der: [UInt8], at now: Int64) throws(Refusal) {
+    /// - Parameters:
+    ///   - der: the leaf that was presented.
+    ///   - usage: what it must say that it is for: `kms:rpc` of a server. The same root stands above the certificates of
+    ///     applications, which choose their names themselves; the usages of a KMS it gives to nobody else.
+    ///   - now: Unix seconds.
+    /// - Throws: where it is for something else.
+    package init(_ der: [UInt8], usage: RATLSCertificate.Usage, at now: Int64) throws(Refusal) {
         let parsed: RATLSCertificate
         do {
             parsed = try RATLSCertificate(parsing: der)
@@ -18,24 +25,27 @@ struct KMSServerCertificate {
         } catch {
             throw Refusal("its certificate cannot be read: \(error)")
         }
-        guard parsed.usage == .kmsRPC else {
+        guard parsed.usage == usage else {
             let found = parsed.usage.map { SafeText.quoted($0.rawValue, limit: 40) } ?? "none"
-            throw Refusal("it is no KMS: its certificate is for the usage kms:rpc where it is one, found \(found)")
+            throw Refusal(
+                "it is no KMS: its certificate is for the usage \(usage.rawValue) where it is one, found \(found)")
         }
         publicKey = parsed.publicKey
         profile = parsed.profile(at: now)
+        self.usage = usage
     }
 
     /// Checks that the holder of a root CA's key made it, and that it holds: the whole of its chain, which is one link long.
     ///
     /// - Parameter caPublicKey: SubjectPublicKeyInfo, DER.
-    func check(signedBy caPublicKey: [UInt8]) throws(Refusal) {
+    package func check(signedBy caPublicKey: [UInt8]) throws(Refusal) {
         for finding in profile.findings where [.criticalExtensions, .validity, .keyUsage].contains(finding.rule) {
             if let failure = finding.failure { throw Refusal(failure) }
         }
         // Without an extended key usage it is for any (RFC 5280 section 4.2.1.12), and upstream's have none.
-        guard certificate.extendedKeyUsage?.contains(.serverAuth) ?? true else {
-            throw Refusal("its certificate is not for servers")
+        let side: ObjectIdentifier = usage == .kmsRPC ? .serverAuth : .clientAuth
+        guard certificate.extendedKeyUsage?.contains(side) ?? true else {
+            throw Refusal("its certificate is not for this side of a connection")
         }
         guard certificate.basicConstraints?.isCA != true else { throw Refusal("its certificate is a CA's") }
         guard Self.isSigned(certificate, by: caPublicKey) else {
@@ -52,9 +62,9 @@ struct KMSServerCertificate {
             over: Array(certificate.toBeSigned))
     }
 
-    /// Why a server is not the one.
-    struct Refusal: Error {
-        let reason: String
+    /// Why somebody is not who was expected.
+    package struct Refusal: Error, Sendable {
+        package let reason: String
 
         init(_ reason: String) { self.reason = reason }
     }

@@ -1,0 +1,141 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackKMS
+package import DstackKMSClient
+import DstackKeys
+import DstackRPC
+import DstackSystem
+
+// Root keys from another service.
+
+extension Onboarding {
+    private static let alreadyOnboarded = "KMS has already been onboarded"
+
+    /// Takes the root keys of a running service.
+    ///
+    /// Its evidence is verified in the handshake, and whoever decides says yes before it is asked for anything. What is asked
+    /// then goes to the server of that very certificate, over the same connection where that holds. Upstream's verifies one
+    /// connection and takes the keys from another.
+    ///
+    /// - Parameters:
+    ///   - url: of the running service, with or without `/prpc` at its end.
+    ///   - name: by which this service will be called.
+    ///   - caPublicKey: SubjectPublicKeyInfo of the root that is expected, DER; nil for whichever the source has.
+    /// - Throws: ``KMSServiceError``; nothing was stored then, except that the source may count this one among its replicas
+    ///   already, as it will when this is tried again.
+    package func onboard(
+        from url: String, domain name: String, caPublicKey: [UInt8]? = nil
+    ) async throws(KMSServiceError) -> OnboardingResult {
+        let domain = try Self.domain(name)
+        guard let source, let attest else {
+            throw KMSServiceError(
+                .invalidConfiguration, "onboarding",
+                "there is no guest agent to give evidence, without which no service "
+                    + "gives its keys")
+        }
+        return try await attempt(refusal: Self.alreadyOnboarded) { () async throws(KMSServiceError) in
+            let (client, meta) = try await connect(url, source, attest, caPublicKey)
+            return try await onboard(client, meta, source, domain)
+        }
+    }
+
+    private func connect(
+        _ url: String, _ source: Source, _ attest: @escaping KMSAttest, _ caPublicKey: [UInt8]?
+    ) async throws(KMSServiceError) -> (KMSClient, KMSMeta) {
+        var configuration = KMSClient.Configuration()
+        configuration.staysWithFirstServer = true
+        let trust: KMSTrust =
+            caPublicKey.map { .pinnedAndAttested(caPublicKey: $0, source.verifier) } ?? .attested(source.verifier)
+        do throws(KMSClientError) {
+            let client = try KMSClient(url, trust: trust, attest: attest, configuration, clock: clock)
+            return (client, try await client.meta())
+        } catch {
+            throw KMSServiceError(error)
+        }
+    }
+
+    private func onboard(
+        _ client: KMSClient, _ meta: KMSMeta, _ source: Source, _ domain: KMSDomainName
+    ) async throws(KMSServiceError) -> OnboardingResult {
+        guard let peer = client.server?.peer else {
+            throw KMSServiceError(.notAttested, "source", "Source KMS certificate does not contain attestation")
+        }
+        let subject = try await authorize(source, peer)
+        let isReplica = try await join(client, source)
+        let vmConfiguration = try await vmConfiguration(source)
+        let keys: KMSTransferredKeys
+        do throws(KMSClientError) {
+            keys = try await client.rootKeys(vmConfiguration: vmConfiguration)
+        } catch {
+            throw KMSServiceError(error)
+        }
+        let material = keys.take { roots, temporaryCAKey in
+            RootKeyMaterial(roots: roots, temporaryCAKey: temporaryCAKey, rpcKey: TLSKey(random: random))
+        }
+        _ = try await store(material, domain, refusal: Self.alreadyOnboarded) { _ in nil }
+        return .onboarded(
+            from: subject, url: client.url, publicKey: meta.k256PublicKey, domain, isReplica: isReplica)
+    }
+
+    private func authorize(_ source: Source, _ peer: AttestedPeer) async throws(KMSServiceError) -> AuditSubject {
+        let context = "Source KMS is not allowed for onboarding"
+        do {
+            return try await source.authorize(peer)
+        } catch let error as KMSServiceError {
+            throw KMSServiceError(error.code, context, error.explanation)
+        } catch {
+            throw KMSServiceError(.unavailable, context, "\(error)")
+        }
+    }
+
+    private func vmConfiguration(_ source: Source) async throws(KMSServiceError) -> String {
+        do {
+            return try await source.vmConfiguration()
+        } catch {
+            throw KMSServiceError(.unavailable, "vm_config", "this machine's cannot be had: \(error)")
+        }
+    }
+
+    /// Has the source count this service among those that epochs wait for, and learns its epochs: before the keys come, so that
+    /// there is never a service with the keys that the others do not know of.
+    ///
+    /// - Returns: false where the source is upstream's, which knows epoch 0 alone.
+    private func join(_ client: KMSClient, _ source: Source) async throws(KMSServiceError) -> Bool {
+        guard let openEpochs = source.openEpochs else { return false }
+        do {
+            _ = try await client.replica()
+        } catch  where error.code == .unsupported {
+            return false
+        } catch {
+            throw KMSServiceError(error)
+        }
+        do {
+            let epochs = try await openEpochs()
+            let (id, message) = try await client.join(
+                epochs.replica, EpochMessage(epochs.table, isQuestion: true).encoded)
+            try await epochs.receive(message, from: id)
+            return true
+        } catch let error as KMSClientError {
+            throw KMSServiceError(error)
+        } catch let error as KMSStateError {
+            throw KMSServiceError(error)
+        } catch {
+            throw KMSServiceError(.internalFault, "epochs", "\(error)")
+        }
+    }
+}
+
+extension KMSServiceError {
+    /// About another service.
+    package init(_ error: KMSClientError) {
+        let code: Code =
+            switch error.code {
+            case .invalidConfiguration: .invalidRequest
+            case .notTrusted, .invalidAnswer: .notAttested
+            case .refused, .unsupported: .denied
+            default: .unavailable
+            }
+        self.init(code, error.subject, error.reason, hint: error.hint)
+    }
+}

@@ -1,0 +1,184 @@
+package import DstackAttestation
+import DstackConcurrency
+package import DstackCrypto
+package import DstackEncoding
+package import DstackKMS
+package import DstackKMSClient
+import DstackKeys
+package import DstackRPC
+package import DstackSystem
+
+/// How a service without root keys comes to some: it makes them, or takes them from another service.
+///
+/// ```swift
+/// let onboarding = Onboarding(files, attest: agent.attest, authorizeSelf: selfCheck.check, source: source)
+/// let result = try await onboarding.bootstrap(domain: "kms.example")
+/// ```
+///
+/// One attempt at a time. Whatever happens to it, there is a whole set of keys afterwards or none, so that it can be made again
+/// (``RootKeyFiles``); keys that are there are never replaced.
+package struct Onboarding: Sendable {
+    /// Where keys can be taken from.
+    package struct Source: Sendable {
+        /// Accepts the evidence of a service's certificate in the handshake: that it is genuine and current. Whether that very
+        /// service may give keys is ``authorize``'s to say. Made with `demands: .consistent`.
+        package let verifier: AttestedPeerVerifier
+        /// Decides about the source, outside of the handshake; throws its reason. Nothing is asked for before.
+        package let authorize: @Sendable (AttestedPeer) async throws -> AuditSubject
+        /// The `vm_config` of this machine, JSON; "" for that of the evidence.
+        package let vmConfiguration: @Sendable () async throws -> String
+        /// This service's epochs, which begin with it: opened with ``Epochs/Beginning/joining`` and only where the source has
+        /// epochs at all. Nil for a service without.
+        package let openEpochs: (@Sendable () async throws -> Epochs)?
+
+        package init(
+            verifier: AttestedPeerVerifier, authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject,
+            vmConfiguration: @escaping @Sendable () async throws -> String = { "" },
+            openEpochs: (@Sendable () async throws -> Epochs)? = nil
+        ) {
+            self.verifier = verifier
+            self.authorize = authorize
+            self.vmConfiguration = vmConfiguration
+            self.openEpochs = openEpochs
+        }
+    }
+
+    package let files: RootKeyFiles
+    /// Evidence of this machine; nil where there is none to be had, in development.
+    let attest: KMSAttest?
+    /// Throws the reason why this service must not have keys; nil where nobody is asked, in development.
+    let authorizeSelf: (@Sendable () async throws -> Void)?
+    let attestsRPCCertificate: Bool
+    let source: Source?
+    let clock: any WallClock
+    let random: any RandomBytes
+    private let turns = Gate(permits: 1)
+
+    /// - Parameters:
+    ///   - files: where the keys are to be.
+    ///   - attest: the agent's evidence about this machine.
+    ///   - authorizeSelf: the self check.
+    ///   - attestsRPCCertificate: `core.attest_rpc_cert`.
+    ///   - source: how another service is judged; nil to take keys from none.
+    package init(
+        _ files: RootKeyFiles, attest: KMSAttest?, authorizeSelf: (@Sendable () async throws -> Void)?,
+        attestsRPCCertificate: Bool = true, source: Source? = nil, clock: any WallClock = .system,
+        random: any RandomBytes = SystemRandom()
+    ) {
+        self.files = files
+        self.attest = attest
+        self.authorizeSelf = authorizeSelf
+        self.attestsRPCCertificate = attestsRPCCertificate
+        self.source = source
+        self.clock = clock
+        self.random = random
+    }
+
+    /// Runs one attempt, when none is under way any more.
+    ///
+    /// - Parameter refusal: upstream's words where there are keys already.
+    func attempt<Value: Sendable>(
+        refusal: String, _ body: () async throws(KMSServiceError) -> Value
+    ) async throws(KMSServiceError) -> Value {
+        guard await turns.enter() == .admitted else {
+            throw KMSServiceError(.unavailable, "onboarding", "the request was given up before its turn came")
+        }
+        defer { turns.leave() }
+        try requireNoKeys(refusal)
+        return try await body()
+    }
+
+    private func requireNoKeys(_ refusal: String) throws(KMSServiceError) {
+        do throws(KMSStateError) {
+            guard try files.state() == .complete else { return }
+        } catch {
+            throw KMSServiceError(error)
+        }
+        throw Self.keysExist(refusal)
+    }
+
+    private static func keysExist(_ refusal: String) -> KMSServiceError {
+        KMSServiceError(.wrongState, refusal, "there are root keys, and they are never replaced")
+    }
+
+    /// The name in upstream's words where it is none.
+    static func domain(_ name: String) throws(KMSServiceError) -> KMSDomainName {
+        do throws(KMSStateError) {
+            return try KMSDomainName(name)
+        } catch {
+            throw KMSServiceError(.invalidRequest, error.reason, "found \(SafeText.quoted(name, limit: 80))")
+        }
+    }
+
+    /// Makes the certificates, and stores everything in one step.
+    func store(
+        _ material: consuming RootKeyMaterial, _ domain: KMSDomainName, refusal: String,
+        bootstrapInfo: (borrowing KMSRootKeys) async throws(KMSServiceError) -> KMSRPC.BootstrapResponse?
+    ) async throws(KMSServiceError) -> KMSRPC.BootstrapResponse? {
+        let evidence = try await evidence(about: material.rpcKey.publicKey)
+        let info = try await bootstrapInfo(material.roots)
+        do throws(KMSStateError) {
+            let certificates = try material.certificates(domain: domain, evidence: evidence, at: clock.unixSeconds)
+            try files.create(
+                material, certificates: certificates, domain: domain, bootstrapInfo: info.map { $0.json })
+        } catch {
+            // Another process was faster.
+            throw error.code == .keysExist ? Self.keysExist(refusal) : KMSServiceError(error)
+        }
+        return info
+    }
+
+    private func evidence(
+        about publicKey: [UInt8]
+    ) async throws(KMSServiceError) -> [CertificateTemplate.EvidenceExtension] {
+        guard attestsRPCCertificate else { return [] }
+        let attestation = try await attestation(ReportData(raTLSKey: publicKey), of: "the certificate")
+        do throws(KeysError) {
+            return try EvidenceEncoding.standard.extensions(for: attestation)
+        } catch {
+            throw KMSServiceError(error)
+        }
+    }
+
+    func attestation(_ reportData: ReportData, of what: String) async throws(KMSServiceError) -> Attestation {
+        guard let attest else {
+            throw KMSServiceError(
+                .invalidConfiguration, "evidence for \(what)", "there is no guest agent to give any",
+                hint: "start the service where one is; for development, set core.attest_rpc_cert = false")
+        }
+        let attestation: Attestation
+        do {
+            attestation = try await attest(reportData)
+        } catch {
+            throw KMSServiceError(
+                .unavailable, "evidence for \(what)", "the guest agent gives none: \(error)",
+                hint: "look at the guest agent, and try again")
+        }
+        guard attestation.reportData == reportData else {
+            throw KMSServiceError(.internalFault, "evidence for \(what)", "it is about something else")
+        }
+        return attestation
+    }
+}
+
+/// How a service came to its keys.
+package enum OnboardingResult: Sendable {
+    /// New ones.
+    case bootstrapped(KMSRPC.BootstrapResponse, KMSDomainName)
+    /// Another service's.
+    ///
+    /// - Parameter isReplica: whether the source counts this one among those that epochs wait for; upstream's do not.
+    case onboarded(from: AuditSubject, url: String, publicKey: FixedBytes<33>, KMSDomainName, isReplica: Bool)
+
+    /// For the audit log, which begins when there are keys.
+    package var auditEvent: AuditEvent {
+        switch self {
+        case .bootstrapped(let answer, let domain):
+            .bootstrapped(
+                caPublicKey: answer.caPublicKey, publicKey: FixedBytes(answer.k256PublicKey) ?? FixedBytes(),
+                domain: domain.name)
+        case .onboarded(let source, let url, let publicKey, _, _):
+            .onboarded(from: source, url: url, publicKey: publicKey)
+        }
+    }
+}

@@ -1,0 +1,154 @@
+import DstackConcurrency
+package import DstackKMS
+package import DstackKMSClient
+import DstackRPC
+package import DstackSystem
+import Synchronization
+
+/// Carries messages about epochs between replicas.
+///
+/// ```swift
+/// let exchange = ReplicaExchange(urls: settings.replicas.urls) { url in try KMSClient(url, …) }
+/// let epochs = try await Epochs.open(store, .founding, audit: log, send: exchange.send)
+/// await exchange.run(epochs)
+/// ```
+///
+/// Nothing waits for it: a message is put down for its replica, in the place of an older one, and delivered when that can be
+/// reached, or when it calls. Two replicas of which only one can reach the other get on as well, since every call has an answer.
+package final class ReplicaExchange: Sendable {
+    /// An address, behind which there is some replica.
+    private final class Lane: Sendable {
+        let url: String
+        let signals: AsyncStream<Void>
+        private let signal: AsyncStream<Void>.Continuation
+        private let state = Mutex<ReplicaID?>(nil)
+
+        init(_ url: String) {
+            self.url = url
+            (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        }
+
+        var replica: ReplicaID? {
+            get { state.withLock { $0 } }
+            set { state.withLock { $0 = newValue } }
+        }
+
+        func wake() { signal.yield() }
+    }
+
+    /// What is waited between two rounds, and at most after failures.
+    package struct Pace: Sendable {
+        package var interval = Duration.seconds(5)
+        package var firstPause = Duration.seconds(1)
+        package var longestPause = Duration.seconds(60)
+
+        package init() {}
+    }
+
+    private let lanes: [Lane]
+    private let pace: Pace
+    private let connect: @Sendable (String) throws -> KMSClient
+    private let outbox = ReplicaOutbox()
+    private let log: LimitedLog
+
+    /// More rounds than any agreement takes, for one wake-up.
+    private static let maximumRounds = 16
+
+    /// - Parameters:
+    ///   - urls: of the other replicas, as far as they can be reached from here.
+    ///   - connect: makes the client for one; it shows a ``ReplicaCertificate``, and trusts those who have this root and
+    ///     evidence that is accepted.
+    package init(
+        urls: [String], pace: Pace = Pace(), log: LimitedLog = LimitedLog(Log("kms.replicas")),
+        connect: @escaping @Sendable (_ url: String) throws -> KMSClient
+    ) {
+        lanes = urls.map { Lane($0) }
+        self.pace = pace
+        self.log = log
+        self.connect = connect
+    }
+
+    /// For ``Epochs/open(_:_:audit:random:send:)``. Never waits.
+    package var send: Epochs.Send {
+        { [outbox, lanes] message, replica in
+            outbox.put(message, for: replica)
+            // Behind an address of which nothing is known yet may be the one.
+            for lane in lanes where lane.replica ?? replica == replica { lane.wake() }
+        }
+    }
+
+    /// Delivers, and asks around every few seconds, until the task is cancelled.
+    package func run(_ epochs: Epochs) async {
+        await withDiscardingTaskGroup { group in
+            for lane in lanes { group.addTask { await self.serve(lane, epochs) } }
+            group.addTask { await self.tick(epochs) }
+        }
+    }
+
+    private func tick(_ epochs: Epochs) async {
+        repeat {
+            do throws(KMSStateError) {
+                try await epochs.tick()
+            } catch {
+                log.warn("epochs cannot be kept", ["error": "\(error)"])
+            }
+            for lane in lanes { lane.wake() }
+        } while (try? await Task.sleep(for: pace.interval)) != nil
+    }
+
+    private func serve(_ lane: Lane, _ epochs: Epochs) async {
+        var pause = pace.firstPause
+        var client: KMSClient?
+        for await _ in lane.signals {
+            do {
+                let current = try client ?? connect(lane.url)
+                client = current
+                try await deliver(lane, current, epochs)
+                pause = pace.firstPause
+            } catch {
+                // What it was is asked again: another replica may have come to this address.
+                lane.replica = nil
+                guard !Task.isCancelled else { return }
+                log.warn("a replica cannot be reached", ["url": lane.url, "error": "\(error)"])
+                guard (try? await Task.sleep(for: pause)) != nil else { return }
+                pause = min(pause * 2, pace.longestPause)
+                lane.wake()
+            }
+        }
+    }
+
+    private func deliver(_ lane: Lane, _ client: KMSClient, _ epochs: Epochs) async throws {
+        let replica: ReplicaID
+        if let known = lane.replica {
+            replica = known
+        } else {
+            replica = try await client.replica()
+            lane.replica = replica
+        }
+        // An address of this service itself, as where all replicas have one list.
+        guard replica != epochs.replica else { return }
+        for _ in 0..<Self.maximumRounds {
+            guard let message = outbox.take(for: replica) else { return }
+            do {
+                let (sender, answer) = try await client.exchange(epochs.replica, message)
+                guard sender == replica else {
+                    throw KMSClientError(.invalidAnswer, lane.url, "another replica answers there than before")
+                }
+                if !answer.isEmpty { try await epochs.receive(answer, from: sender) }
+            } catch {
+                outbox.restore(message, for: replica)
+                throw error
+            }
+        }
+    }
+
+    // MARK: The other side
+
+    /// Takes a message from a replica that called.
+    ///
+    /// - Returns: what is to be said to it; empty for nothing.
+    func receive(_ message: [UInt8], from replica: ReplicaID, _ epochs: Epochs) async throws(KMSStateError) -> [UInt8] {
+        try await epochs.receive(message, from: replica)
+        return outbox.take(for: replica) ?? []
+    }
+}

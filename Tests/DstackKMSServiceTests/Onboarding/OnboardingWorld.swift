@@ -1,0 +1,63 @@
+import DstackAttestation
+import DstackEncoding
+import DstackKMS
+import DstackKMSClient
+import DstackKMSService
+import DstackKeys
+import DstackMockTEE
+import DstackStore
+import DstackSystem
+import Foundation
+import TestKit
+
+/// A service that has no keys yet.
+struct NewKMS: Sendable {
+    let world: KMSTestWorld
+    let scratch: ScratchDirectory
+
+    init() throws {
+        world = try KMSTestWorld.shared()
+        scratch = try ScratchDirectory()
+    }
+
+    var directory: String { scratch.path("certs") }
+    var files: RootKeyFiles { RootKeyFiles(directory) }
+
+    func onboarding(
+        _ files: RootKeyFiles? = nil, attest: KMSAttest?? = nil, allowed: (@Sendable () async throws -> Void)? = {},
+        attestsRPCCertificate: Bool = true, source: Onboarding.Source? = nil
+    ) -> Onboarding {
+        Onboarding(
+            files ?? self.files, attest: attest ?? KMSTestWorld.attest(world.kms), authorizeSelf: allowed,
+            attestsRPCCertificate: attestsRPCCertificate, source: source, clock: world.clock)
+    }
+
+    func source(
+        authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject = { _ in AuditSubject(.kms) },
+        openEpochs: (@Sendable () async throws -> Epochs)? = nil
+    ) throws -> Onboarding.Source {
+        Onboarding.Source(
+            verifier: try world.anyVerifier(), authorize: authorize, vmConfiguration: { "{}" }, openEpochs: openEpochs)
+    }
+
+    /// What a reader of the directory finds, without the lock.
+    var names: [String] {
+        ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).filter { !$0.hasSuffix(".lock") }
+            .sorted()
+    }
+
+    func store(_ name: String = "state") async throws -> SQLiteStore { try await SQLiteStore.open(scratch.path(name)) }
+
+    /// A copy of the directory after each step that changes it: what a process that ended there would leave.
+    func snapshots() -> (files: RootKeyFiles, taken: Noted) {
+        let (taken, scratch, directory) = (Noted(), scratch, directory)
+        let files = RootKeyFiles(directory) { step in
+            let copy = scratch.path("crash-\(taken.all.count)")
+            // Second names of one file stay what they are.
+            let process = try? Process.run(URL(fileURLWithPath: "/bin/cp"), arguments: ["-a", directory, copy])
+            process?.waitUntilExit()
+            taken.add(step)
+        }
+        return (files, taken)
+    }
+}
