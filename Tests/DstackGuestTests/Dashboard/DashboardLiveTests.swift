@@ -8,6 +8,7 @@ import DstackPages
 import DstackSystem
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 /// What a page in a browser does without a container engine behind it.

@@ -3,6 +3,7 @@ import DstackHTTP
 import DstackHTTPClient
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 /// A Docker engine of the tests' own, with its own socket and data, and an image made from busybox.

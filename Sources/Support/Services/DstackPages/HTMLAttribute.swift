@@ -23,6 +23,17 @@ package struct HTMLAttribute: Sendable {
     package static func dateTime(_ text: String) -> HTMLAttribute { HTMLAttribute("datetime", text) }
     package static func type(_ type: StaticString) -> HTMLAttribute { HTMLAttribute("type", fixed: type) }
     package static func placeholder(_ text: String) -> HTMLAttribute { HTMLAttribute("placeholder", text) }
+    package static func name(_ name: StaticString) -> HTMLAttribute { HTMLAttribute("name", fixed: name) }
+    package static func value(_ text: String) -> HTMLAttribute { HTMLAttribute("value", text) }
+    package static let checked = HTMLAttribute("checked", nil)
+    package static let required = HTMLAttribute("required", nil)
+    /// Whether a browser fills it in by itself, as `off`.
+    package static func autocomplete(_ how: StaticString) -> HTMLAttribute { HTMLAttribute("autocomplete", fixed: how) }
+    /// For names and addresses, which keyboards of phones must not write as sentences.
+    package static let verbatim = [
+        HTMLAttribute("autocapitalize", "none"), HTMLAttribute("spellcheck", "false"),
+        HTMLAttribute("inputmode", "url"),
+    ]
     package static func `for`(_ id: String) -> HTMLAttribute { HTMLAttribute("for", id) }
     package static func scope(_ scope: StaticString) -> HTMLAttribute { HTMLAttribute("scope", fixed: scope) }
     package static func role(_ role: StaticString) -> HTMLAttribute { HTMLAttribute("role", fixed: role) }

@@ -1,10 +1,10 @@
 import Foundation
-import Glibc
+package import Glibc
 
 /// Starts programs that live beside the tests.
-enum Spawn {
-    struct Problem: Error, CustomStringConvertible {
-        let description: String
+package enum Spawn {
+    package struct Problem: Error, CustomStringConvertible {
+        package let description: String
     }
 
     /// Starts a program without terminal, with an empty set of blocked signals: the threads of a test block almost all,
@@ -12,7 +12,7 @@ enum Spawn {
     ///
     /// - Parameter descriptors: what it has as its descriptor of each number, beside 0 to 2, which are `/dev/null` unless
     ///   given. They must be above all the numbers.
-    static func start(_ path: String, _ arguments: [String], descriptors: [Int32: Int32] = [:]) throws -> pid_t {
+    package static func start(_ path: String, _ arguments: [String], descriptors: [Int32: Int32] = [:]) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -38,7 +38,7 @@ enum Spawn {
     }
 
     /// A connected pair, not inherited, the second out of the way of low numbers.
-    static func channel() throws -> (ours: Int32, theirs: Int32) {
+    package static func channel() throws -> (ours: Int32, theirs: Int32) {
         var ends: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
             throw Problem(description: "no socket pair: \(String(cString: strerror(errno)))")

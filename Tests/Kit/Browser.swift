@@ -5,12 +5,12 @@ import Synchronization
 /// Headless Chromium, driven over a pair of pipes (DevTools protocol, one JSON text after the other with a zero byte
 /// between them). What it does blocks, so it has a queue of its own: the tasks of the server under test need the shared
 /// threads.
-actor Browser {
-    static let path = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+package actor Browser {
+    package static let path = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
         .first { FileManager.default.isExecutableFile(atPath: $0) }
 
-    struct Problem: Error, CustomStringConvertible {
-        let description: String
+    package struct Problem: Error, CustomStringConvertible {
+        package let description: String
     }
 
     private let process: pid_t
@@ -20,7 +20,7 @@ actor Browser {
     private var lastID = 0
     private var session: String?
     /// Notifications so far.
-    private(set) var events: [[String: Any]] = []
+    package private(set) var events: [[String: Any]] = []
 
     /// Runs an actor's jobs on a queue of its own.
     private final class Executor: SerialExecutor {
@@ -35,10 +35,10 @@ actor Browser {
     }
 
     private let executor = Executor()
-    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// Runs something with a browser, and ends the browser.
-    static func run(_ body: (Browser) async throws -> Void) async throws {
+    package static func run(_ body: (Browser) async throws -> Void) async throws {
         let browser = try Browser()
         do {
             try await browser.openPage()
@@ -89,7 +89,7 @@ actor Browser {
     // MARK: Pages
 
     /// Sets the size of the window in CSS pixels, and the colours that the reader prefers.
-    func show(width: Int, height: Int = 900, dark: Bool = false) throws {
+    package func show(width: Int, height: Int = 900, dark: Bool = false) throws {
         try call(
             "Emulation.setDeviceMetricsOverride",
             ["width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500])
@@ -99,30 +99,30 @@ actor Browser {
     }
 
     /// Sets the size of letters that the reader has chosen, for pages that are opened from now on.
-    func setTextSize(percent: Int) throws {
+    package func setTextSize(percent: Int) throws {
         try call(
             "Page.setFontSizes",
             ["fontSizes": ["standard": 16 * percent / 100, "fixed": 13 * percent / 100]])
     }
 
     /// Opens all that can be opened on the page, or closes it.
-    func openDetails(_ isOpen: Bool = true) throws {
+    package func openDetails(_ isOpen: Bool = true) throws {
         _ = try evaluate("document.querySelectorAll('details').forEach(d => { d.open = \(isOpen); })")
     }
 
-    func allowScript(_ allowed: Bool) throws {
+    package func allowScript(_ allowed: Bool) throws {
         try call("Emulation.setScriptExecutionDisabled", ["value": !allowed])
     }
 
     /// Loads an address and waits until everything of it is there.
-    func open(_ url: String) throws {
+    package func open(_ url: String) throws {
         events = []
         try call("Page.navigate", ["url": url])
         try wait("the page to load") { events.contains { $0["method"] as? String == "Page.loadEventFired" } }
     }
 
     /// What an expression yields, as text.
-    func evaluate(_ expression: String) throws -> String {
+    package func evaluate(_ expression: String) throws -> String {
         let answer = try call(
             "Runtime.evaluate", ["expression": "String(\(expression))", "returnByValue": true, "awaitPromise": true])
         if let problem = answer["exceptionDetails"] { throw Problem(description: "\(expression): \(problem)") }
@@ -130,7 +130,7 @@ actor Browser {
     }
 
     /// Waits until an expression is true.
-    func wait(until expression: String) throws { try wait(expression) { try evaluate(expression) == "true" } }
+    package func wait(until expression: String) throws { try wait(expression) { try evaluate(expression) == "true" } }
 
     private func wait(_ what: String, _ condition: () throws -> Bool) throws {
         let end = Date(timeIntervalSinceNow: 60)
@@ -143,13 +143,13 @@ actor Browser {
     }
 
     /// Lets pages use the clipboard.
-    func allowCopying() throws {
+    package func allowCopying() throws {
         try call(
             "Browser.grantPermissions", ["permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]],
             inPage: false)
     }
 
-    func press(_ key: String, code: Int) throws {
+    package func press(_ key: String, code: Int) throws {
         for type in ["keyDown", "keyUp"] {
             try call(
                 "Input.dispatchKeyEvent",
@@ -160,8 +160,11 @@ actor Browser {
         }
     }
 
+    /// Types a text into what has the focus.
+    package func insert(_ text: String) throws { try call("Input.insertText", ["text": text]) }
+
     /// Errors and violations that the browser noted since the page was opened.
-    var complaints: [String] {
+    package var complaints: [String] {
         events.compactMap { event in
             let details = event["params"] as? [String: Any]
             switch event["method"] as? String {
@@ -176,7 +179,7 @@ actor Browser {
     }
 
     /// Addresses of everything that was loaded.
-    var loaded: [String] {
+    package var loaded: [String] {
         events.compactMap { event in
             guard event["method"] as? String == "Network.requestWillBeSent" else { return nil }
             return ((event["params"] as? [String: Any])?["request"] as? [String: Any])?["url"] as? String
@@ -184,7 +187,7 @@ actor Browser {
     }
 
     /// What requests other than GET, and those with a body, were sent to.
-    var sent: [String] {
+    package var sent: [String] {
         events.compactMap { event in
             guard event["method"] as? String == "Network.requestWillBeSent",
                 let request = (event["params"] as? [String: Any])?["request"] as? [String: Any],
@@ -195,7 +198,7 @@ actor Browser {
     }
 
     /// A picture of the whole page.
-    func screenshot(_ path: String) throws {
+    package func screenshot(_ path: String) throws {
         let answer = try call("Page.captureScreenshot", ["captureBeyondViewport": true, "format": "png"])
         guard let data = Data(base64Encoded: answer["data"] as? String ?? "") else {
             throw Problem(description: "no picture")
