@@ -29,6 +29,11 @@ struct AppComposeTests {
             let compose = try AppCompose(parsing: Array(try row.member("compose_json").string().utf8))
             #expect(compose.canonicalText() == (try row.member("serialized").member("js").string()))
             #expect(compose.canonicalHash().description == (try row.member("sha256").member("js").string()))
+            for language in ["js", "python", "go"] as [StaticString] {
+                let text = Array(try row.member("serialized").member(language).string().utf8)
+                let hash = ComposeHash(ofFile: text).description
+                #expect(hash == (try row.member("sha256").member(language).string()))
+            }
         }
     }
 

@@ -34,6 +34,8 @@ struct AppInfoTests {
                 for element in node.elements { scripts?.append(try element.string()) }
             }
             #expect(info.initScriptHashes?.map { $0.hex } == scripts)
+            // The first byte is that of an array of so many members.
+            #expect(bytes.first == 0x90 + (try row.member("elements").integer(UInt8.self)))
             if try row.member("elements").integer(Int.self) == 9 { #expect(info.messagePack == bytes) }
             #expect(try AppInfo(messagePack: info.messagePack) == info)
         }

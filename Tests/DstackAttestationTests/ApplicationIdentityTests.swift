@@ -218,6 +218,7 @@ struct ApplicationIdentityTests {
         let provider = try KeyProviderInfo(payload: Array(try info.member("utf8").string().utf8))
         #expect(provider.kind == .kms && provider == KeyProviderInfo(kind: .kms, id: provider.id))
         #expect(provider.measurement.hex == (try info.member("mr_key_provider").string()))
+        #expect(Hex.encode(provider.payload) == (try info.member("as_hex_in_boot_info").string()))
     }
 
     @Test("hashes of nothing and of a token are as published")

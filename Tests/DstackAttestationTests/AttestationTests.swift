@@ -93,6 +93,22 @@ struct AttestationTests {
             #expect(attestation.reportData.hex == (try row.member("report_data").string()))
             #expect(attestation.quote == (try row.member("quote").hexBytes()))
             #expect(attestation.config == (try row.member("vm_config").string()))
+            let logged = attestation.tdxEvidence?.eventLog.events ?? []
+            let expected = try row.member("tdx_events").array().map { $0 }
+            #expect(logged.count == expected.count)
+            for (event, row) in zip(logged, expected) {
+                #expect(UInt32(event.register.rawValue) == (try row.member("imr").integer(UInt32.self)))
+                #expect(event.type.rawValue == (try row.member("type").integer(UInt32.self)))
+                #expect(event.digest?.hex == (try row.member("digest").string()))
+                #expect(event.name == (try row.member("event").string()))
+                #expect(event.payload == (try row.member("payload").hexBytes()))
+            }
+            let runtime = try row.member("runtime_events").array().map { $0 }
+            #expect(attestation.runtimeEvents.count == runtime.count)
+            for (event, row) in zip(attestation.runtimeEvents, runtime) {
+                #expect(event.name == (try row.member("event").string()))
+                #expect(event.payload == (try row.member("payload").hexBytes()))
+            }
         }
     }
 

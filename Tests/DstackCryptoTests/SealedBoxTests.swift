@@ -15,6 +15,8 @@ struct SealedBoxTests {
         let file = try Vectors.object("keys/sealed-box.json")
         for row in try file.rows("upstream_known_answers") {
             #expect(try Self.open(row) == row.text("message"))
+            let key = try X25519.PrivateKey(secret(row.text("recipient_secret")))
+            #expect(try key.publicKey.bytes.hex == row.text("recipient_public"))
         }
         for row in try file.rows("cases") {
             #expect(try Self.open(row) == row.text("message"))

@@ -61,6 +61,21 @@ struct CertificateVectorTests {
         }
     }
 
+    @Test("key usage is written with a second octet, as upstream's library does")
+    func keyUsage() throws {
+        let file = try Vectors.object("keys/certs.json")
+        let pieces = try file.row("pieces")
+        let common = try Common(file)
+        for (piece, kind) in [("key_usage_ca", "root CA"), ("key_usage_leaf", "RPC certificate without attestation")] {
+            let template = try template(kind, common).0
+            let written = try template.builder(for: P256.PrivateKey().publicKey, issuer: nil)
+            #expect(try written.extensions.map { Hex.encode($0.der) }.contains(pieces.text(piece)))
+        }
+        let known = try file.row("upstream_known_answer")
+        let certificate = try Certificate(der: known.bytes("certificate_der"))
+        #expect(try Hex.encode(Array(certificate.toBeSigned)) == known.text("tbs_der"))
+    }
+
     @Test("serial numbers and key identifiers follow from keys")
     func identifiers() throws {
         for row in try Vectors.object("keys/kdf.json").rows("p256_derivation") {

@@ -56,7 +56,14 @@ struct DerivationVectorTests {
             let instance = try row.text("instance_id").isEmpty ? nil : InstanceID(row.fixed("instance_id"))
             #expect(try root.publicKey.hex == row.text("root_k256_public"))
             #expect(try Hex.encode(root.caPublicKey) == row.text("root_ca_spki_der"))
-            #expect(try root.appCAKey(app).pkcs8.hexForTest() == row.text("app_ca_pkcs8_der"))
+            let authority = try root.appCAKey(app)
+            #expect(try authority.pkcs8.hexForTest() == row.text("app_ca_pkcs8_der"))
+            #expect(try authority.scalar.hexForTest() == row.text("app_ca_scalar"))
+            let authorityKey = authority.publicKey
+            #expect(try Hex.encode(CertificateTemplate.serialNumber(of: authorityKey)) == row.text("app_ca_serial"))
+            #expect(
+                try Hex.encode(CertificateTemplate.keyIdentifier(of: authorityKey)) == row.text("app_ca_subject_key_id")
+            )
             #expect(try root.diskKey(app, instance: instance).hexForTest() == row.text("disk_crypt_key"))
             let environment = try root.environmentKey(app)
             #expect(try environment.secret.hexForTest() == row.text("env_encrypt_secret"))
@@ -91,6 +98,11 @@ struct DerivationVectorTests {
             let app = AppID(try row.fixed("app_id"))
             let key = try appRootKey(row.bytes("app_k256_private"), issuance: row.bytes("k256_signature"))
             let derived = try key.derivedKey(path: "", purpose: "", algorithm: .secp256k1)
+            if let published = row.optionalText("app_k256_public") { #expect(key.publicKey.hex == published) }
+            if let preimage = row.optionalText("preimage") {
+                let issued = KeyStatement.issuedAppKey(appID: app.bytes, key: key.publicKey)
+                #expect(Hex.encode(issued.preimage) == preimage)
+            }
             let expected = try Secp256k1.PublicKey(sec1: row.bytes("recovers_kms_root_k256_public"))
             let statement = KeyStatement.derivedKey(purpose: "", publicKey: derived.publicKey)
             let verified = try KeySignatureChain(links: derived.signatureChain).verified(
@@ -101,8 +113,16 @@ struct DerivationVectorTests {
                 let instance = InstanceID(try row.fixed("instance_id"))
                 #expect(try keys.diskKey(app, instance: instance).hexForTest() == row.text("disk_crypt_key"))
                 #expect(try keys.environmentKey(app).secret.hexForTest() == row.text("env_encrypt_secret"))
+                let authority = keys.caKey.publicKey
+                #expect(try Hex.encode(CertificateTemplate.serialNumber(of: authority)) == row.text("ca_serial"))
+                #expect(try Hex.encode(CertificateTemplate.keyIdentifier(of: authority)) == row.text("ca_ski"))
             }
         }
+        let token = try #require(rows.first { $0["token"] is String })
+        #expect(try LaunchToken.hash(token.text("token")).hex == token.text("hash"))
+        let provider = try #require(rows.first { $0["sealing_key_utf8"] is String })
+        let material = try Array((provider.text("sealing_key_utf8") + provider.text("measurements_utf8")).utf8)
+        #expect(try SHA256.hash(material).hex == provider.text("key"))
         let legacy = try #require(rows.first { $0["env_public"] is String })
         let signed = SignedEnvironmentKey(
             appID: try legacy.fixed("app_id"), key: try legacy.fixed("env_public"), timestamp: nil,
@@ -117,6 +137,7 @@ struct DerivationVectorTests {
             let seed = try appKeySeed(bytes)
             #expect(try seed.caKey().scalar.hexForTest() == row.text("app_ca_scalar"))
             #expect(try seed.diskKey().hexForTest() == row.text("disk_crypt_key"))
+            #expect(try keyParent(bytes).p256Key(.seededDisk).scalar.hexForTest() == row.text("disk_p256_scalar"))
             let root = try seed.rootKey()
             #expect(try root.key.scalar.hexForTest() == row.text("k256_private"))
             #expect(root.issuance.isEmpty)
@@ -132,6 +153,8 @@ struct DerivationVectorTests {
                 let data = KMSRootKeys.bootstrapReportData(
                     caPublicKey: try row.bytes("ca_spki_der"), publicKey: try row.fixed("k256_public"))
                 #expect(try data.hex == row.text("report_data"))
+                let hash = try Keccak.hash256(Array(row.text("preimage_utf8").utf8))
+                #expect(try hash.hex + String(repeating: "0", count: 64) == row.text("report_data"))
             } else {
                 #expect(try ReportData(raTLSKey: row.bytes("spki_der")).hex == row.text("report_data"))
             }

@@ -41,6 +41,13 @@ struct GuestKeyVectorTests {
         let chain = try #require(try rows.first?.texts("signature_chain"))
         let other = try appRootKey(guest.bytes("app_k256_private"), issuance: hex(chain[1]))
         for row in rows { try check(row, other, claim: "claim_utf8") }
+        #expect(try other.publicKey.hex == guest.text("app_k256_public"))
+        #expect(try "0x" + other.key.publicKey.ethereumAddress.hex == guest.text("app_k256_address"))
+        let keys = KMSRootKeys(caKey: P256.PrivateKey(), key: try secp256k1Key(guest.text("root_k256_private")))
+        #expect(try keys.publicKey.hex == guest.text("root_k256_public"))
+        let issued = try keys.appRootKey(AppID(guest.fixed("app_id")))
+        #expect(try issued.publicKey.hex == guest.text("app_k256_public"))
+        #expect(Hex.encode(issued.issuance) == chain[1])
     }
 
     @Test("chains lead to the KMS that issued the application's key")

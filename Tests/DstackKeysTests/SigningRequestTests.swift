@@ -42,6 +42,7 @@ struct SigningRequestVectorTests {
         for row in try file().rows("cases") {
             let configuration = try CertificateConfiguration(vector: row.row("config"))
             let spki = try row.bytes("spki_der")
+            #expect(try SHA256.hash(attestation(row).encoded(as: .v0)).hex == row.text("attestation_sha256"))
             let key = TLSKey(try p256Key(row.text("key_scalar")))
             let older = SigningRequest.Evidence.quote(
                 try row.bytes("quote"), eventLog: Array(try row.text("event_log_v1_utf8").utf8))
@@ -76,7 +77,12 @@ struct SigningRequestVectorTests {
             let bytes = try row.bytes("csr_v2")
             let request = try SigningRequest(decoding: bytes, version: .v2)
             #expect(try request.configuration == CertificateConfiguration(vector: row.row("config")))
-            #expect(request.publicKey == [1, 2, 3])
+            #expect(try request.publicKey == row.bytes("pubkey"))
+            guard case .attestation(let attestation) = request.evidence else {
+                Issue.record("no attestation")
+                continue
+            }
+            #expect(try attestation.quote == row.bytes("quote"))
             let written = try SigningRequest(
                 publicKey: request.publicKey, configuration: request.configuration, evidence: request.evidence)
             #expect(written.bytes == bytes)
