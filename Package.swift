@@ -209,9 +209,9 @@ let package = Package(
         program(
             "Sources/Executables/dstack-kms",
             uses: [
-                "DstackAttestation", "DstackAuthorization", "DstackCommandLine", "DstackConfiguration",
-                "DstackEncoding", "DstackHTTPServer", "DstackKMS", "DstackKMSService", "DstackKeys", "DstackNetwork",
-                "DstackService", "DstackShells", "DstackStore", "DstackSystem",
+                "DstackAttestation", "DstackCommandLine", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
+                "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKMS", "DstackKMSService", "DstackKeys",
+                "DstackRPC", "DstackService", "DstackStore", "DstackSystem",
             ]),
         program(
             "Sources/Executables/dstack-guest-agent",

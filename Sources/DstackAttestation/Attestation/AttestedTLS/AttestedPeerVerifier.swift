@@ -192,8 +192,8 @@ public final class AttestedPeerVerifier: Sendable {
 
     /// Compares with the floors and does not raise them: ``ReadyCollateral`` did that when it fetched the collateral, outside of
     /// handshakes.
-    private func judge(
-        _ evidence: Evidence, _ binding: EvidenceBinding, _ policy: VerificationPolicy, with ready: PreparedCollateral
+    func judge(
+        _ evidence: Evidence, _ binding: EvidenceBinding?, _ policy: VerificationPolicy, with ready: PreparedCollateral
     ) -> VerificationReport {
         var report = ready.judge(evidence, policy: policy, at: clock.unixSeconds, floors: collateral.floors)
         collateral.floors?.note(in: &report)
@@ -232,7 +232,7 @@ public final class AttestedPeerVerifier: Sendable {
         return certificate
     }
 
-    private static func quote(of attestation: Attestation) throws(AttestedTLSError) -> Quote {
+    static func quote(of attestation: Attestation) throws(AttestedTLSError) -> Quote {
         do throws(AttestationError) {
             return try attestation.parsedQuote()
         } catch {
@@ -240,7 +240,7 @@ public final class AttestedPeerVerifier: Sendable {
         }
     }
 
-    private func ready(for quote: Quote) throws(AttestedTLSError) -> PreparedCollateral {
+    func ready(for quote: Quote) throws(AttestedTLSError) -> PreparedCollateral {
         do throws(AttestationError) {
             return try collateral.ready(for: quote)
         } catch  where error.code == .untrustedQuote {
@@ -252,7 +252,7 @@ public final class AttestedPeerVerifier: Sendable {
         }
     }
 
-    private static func policyChecked(
+    static func policyChecked(
         _ body: () throws(AttestationError) -> VerificationReport
     ) throws(AttestedTLSError) -> VerificationReport {
         do throws(AttestationError) {
@@ -262,7 +262,7 @@ public final class AttestedPeerVerifier: Sendable {
         }
     }
 
-    private static func require(_ report: VerificationReport, _ quote: Quote) throws(AttestedTLSError) {
+    static func require(_ report: VerificationReport, _ quote: Quote) throws(AttestedTLSError) {
         guard let failure = report.failure else { return }
         throw AttestedTLSError(
             .evidenceRejected, check: failure.check.name, reason: failure.message, report: report, quote: quote)

@@ -18,7 +18,7 @@ public enum AgentEndpoint: Sendable, Hashable {
     ///
     /// - Throws: ``DstackClientError/Code/invalidEndpoint`` for what is none of them and would, taken as a path, send its
     ///   reader looking for a file of that name.
-    init(text: String, from variable: String) throws(DstackClientError) {
+    package init(text: String, from variable: String) throws(DstackClientError) {
         func invalid(_ reason: String, _ hint: String) -> DstackClientError {
             DstackClientError(
                 .invalidEndpoint, subject: "\(variable) \"\(SafeText.line(text, limit: 200))\"", reason: reason,

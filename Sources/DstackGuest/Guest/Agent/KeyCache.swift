@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackCrypto
 import DstackEncoding
 import DstackKeys

@@ -1,3 +1,4 @@
+import DstackConcurrency
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPClient

@@ -225,36 +225,38 @@ package actor AuditLog {
     /// Writes all entries and the head behind them, as JSON Lines.
     ///
     /// - Parameter sink: takes the pieces in order. What it throws ends the export.
-    package func export(to sink: @Sendable ([UInt8]) throws -> Void) async throws {
+    package func export(to sink: @Sendable ([UInt8]) async throws -> Void) async throws {
         let head = try signedHead()
-        var failure: (any Error)?
-        try await read(upTo: head.count) { line in
-            guard failure == nil else { return }
-            do {
-                try sink(line + [UInt8(ascii: "\n")])
-            } catch {
-                failure = error
-            }
+        var next: UInt64 = 1
+        while next <= head.count {
+            let lines = try await page(from: next, upTo: head.count)
+            try await sink(lines.reduce(into: []) { $0 += $1 + [UInt8(ascii: "\n")] })
+            next += UInt64(lines.count)
         }
-        if let failure { throw failure }
-        try sink(AuditExport.headLine(head) + [UInt8(ascii: "\n")])
+        try await sink(AuditExport.headLine(head) + [UInt8(ascii: "\n")])
     }
 
     private func read(upTo count: UInt64, _ body: ([UInt8]) -> Void) async throws(KMSStateError) {
         var next: UInt64 = 1
         while next <= count {
-            let entries: [StoreLogEntry]
-            do throws(StoreError) {
-                entries = try await store.entries(
-                    of: name, from: next, limit: Int(min(UInt64(Self.page), count - next + 1)))
-            } catch {
-                throw KMSStateError(error)
-            }
-            guard !entries.isEmpty else {
-                throw KMSStateError(.corrupt, "audit log", "entry \(next) of \(count) is missing")
-            }
-            for entry in entries { body(entry.value) }
-            next += UInt64(entries.count)
+            let lines = try await page(from: next, upTo: count)
+            for line in lines { body(line) }
+            next += UInt64(lines.count)
         }
+    }
+
+    /// Some entries, one at least.
+    private func page(from next: UInt64, upTo count: UInt64) async throws(KMSStateError) -> [[UInt8]] {
+        let entries: [StoreLogEntry]
+        do throws(StoreError) {
+            entries = try await store.entries(
+                of: name, from: next, limit: Int(min(UInt64(Self.page), count - next + 1)))
+        } catch {
+            throw KMSStateError(error)
+        }
+        guard !entries.isEmpty else {
+            throw KMSStateError(.corrupt, "audit log", "entry \(next) of \(count) is missing")
+        }
+        return entries.map(\.value)
     }
 }

@@ -53,6 +53,11 @@ package struct EpochTable: Hashable, Sendable {
     package struct Retirement: Hashable, Sendable {
         package let number: UInt64
         package let scope: EpochScope
+
+        package init(number: UInt64, scope: EpochScope) {
+            self.number = number
+            self.scope = scope
+        }
     }
 
     package private(set) var replicas: Set<ReplicaID>

@@ -95,6 +95,9 @@ package actor Epochs {
     /// What this service has stored.
     package nonisolated var table: EpochTable { view.withLock { $0.table } }
 
+    /// Whether it may give keys: it has heard from the others, and was not forgotten.
+    package nonisolated var isMember: Bool { view.withLock { $0.isMember } }
+
     /// The epoch whose keys an application is given.
     ///
     /// - Parameter named: the one that it asks for; nil for its current one.

@@ -269,6 +269,8 @@ package struct LoadedRootKeys: ~Copyable, Sendable {
     package let bootstrapInfo: [UInt8]?
     /// Of ``RootKeyFile/required``, what is not there. ``RootKeyFiles/renew(_:domain:evidence:at:)`` writes it.
     package let missing: [RootKeyFile]
+
+    package consuming func takeMaterial() -> RootKeyMaterial { material }
 }
 
 extension RootKeyFiles {

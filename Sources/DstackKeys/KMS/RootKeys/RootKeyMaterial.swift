@@ -65,6 +65,9 @@ package struct RootKeyMaterial: ~Copyable, Sendable {
         }
     }
 
+    /// The root CA's key once more, for who issues certificates by it.
+    package borrowing func copyOfCAKey() throws(KeysError) -> P256.PrivateKey { try Self.copy(roots.caKey) }
+
     static func copy(_ key: borrowing P256.PrivateKey) throws(KeysError) -> P256.PrivateKey {
         do {
             return try P256.PrivateKey(scalar: key.scalar.duplicate())

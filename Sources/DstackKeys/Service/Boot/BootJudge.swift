@@ -68,7 +68,7 @@ package struct BootJudge: Sendable {
         }
         return ExaminedCaller(
             boot: try evidence.bootInfo(at: moment, osImageHash: image.osImageHash), appInfo: evidence.appInfo,
-            image: image)
+            image: image, platformID: evidence.quote.platform.ppid.bytes)
     }
 
     /// Lets a caller in, or says why not.

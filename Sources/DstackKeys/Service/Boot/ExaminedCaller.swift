@@ -13,6 +13,8 @@ package struct ExaminedCaller: Sendable {
     /// What certificates may say, but for the image.
     let appInfo: AppInfo
     let image: ImageClaim
+    /// The platform's own identifier, of which ``BootInfo/deviceID`` is the hash.
+    package let platformID: [UInt8]
 
     /// As audit logs have it.
     package func auditSubject(as subject: BootSubject) -> AuditSubject {

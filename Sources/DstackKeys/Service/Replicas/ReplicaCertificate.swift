@@ -27,8 +27,8 @@ package enum ReplicaCertificate {
         under root: borrowing CertificateAuthority, attest: (ReportData) async throws -> Attestation, at now: Int64
     ) async throws -> TLSCredentials {
         let attested = try await AttestedKey(quote: attest)
-        var template = CertificateTemplate(
-            commonName: "dstack KMS replica", notAfter: CertificateTemplate.end(now, lifetime: lifetime))
+        var template = CertificateTemplate(.identified, commonName: "dstack KMS replica", now: now)
+        template.notAfter = CertificateTemplate.end(now, lifetime: lifetime)
         template.isForClients = true
         template.usage = .kmsReplica
         template.evidence = try EvidenceEncoding.standard.extensions(for: attested.attestation)

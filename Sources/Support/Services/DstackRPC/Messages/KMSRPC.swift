@@ -17,12 +17,15 @@ package enum KMSRPC {
         package var apiVersion: UInt32 = 0
         /// JSON, as the host gave it to the guest.
         package var vmConfig = ""
+        /// Of the keys that are asked for; nil for the application's current one. Upstream's have none, which are epoch 0.
+        package var epoch: UInt64?
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "api_version", &apiVersion)
             fields.value(2, "vm_config", &vmConfig)
+            fields.optional(100, "epoch", &epoch)
         }
     }
 
@@ -41,6 +44,8 @@ package enum KMSRPC {
         package var tproxyAppID = ""
         package var gatewayAppID = ""
         package var osImageHash: [UInt8] = []
+        /// Of the keys. Nil from upstream's services, whose keys are of epoch 0.
+        package var epoch: UInt64?
 
         package init() {}
 
@@ -53,17 +58,21 @@ package enum KMSRPC {
             fields.value(6, "tproxy_app_id", &tproxyAppID)
             fields.value(7, "gateway_app_id", &gatewayAppID)
             fields.value(8, "os_image_hash", &osImageHash)
+            fields.optional(100, "epoch", &epoch)
         }
     }
 
     package struct AppId: RPCMessage {
         /// 20 bytes.
         package var appID: [UInt8] = []
+        /// Of the keys that are asked for; nil for the application's current one. Upstream's have none, which are epoch 0.
+        package var epoch: UInt64?
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "app_id", &appID)
+            fields.optional(100, "epoch", &epoch)
         }
     }
 
@@ -76,6 +85,8 @@ package enum KMSRPC {
         package var timestamp: UInt64 = 0
         /// With the time, 65 bytes.
         package var signatureV1: [UInt8] = []
+        /// Of the keys. Nil from upstream's services, whose keys are of epoch 0.
+        package var epoch: UInt64?
 
         package init() {}
 
@@ -84,6 +95,7 @@ package enum KMSRPC {
             fields.value(2, "signature", &signature)
             fields.value(3, "timestamp", &timestamp)
             fields.value(4, "signature_v1", &signatureV1)
+            fields.optional(100, "epoch", &epoch)
         }
     }
 
@@ -99,6 +111,8 @@ package enum KMSRPC {
         package var kmsContractAddress: String?
         package var chainID: UInt64?
         package var appAuthImplementation: String?
+        /// How far the service's audit log has come, signed; JSON. Nil from upstream's services.
+        package var auditHead: String?
 
         package init() {}
 
@@ -112,6 +126,7 @@ package enum KMSRPC {
             fields.optional(7, "kms_contract_address", &kmsContractAddress)
             fields.optional(8, "chain_id", &chainID)
             fields.optional(9, "app_auth_implementation", &appAuthImplementation)
+            fields.optional(100, "audit_head", &auditHead)
         }
     }
 
@@ -177,6 +192,8 @@ package enum KMSRPC {
         package var signature: [UInt8] = []
         /// JSON.
         package var vmConfig = ""
+        /// Of the keys that are asked for; nil for the application's current one. Upstream's have none, which are epoch 0.
+        package var epoch: UInt64?
 
         package init() {}
 
@@ -185,6 +202,7 @@ package enum KMSRPC {
             fields.value(2, "csr", &csr)
             fields.value(3, "signature", &signature)
             fields.value(4, "vm_config", &vmConfig)
+            fields.optional(100, "epoch", &epoch)
         }
     }
 

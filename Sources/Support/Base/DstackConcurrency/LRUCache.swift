@@ -1,5 +1,5 @@
 /// A bounded table that forgets what was not asked for the longest.
-struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+package struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct Node {
         let key: Key
         var value: Value
@@ -7,18 +7,18 @@ struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         var older: Int?
     }
 
-    let capacity: Int
+    package let capacity: Int
     private var index: [Key: Int] = [:]
     private var nodes: [Node] = []
     private var newest: Int?
     private var oldest: Int?
 
-    init(capacity: Int) { self.capacity = capacity }
+    package init(capacity: Int) { self.capacity = capacity }
 
-    var count: Int { nodes.count }
+    package var count: Int { nodes.count }
 
     /// What is kept under a key, which becomes the newest.
-    mutating func value(of key: Key) -> Value? {
+    package mutating func value(of key: Key) -> Value? {
         guard let position = index[key] else { return nil }
         if newest != position {
             unlink(position)
@@ -28,7 +28,7 @@ struct LRUCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     }
 
     /// Keeps a value, in the place of the oldest if there are as many as fit.
-    mutating func insert(_ value: Value, for key: Key) {
+    package mutating func insert(_ value: Value, for key: Key) {
         guard capacity > 0 else { return }
         if let position = index[key] {
             nodes[position].value = value

@@ -1,0 +1,201 @@
+package import DstackAttestation
+import DstackConcurrency
+import DstackKMS
+package import DstackKMSClient
+import DstackKeys
+package import DstackStore
+package import DstackSystem
+
+/// A KMS with its keys: everything that is opened once and lives as long as the service does.
+///
+/// ```swift
+/// let node = try await KMSNode.open(foundation, store)
+/// let server = try KMSServer(node)
+/// try await Service("kms", server, …, upkeep: node.upkeep).run { … }
+/// ```
+package final class KMSNode: Sendable {
+    package let parts: KMSMethods.Parts
+    let foundation: Foundation
+    let exchange: ReplicaExchange
+    let callers: CallerJudge
+    let files: RootKeyFiles
+    var settings: KMSSettings { foundation.settings }
+    private let store: any Store
+    private let log = Log("kms")
+
+    /// What has to be there before there are keys: who judges, by what evidence.
+    package struct Foundation: Sendable {
+        package let settings: KMSSettings
+        package let verifier: AttestedPeerVerifier
+        package let judge: BootJudge
+        package let selfAuthorization: SelfAuthorization
+        package let metrics: KMSMetrics
+        let attest: KMSAttest?
+        let version: KMSVersion
+        let clock: any WallClock
+
+        /// - Parameters:
+        ///   - attest: evidence of this machine; nil where there is no agent, in development.
+        package init(
+            _ settings: KMSSettings, attest: KMSAttest?, version: KMSVersion, clock: any WallClock = .system
+        ) throws(KMSServiceError) {
+            self.settings = settings
+            self.attest = attest
+            self.version = version
+            self.clock = clock
+            metrics = KMSMetrics()
+            metrics.insecureSettings.set(UInt64(settings.announcements.count))
+            verifier = try settings.makeVerifier(clock: clock)
+            let authorizer = try settings.authorization.makeAuthorizer(userAgent: "dstack-kms/\(version.number)")
+            var images = ImageRules()
+            images.verifies = settings.image.isVerified
+            images.cacheDirectory = settings.image.cacheDirectory
+            judge = BootJudge(CountedAuthorizer(authorizer, in: metrics), images: images)
+            selfAuthorization = SelfAuthorization(
+                judge, isEnforced: settings.enforcesSelfAuthorization,
+                source: .init(attest: Self.source(attest), verify: Self.verification(verifier)), clock: clock)
+        }
+
+        private static func source(_ attest: KMSAttest?) -> @Sendable (ReportData) async throws -> Attestation {
+            { reportData in
+                guard let attest else {
+                    throw KMSServiceError(
+                        .invalidConfiguration, "evidence of this service", "there is no guest agent to give any",
+                        hint: "start the service where one is; for development, set "
+                            + "core.enforce_self_authorization = false and core.attest_rpc_cert = false")
+                }
+                return try await attest(reportData)
+            }
+        }
+
+        private static func verification(
+            _ verifier: AttestedPeerVerifier
+        ) -> @Sendable (Attestation, VerificationPolicy) async throws -> VerificationReport {
+            { attestation, policy in
+                guard let expected = policy.expected.reportData else {
+                    throw KMSServiceError(.internalFault, "evidence of this service", "nothing says what it is about")
+                }
+                switch await verifier.verify(attestation, expecting: ReportData(expected), askedBy: nil) {
+                case .success(let accepted): return accepted.report
+                case .failure(let error): throw KMSServiceError(error)
+                }
+            }
+        }
+    }
+
+    // MARK: Opening
+
+    /// Loads the keys, renews the certificates, and opens what is in the store.
+    ///
+    /// - Parameters:
+    ///   - foundation: what was there before the keys.
+    ///   - store: is closed with the node, and where this throws.
+    ///   - arrival: how the keys came, where that was a moment ago; nil for a service that has had them.
+    /// - Throws: ``KMSServiceError``: `wrongState` where there are no keys; what cannot be read, made or written.
+    package static func open(
+        _ foundation: Foundation, _ store: any Store, arrival: OnboardingResult? = nil
+    ) async throws(KMSServiceError) -> KMSNode {
+        do throws(KMSServiceError) {
+            let files = RootKeyFiles(foundation.settings.files.certificateDirectory)
+            let keys = try await ServiceKeys.load(files, foundation)
+            let rules = try foundation.settings.certificates.rules
+            do throws(KMSStateError) {
+                let audit = try await AuditLog.open(store, node: keys.domain.name) { id throws(KMSStateError) in
+                    try AuditKey(id, of: keys.material.roots)
+                }
+                let exchange = ReplicaExchange(urls: foundation.settings.replicas.urls) { url in
+                    try Self.client(of: url, keys, foundation)
+                }
+                let mark = ReplicaMark(files.directory)
+                let epochs = try await Epochs.open(store, mark.beginning(), audit: audit, send: exchange.send)
+                try mark.leave(epochs.replica)
+                if let arrival { try await audit.record(arrival.auditEvent) }
+                try await audit.record(.started(version: foundation.version.header))
+                return KMSNode(foundation, keys, rules, files, store, audit, epochs, exchange)
+            } catch {
+                throw KMSServiceError(error)
+            }
+        } catch {
+            await store.close()
+            throw error
+        }
+    }
+
+    private init(
+        _ foundation: Foundation, _ keys: ServiceKeys, _ rules: CertificateRules, _ files: RootKeyFiles,
+        _ store: any Store, _ audit: AuditLog, _ epochs: Epochs, _ exchange: ReplicaExchange
+    ) {
+        self.foundation = foundation
+        callers = CallerJudge(foundation.verifier)
+        parts = KMSMethods.Parts(
+            keys: keys, epochs: epochs, audit: audit, judge: foundation.judge,
+            selfAuthorization: foundation.selfAuthorization, verifier: foundation.verifier, certificates: rules,
+            metrics: foundation.metrics, isDevelopment: foundation.settings.authorization.isDevelopment,
+            clock: foundation.clock)
+        self.files = files
+        self.store = store
+        self.exchange = exchange
+    }
+
+    /// Another replica's client: it shows that it has the root key, and evidence.
+    private static func client(
+        of url: String, _ keys: ServiceKeys, _ foundation: Foundation
+    ) throws -> KMSClient {
+        var configuration = KMSClient.Configuration()
+        configuration.timeout = .seconds(20)
+        guard let attest = foundation.attest else {
+            throw KMSServiceError(
+                .invalidConfiguration, "core.replicas.urls",
+                "without a guest agent there is no evidence to show to replicas")
+        }
+        configuration.introduction = .issued { attest, now in
+            try await ReplicaCertificate.credentials(under: keys.root, attest: attest, at: now)
+        }
+        return try KMSClient(
+            url, trust: .pinnedAndAttested(caPublicKey: keys.caPublicKey, foundation.verifier), attest: attest,
+            configuration, clock: foundation.clock)
+    }
+
+    // MARK: Beside the service
+
+    /// Work that goes on as long as the service does.
+    package var upkeep: [@Sendable () async -> Void] {
+        [
+            { [parts] in await parts.verifier.collateral.run() },
+            { [exchange, parts] in await exchange.run(parts.epochs) },
+        ]
+    }
+
+    /// Lets go of everything, and says so in the audit log.
+    package func close(reason: String) async {
+        do throws(KMSStateError) { try await parts.audit.record(.stopped(reason: reason)) } catch {
+            log.error("the end is not in the audit log", ["error": error.explanation])
+        }
+        await store.close()
+    }
+
+    /// Whether the store takes something.
+    func isStoreWritable() async -> Bool {
+        var transaction = StoreTransaction()
+        transaction.put(StoreKey("kms/alive"), Array("\(parts.clock.unixSeconds)".utf8))
+        do throws(StoreError) {
+            if case .committed = try await store.commit(transaction) { return true }
+        } catch { parts.metrics.storeFailures.add() }
+        return false
+    }
+}
+
+/// Which build answers.
+package struct KMSVersion: Sendable {
+    package let number: String
+    /// Nil where the build did not know.
+    package let commit: String?
+
+    package init(_ number: String, commit: String?) {
+        self.number = number
+        self.commit = commit
+    }
+
+    /// As every answer says it, in upstream's form.
+    var header: String { "v\(number) (\(commit.map { "git:\($0)" } ?? "unknown"))" }
+}

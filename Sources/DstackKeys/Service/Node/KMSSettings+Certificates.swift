@@ -1,0 +1,34 @@
+import DstackAttestation
+import DstackKeys
+
+extension CertificateSettings {
+    /// The same as what certificates are judged by.
+    ///
+    /// - Throws: ``KMSServiceError/Code/invalidConfiguration`` for a pattern that is none.
+    var rules: CertificateRules {
+        get throws(KMSServiceError) {
+            var rules = CertificateRules()
+            rules.profile = keysProfile
+            rules.evidence = EvidenceEncoding(includesLegacyForm: includesLegacyEvidence)
+            if let names { rules.names = try Self.patterns(names) }
+            for application in applications {
+                rules.namesByApp[AppID(application.id)] = try Self.patterns(application.names)
+            }
+            rules.reservedNames = try Self.patterns(reservedNames)
+            rules.maximumNames = maximumNames ?? rules.maximumNames
+            rules.allowsWildcards = allowsWildcards
+            rules.allowsAddresses = allowsAddresses
+            rules.allowsServers = allowsServers
+            rules.allowsClients = allowsClients
+            if let maximumLifetime { rules.maximumLifetime = UInt64(clamping: maximumLifetime.components.seconds) }
+            rules.defaultLifetime = min(
+                defaultLifetime.map { UInt64(clamping: $0.components.seconds) } ?? rules.defaultLifetime,
+                rules.maximumLifetime)
+            return rules
+        }
+    }
+
+    private static func patterns(_ texts: [String]) throws(KMSServiceError) -> [CertificateNamePattern] {
+        try texts.map { text throws(KMSServiceError) in try CertificateNamePattern(text) }
+    }
+}

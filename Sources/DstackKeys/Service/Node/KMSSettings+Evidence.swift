@@ -1,0 +1,50 @@
+package import DstackAttestation
+package import DstackSystem
+import Glibc
+
+extension KMSSettings {
+    /// Verifies evidence by these settings: of callers, of other services, of this one.
+    ///
+    /// - Parameter clock: for tests.
+    /// - Throws: ``KMSServiceError/Code/invalidConfiguration`` for a root or collateral that cannot be used.
+    package func makeVerifier(
+        clock: any WallClock = .system
+    ) throws(KMSServiceError) -> AttestedPeerVerifier {
+        do throws(AttestationError) {
+            let root = try attestation.trustRoot.map { path throws(AttestationError) in try TrustAnchor(path: path) }
+            let verifier = QuoteVerifier(trustAnchor: root ?? .intel)
+            // Which application it is, whoever decides about boots finds acceptable or not.
+            return try AttestedPeerVerifier(
+                policy: BootJudge.policy, collateral: collateral(verifier), acceptsAnyApplication: true, clock: clock,
+                demands: .consistent)
+        } catch {
+            throw KMSServiceError(
+                .invalidConfiguration, "core.attestation: \(error.subject)", error.reason, hint: error.hint)
+        }
+    }
+
+    private func collateral(_ verifier: QuoteVerifier) throws(AttestationError) -> ReadyCollateral {
+        if let path = attestation.offlineCollateral {
+            return ReadyCollateral(try OfflineCollateral(path: path), verifier: verifier)
+        }
+        let directory = collateralCacheDirectory
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            let error = SystemError.last("make", directory)
+            throw AttestationError(.collateralUnavailable, subject: directory, reason: "\(error)")
+        }
+        var configuration = CollateralService.Configuration()
+        // Services that somebody chose are asked alone: the others would learn which machines there are.
+        if let services = attestation.services { configuration.endpoints = services }
+        configuration.cacheDirectory = directory
+        configuration.maximumWaiting = max(1, limits.maximumVerifications)
+        if let path = attestation.tlsAuthorities {
+            do throws(SystemError) { configuration.tlsAuthorities = try File.read(path, limit: 4 << 20) } catch {
+                throw AttestationError(.collateralUnavailable, subject: path, reason: "\(error)")
+            }
+        }
+        let floors = CollateralFloors(directory: directory)
+        if let problem = floors.problem { throw problem }
+        configuration.floors = floors
+        return ReadyCollateral(CollateralService(configuration), verifier: verifier)
+    }
+}
