@@ -12,7 +12,9 @@ package enum Spawn {
     ///
     /// - Parameter descriptors: what it has as its descriptor of each number, beside 0 to 2, which are `/dev/null` unless
     ///   given. They must be above all the numbers.
-    package static func start(_ path: String, _ arguments: [String], descriptors: [Int32: Int32] = [:]) throws -> pid_t {
+    package static func start(
+        _ path: String, _ arguments: [String], descriptors: [Int32: Int32] = [:]
+    ) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

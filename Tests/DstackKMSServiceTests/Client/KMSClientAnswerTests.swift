@@ -6,6 +6,7 @@ import DstackKMS
 import DstackKMSClient
 import DstackKeys
 import DstackMockTEE
+import DstackNetwork
 import DstackRPC
 import Synchronization
 import TestKit
@@ -235,6 +236,29 @@ struct KMSClientAnswerTests {
         }
         let gone = try KMSClient("https://localhost:1", trust: .whoeverAnswersFirst)
         await #expect(throws: KMSClientError(.unreachable, "", "")) { _ = try await gone.meta() }
+    }
+
+    @Test("a service that is silent is given up, and so is an agent")
+    func silent() async throws {
+        let world = try KMSTestWorld.shared()
+        let socket = try ListeningSocket(.tcp(host: "127.0.0.1", port: 0))
+        guard case .internet(_, let port)? = socket.address?.remote else { throw CancellationError() }
+        for limit in [\KMSClient.Configuration.connectTimeout, \.timeout] {
+            var configuration = KMSClient.Configuration()
+            configuration[keyPath: limit] = .milliseconds(100)
+            let client = try KMSClient("https://127.0.0.1:\(port)", trust: .whoeverAnswersFirst, configuration)
+            await #expect(throws: KMSClientError(.unreachable, "", "")) { _ = try await client.meta() }
+        }
+        var configuration = KMSClient.Configuration()
+        configuration.timeout = .milliseconds(100)
+        let client = try KMSClient(
+            "https://127.0.0.1:\(port)", trust: .attested(world.kmsVerifier()),
+            attest: { reportData in
+                try await Task.sleep(for: .seconds(60))
+                return try KMSTestWorld.attestation(world.kms, reportData)
+            }, configuration)
+        await #expect(throws: KMSClientError(.noEvidence, "", "")) { _ = try await client.meta() }
+        _ = socket
     }
 
     @Test("a side that gets no evidence about itself says so, and calls nobody")

@@ -73,6 +73,7 @@ struct OnboardingBrowserTests {
             try await browser.wait(until: "document.querySelector('.problem').textContent !== ''")
             let problem = try await browser.evaluate("document.querySelector('.problem').textContent")
             #expect(problem.contains("token is missing or wrong"))
+            #expect(try await browser.evaluate("document.activeElement.id") == "token")
             try await look(browser, "refused", ignoring: "401")
             #expect(kms.names.isEmpty)
             _ = try await browser.evaluate("document.getElementById('token').select()")

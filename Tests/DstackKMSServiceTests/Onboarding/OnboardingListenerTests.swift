@@ -33,7 +33,8 @@ struct ServedOnboarding: Sendable {
             place: .tcp(host: host, port: 0),
             token: token.map { SharedSecret(copying: Array($0.utf8).span.bytes) }, allowsEveryone: allowsEveryone)
         let listener = OnboardingListener(
-            rules, kms.onboarding(source: source), headers: ["X-App-Version": "v1"], information: information)
+            rules, kms.onboarding(source: source), headers: ["X-App-Version": "v1"],
+            log: Log("kms.onboarding", to: LogOutput(sink: Nowhere())), information: information)
         let (ports, found) = AsyncStream.makeStream(of: UInt16.self)
         task = Task {
             try await listener.run { bound in found.yield(UInt16(bound[0].port ?? 0)) }
@@ -68,6 +69,11 @@ struct ServedOnboarding: Sendable {
             HTTPRequest(method, url + path, headers: headers, body: body.map { Array($0.utf8) }))
         return (answer.status, String(decoding: answer.body, as: UTF8.self))
     }
+}
+
+/// What the log says is nobody's business here.
+private struct Nowhere: ByteSink {
+    func write(_ bytes: [UInt8]) {}
 }
 
 @Suite("The onboarding listener", .timeLimit(.minutes(2)))

@@ -18,6 +18,9 @@ extension PageAsset {
         .choice:has(:focus-visible) { outline: 3px solid var(--accent); outline-offset: 2px; }
         .choice input { width: 1.1rem; height: 1.1rem; margin: .2rem 0 0; accent-color: var(--accent); outline: none; }
         .choice strong, .choice .small { display: block; }
+        .choice .small { font-weight: 400; }
+        .setup h1:focus { outline: none; }
+        .setup h1 + .notice, .setup .quiet + .notice { margin-top: .8rem; }
         .actions { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
         button.primary { font-size: 1rem; font-weight: 600; background: var(--accent); border-color: var(--accent);
           color: var(--surface); padding: .55rem 1.2rem; min-height: 2.75rem; }
@@ -40,6 +43,12 @@ extension PageAsset {
               `/prpc/${method}?json`, { method: "POST", headers, body: JSON.stringify(body), cache: "no-store" });
             const text = await response.text();
             if (response.ok) return;
+            if (response.status === 401) {
+              $("token").closest(".field").hidden = false;
+              $("token").focus();
+              throw new Error(
+                "The token is missing or wrong. It is in the settings, or in the log of this service's start.");
+            }
             let reason = "";
             try { reason = JSON.parse(text).error; } catch { }
             throw new Error(reason || `The service answered with status ${response.status}.`);
@@ -82,6 +91,7 @@ extension PageAsset {
           };
           const begin = () => {
             for (const part of document.querySelectorAll(".noscript")) part.hidden = true;
+            for (const part of document.querySelectorAll(".by-hand")) part.open = false;
             const field = $("token");
             if (field) {
               field.value = token;

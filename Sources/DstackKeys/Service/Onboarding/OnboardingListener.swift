@@ -33,6 +33,7 @@ package final class OnboardingListener: Sendable {
     private let information: Information
     private let headers: HTTPHeaders
     private let log: Log
+    private let refusals: LimitedLog
     private let finished = Promise<Void>()
     private let outcome = Mutex<OnboardingResult?>(nil)
     /// Made here, where the settings have none and one is needed.
@@ -56,6 +57,7 @@ package final class OnboardingListener: Sendable {
         self.information = information
         self.headers = headers
         self.log = log
+        refusals = LimitedLog(log)
         let isOpen = rules.token == nil && (rules.allowsEveryone || rules.isLocal)
         generatedToken = rules.token == nil && !isOpen ? random.fixed(FixedBytes<20>.self).hex : nil
         let token = generatedToken.map { SharedSecret(copying: Array($0.utf8).span.bytes) } ?? rules.token
@@ -108,19 +110,20 @@ package final class OnboardingListener: Sendable {
         case "/health": return reads ? .text(200, "OK") : .methodNotAllowed([.get, .head])
         case "/":
             guard reads else { return .methodNotAllowed([.get, .head]) }
-            if let refusal = access.refusal(of: request.head, changes: false) { return Self.refused(refusal) }
+            if let refusal = access.refusal(of: request.head, changes: false) { return refused(refusal, request.peer) }
             return await OnboardingPage(self, host: request.head.host ?? "", information: currentInformation())
                 .page.response()
         case "/finish":
             guard reads || request.method == .post else { return .methodNotAllowed([.get, .head, .post]) }
-            if let refusal = access.refusal(of: request.head, changes: true) { return Self.refused(refusal) }
+            if let refusal = access.refusal(of: request.head, changes: true) { return refused(refusal, request.peer) }
             finish()
             return .text(200, "OK")
         default: return .notFound
         }
     }
 
-    private static func refused(_ refusal: OnboardingAccess.Refusal) -> HTTPServerResponse {
+    private func refused(_ refusal: OnboardingAccess.Refusal, _ peer: HTTPPeer) -> HTTPServerResponse {
+        refusals.warn("refused", ["peer": "\(peer.address)", "reason": refusal.reason])
         var response = HTTPServerResponse.text(refusal.status, refusal.reason + "\n")
         if refusal.status == 401 { response.headers["WWW-Authenticate"] = "Bearer realm=\"dstack-kms onboarding\"" }
         return response
@@ -143,7 +146,7 @@ package final class OnboardingListener: Sendable {
     // MARK: Methods
 
     private var router: RPCRouter {
-        let access = access
+        let (access, refusals) = (access, refusals)
         var router = RPCRouter()
         router.headers = headers
         router.mount(
@@ -151,6 +154,7 @@ package final class OnboardingListener: Sendable {
             admission: .init(check: { call in
                 let changes = call.method != KMSRPC.Onboard.getAttestationInfo.name
                 if let refusal = access.refusal(of: call.head, changes: changes) {
+                    refusals.warn("refused", ["peer": "\(call.peer.address)", "reason": refusal.reason])
                     throw RPCError(refusal.reason, status: refusal.status)
                 }
             }))

@@ -215,14 +215,17 @@ struct OnboardingPage {
 
     private var byHand: HTML {
         .section("By hand", id: "by-hand") {
-            HTML.element(.p) { "New keys:" }
-            call("Bootstrap", #"{"domain":"kms.example.com"}"#)
-            if canOnboard {
-                HTML.element(.p) { "The keys of a running service:" }
-                call("Onboard", #"{"source_url":"https://kms.example.com:8000","domain":"kms2.example.com"}"#)
+            HTML.element(.details, .class("by-hand"), .open) {
+                HTML.element(.summary) { "Commands that do the same" }
+                HTML.element(.p) { "New keys:" }
+                call("Bootstrap", #"{"domain":"kms.example.com"}"#)
+                if canOnboard {
+                    HTML.element(.p) { "The keys of a running service:" }
+                    call("Onboard", #"{"source_url":"https://kms.example.com:8000","domain":"kms2.example.com"}"#)
+                }
+                HTML.element(.p) { "Then, to begin serving:" }
+                call("Finish", "{}")
             }
-            HTML.element(.p) { "Then, to begin serving:" }
-            call("Finish", "{}")
         }
     }
 
