@@ -31,10 +31,13 @@ extension KMSClient {
     ///
     /// - Parameters:
     ///   - app: the application, which the service takes from the evidence; its signature on the key must be for this one.
+    ///   - epoch: of the keys; nil for the application's current one. Only this project's services have any but the first.
     ///   - vmConfiguration: JSON, as the host gave it to the guest.
     /// - Throws: ``KMSClientError/Code/invalidAnswer`` for keys of wrong lengths, another root, or a key that the service's
     ///   root key did not sign for the application.
-    package func appKeys(of app: AppID, vmConfiguration: String) async throws(KMSClientError) -> AppKeys {
+    package func appKeys(
+        of app: AppID, epoch: KeyEpoch? = nil, vmConfiguration: String
+    ) async throws(KMSClientError) -> AppKeys {
         let temporary = try await temporaryAuthority()
         let issuer = try await k256PublicKey()
         let answer = try await call(
@@ -42,7 +45,9 @@ extension KMSClient {
             .with {
                 $0.apiVersion = 1
                 $0.vmConfig = vmConfiguration
+                $0.epoch = epoch?.number
             })
+        try Self.require(epoch, answer.epoch)
         let root = try knownRoot(answer.caCertificate)
         let key = try KMSAnswers.k256Key(answer.k256Key, "k256_key")
         let statement = KeyStatement.issuedAppKey(appID: app.bytes, key: key.publicKey.compressed)
@@ -99,10 +104,11 @@ extension KMSClient {
 
     /// A certificate for the key of a request.
     ///
+    /// - Parameter epoch: of the application's CA; nil for its current one.
     /// - Returns: leaf, the application's CA, root; DER.
     /// - Throws: ``KMSClientError/Code/invalidAnswer`` for a chain that does not lead from the key to the service's root.
     package func signCertificate(
-        _ request: SignedSigningRequest, vmConfiguration: String
+        _ request: SignedSigningRequest, epoch: KeyEpoch? = nil, vmConfiguration: String
     ) async throws(KMSClientError) -> [[UInt8]] {
         let answer = try await call(
             KMSRPC.KMS.signCert,
@@ -111,6 +117,7 @@ extension KMSClient {
                 $0.csr = request.request.bytes
                 $0.signature = request.signature
                 $0.vmConfig = vmConfiguration
+                $0.epoch = epoch?.number
             })
         guard (2...8).contains(answer.certificateChain.count), let last = answer.certificateChain.last else {
             throw .invalid("certificate_chain", "\(answer.certificateChain.count) certificates")
@@ -146,12 +153,20 @@ extension KMSClient {
 
     /// The key to which environments for an application are encrypted, by the service's word of just now.
     ///
-    /// - Parameter acceptsUndated: whether an older service's signature without a time will do, which can be replayed for ever.
+    /// - Parameters:
+    ///   - epoch: of the key; nil for the application's current one.
+    ///   - acceptsUndated: whether an older service's signature without a time will do, which can be replayed for ever.
     package func environmentKey(
-        of app: AppID, acceptsUndated: Bool = false
+        of app: AppID, epoch: KeyEpoch? = nil, acceptsUndated: Bool = false
     ) async throws(KMSClientError) -> X25519.PublicKey {
         let issuer = try await k256PublicKey()
-        let answer = try await call(KMSRPC.KMS.getAppEnvEncryptPubKey, .with { $0.appID = app.bytes.bytes })
+        let answer = try await call(
+            KMSRPC.KMS.getAppEnvEncryptPubKey,
+            .with {
+                $0.appID = app.bytes.bytes
+                $0.epoch = epoch?.number
+            })
+        try Self.require(epoch, answer.epoch)
         guard let key = FixedBytes<32>(answer.publicKey) else {
             throw .invalid("public_key", "\(answer.publicKey.count) bytes where there are 32")
         }
@@ -170,6 +185,12 @@ extension KMSClient {
             throw .invalid("signature_v1", "it is not the service's on this key of application \(app)")
         }
         return X25519.PublicKey(key)
+    }
+
+    /// An older service passes over the epoch that it is asked for, and gives keys of the first.
+    private static func require(_ wanted: KeyEpoch?, _ given: UInt64?) throws(KMSClientError) {
+        guard let wanted, wanted.number != given ?? KeyEpoch.first.number else { return }
+        throw .invalid("epoch", "keys of epoch \(given ?? KeyEpoch.first.number) where \(wanted) was asked for")
     }
 
     /// A root certificate that the service names: of the root that it is verified by, or, where evidence is what it was

@@ -187,6 +187,28 @@ struct KMSClientAnswerTests {
         }
     }
 
+    @Test("keys of another epoch than the one that was asked for are not taken for it")
+    func epochs() async throws {
+        let world = try KMSTestWorld.shared()
+        try await ScriptedKMS(world).run { kms in
+            let app = world.app.appID
+            // It knows of no epochs, as upstream's.
+            _ = try await client(kms).appKeys(of: app, epoch: .first, vmConfiguration: "")
+            await #expect(throws: KMSClientError(.invalidAnswer, "", "")) {
+                _ = try await client(kms).appKeys(of: app, epoch: KeyEpoch(1), vmConfiguration: "")
+            }
+            await #expect(throws: KMSClientError(.invalidAnswer, "", "")) {
+                _ = try await client(kms).environmentKey(of: app, epoch: KeyEpoch(1))
+            }
+            kms.script.withLock { $0.app = { $0.epoch = 1 } }
+            _ = try await client(kms).appKeys(of: app, epoch: KeyEpoch(1), vmConfiguration: "")
+            _ = try await client(kms).appKeys(of: app, vmConfiguration: "")
+            await #expect(throws: KMSClientError(.invalidAnswer, "", "")) {
+                _ = try await client(kms).appKeys(of: app, epoch: .first, vmConfiguration: "")
+            }
+        }
+    }
+
     @Test("a certificate leads from the requested key to the root")
     func certificate() async throws {
         let world = try KMSTestWorld.shared()

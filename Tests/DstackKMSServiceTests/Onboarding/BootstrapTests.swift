@@ -144,6 +144,16 @@ struct BootstrapTests {
         #expect(try RATLSCertificate(parsing: kms.files.read("rpc.crt")).attestation == nil)
     }
 
+    @Test("the certificates are of the form that the settings ask for")
+    func profile() async throws {
+        for profile in CertificateProfile.allCases {
+            let kms = try NewKMS()
+            _ = try await kms.onboarding(profile: profile).bootstrap(domain: "kms.example")
+            let root = try RATLSCertificate(parsing: kms.files.read("root-ca.crt"))
+            #expect((root.notBefore < 1_000_000_000) == (profile == .upstream))
+        }
+    }
+
     @Test("at a start nothing is made in the place of a set that is not whole")
     func partial() async throws {
         let kms = try NewKMS()

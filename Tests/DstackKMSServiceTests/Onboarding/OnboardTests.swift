@@ -24,17 +24,12 @@ struct OnboardTests {
         try await ScriptedKMS(kms.world).run { source in
             let order = source.seen
             let onboarding = kms.onboarding(
-                source: try kms.source(
-                    authorize: { peer in
-                        #expect(peer.report.verdict == .accepted)
-                        #expect(peer.certificates.first == source.certificates.rpc)
-                        order.add("authorized")
-                        return AuditSubject(.kms, appID: [1])
-                    },
-                    openEpochs: {
-                        Issue.record("the source has no epochs")
-                        return try await Epochs.open(store, .joining) { _, _ in }
-                    }))
+                source: try kms.source { peer in
+                    #expect(peer.report.verdict == .accepted)
+                    #expect(peer.certificates.first == source.certificates.rpc)
+                    order.add("authorized")
+                    return AuditSubject(.kms, appID: [1])
+                }, store: store)
             let result = try await onboarding.onboard(from: source.url, domain: "second.example")
             #expect(
                 source.seen.all == [
@@ -57,6 +52,8 @@ struct OnboardTests {
                 result.auditEvent
                     == .onboarded(
                         from: AuditSubject(.kms, appID: [1]), url: source.url + "/prpc", publicKey: expected))
+            // Alone with its epochs, as the source has none.
+            #expect(try await Epochs.open(store, .joining) { _, _ in }.isMember)
             // It serves by a certificate of its own, under the same root.
             let certificate = try RATLSCertificate(parsing: kms.files.read("rpc.crt"))
             #expect(certificate.attestation != nil)
@@ -189,28 +186,27 @@ struct OnboardTests {
         let (theirs, ours) = (try await kms.store("theirs"), try await kms.store("ours"))
         let epochs = try await Epochs.open(theirs, .founding) { _, _ in }
         _ = try await epochs.advance(.all)
-        let opened = Mutex<Epochs?>(nil)
-        let attempt = try kms.source(openEpochs: {
-            let epochs = try await Epochs.open(ours, .joining) { _, _ in }
-            opened.withLock { $0 = epochs }
-            return epochs
-        })
+        let attempt = try kms.source()
+        let asked = Mutex(0)
         let source = try source(kms.world, epochs)
         source.script.withLock {
             $0.root = { _ in
-                let new = opened.withLock { $0 }
-                #expect(new.map { epochs.table.members.contains($0.replica) } == true)
-                #expect(new?.table == epochs.table)
+                asked.withLock { $0 += 1 }
+                #expect(epochs.table.members.count == 2)
                 throw RPCError("not yet")
             }
         }
         try await source.run { source in
             await #expect(throws: KMSServiceError(.denied, "", "")) {
-                _ = try await kms.onboarding(source: attempt).onboard(from: source.url, domain: "a")
+                _ = try await kms.onboarding(source: attempt, store: ours).onboard(
+                    from: source.url, domain: "a")
             }
             #expect(kms.names.isEmpty)
+            #expect(asked.withLock { $0 } == 1)
+            #expect(try await Epochs.open(ours, .founding) { _, _ in }.table == epochs.table)
             source.script.withLock { $0.root = { _ in } }
-            let result = try await kms.onboarding(source: attempt).onboard(from: source.url, domain: "a")
+            let result = try await kms.onboarding(source: attempt, store: ours).onboard(
+                from: source.url, domain: "a")
             guard case .onboarded(_, _, _, _, let isReplica) = result else { throw CancellationError() }
             #expect(isReplica)
             // The same one as at the first attempt.
@@ -221,20 +217,55 @@ struct OnboardTests {
         #expect(try later.epoch(of: kms.world.app.appID) == epochs.epoch(of: kms.world.app.appID))
     }
 
+    @Test("epochs of a service whose keys never came are not carried to other keys")
+    func startedAnew() async throws {
+        let kms = try NewKMS()
+        let ours = try await kms.store("ours")
+        for (name, goesOn) in [("one", false), ("two", true)] {
+            let theirs = try await Epochs.open(kms.store(name), .founding) { _, _ in }
+            _ = try await theirs.advance(.all)
+            let source = try source(kms.world, theirs)
+            if !goesOn { source.script.withLock { $0.root = { _ in throw RPCError("no") } } }
+            try await source.run { source in
+                let onboarding = kms.onboarding(source: try kms.source(), store: ours)
+                _ = try? await onboarding.onboard(from: source.url, domain: "a")
+            }
+            #expect(theirs.table.members.count == 2)
+            #expect(theirs.table.epochs.count == 1)
+            #expect(try await Epochs.open(ours, .joining) { _, _ in }.table == theirs.table)
+        }
+        #expect(try kms.files.state() == .complete)
+        // The same before new keys.
+        let other = try NewKMS()
+        let theirs = try await Epochs.open(kms.store("three"), .founding) { _, _ in }
+        let source = try source(kms.world, theirs)
+        source.script.withLock { $0.root = { _ in throw RPCError("no") } }
+        let store = try await other.store()
+        try await source.run { source in
+            let onboarding = other.onboarding(source: try other.source(), store: store)
+            _ = try? await onboarding.onboard(from: source.url, domain: "a")
+            _ = try await onboarding.bootstrap(domain: "b")
+        }
+        let own = try await Epochs.open(store, .joining) { _, _ in }
+        #expect(own.table.members == [own.replica])
+        #expect(try own.epoch(of: kms.world.app.appID) == .first)
+    }
+
     @Test("a crash at any step of onboarding leaves the whole or nothing, and it can be done again")
     func crashes() async throws {
         let kms = try NewKMS()
         let (theirs, ours) = (try await kms.store("theirs"), try await kms.store("ours"))
         let epochs = try await Epochs.open(theirs, .founding) { _, _ in }
-        let attempt = try kms.source(openEpochs: { try await Epochs.open(ours, .joining) { _, _ in } })
+        let attempt = try kms.source()
         try await source(kms.world, epochs).run { source in
             let (files, taken) = kms.snapshots()
-            _ = try await kms.onboarding(files, source: attempt).onboard(from: source.url, domain: "a")
+            _ = try await kms.onboarding(files, source: attempt, store: ours).onboard(from: source.url, domain: "a")
             let expected = source.material.roots.publicKey
             for index in taken.all.indices {
                 let left = RootKeyFiles(kms.scratch.path("crash-\(index)"))
                 if try left.state() == .absent {
-                    _ = try await kms.onboarding(left, source: attempt).onboard(from: source.url, domain: "a")
+                    _ = try await kms.onboarding(left, source: attempt, store: ours).onboard(
+                        from: source.url, domain: "a")
                 }
                 let key = try left.load().material.roots.publicKey
                 #expect(key == expected, "\(taken.all[index])")

@@ -25,19 +25,25 @@ struct NewKMS: Sendable {
 
     func onboarding(
         _ files: RootKeyFiles? = nil, attest: KMSAttest?? = nil, allowed: (@Sendable () async throws -> Void)? = {},
-        attestsRPCCertificate: Bool = true, source: Onboarding.Source? = nil
+        attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
+        source: Onboarding.Source? = nil, store: (any Store)? = nil
     ) -> Onboarding {
-        Onboarding(
+        var openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
+        if let store {
+            openEpochs = { beginning in try await Epochs.open(store, beginning, anew: true) { _, _ in } }
+        }
+        return Onboarding(
             files ?? self.files, attest: attest ?? KMSTestWorld.attest(world.kms), authorizeSelf: allowed,
-            attestsRPCCertificate: attestsRPCCertificate, source: source, clock: world.clock)
+            attestsRPCCertificate: attestsRPCCertificate, profile: profile, source: source, openEpochs: openEpochs,
+            clock: world.clock)
     }
 
+    func store(_ name: String = "state") async throws -> SQLiteStore { try await SQLiteStore.open(scratch.path(name)) }
+
     func source(
-        authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject = { _ in AuditSubject(.kms) },
-        openEpochs: (@Sendable () async throws -> Epochs)? = nil
+        authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject = { _ in AuditSubject(.kms) }
     ) throws -> Onboarding.Source {
-        Onboarding.Source(
-            verifier: try world.anyVerifier(), authorize: authorize, vmConfiguration: { "{}" }, openEpochs: openEpochs)
+        Onboarding.Source(verifier: try world.anyVerifier(), authorize: authorize, vmConfiguration: { "{}" })
     }
 
     /// What a reader of the directory finds, without the lock.
@@ -45,8 +51,6 @@ struct NewKMS: Sendable {
         ((try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []).filter { !$0.hasSuffix(".lock") }
             .sorted()
     }
-
-    func store(_ name: String = "state") async throws -> SQLiteStore { try await SQLiteStore.open(scratch.path(name)) }
 
     /// A copy of the directory after each step that changes it: what a process that ended there would leave.
     func snapshots() -> (files: RootKeyFiles, taken: Noted) {

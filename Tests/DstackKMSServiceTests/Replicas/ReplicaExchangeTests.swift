@@ -215,7 +215,7 @@ struct ReplicaExchangeTests {
             ) -> KMSIntroduction {
                 .issued { attest, now in
                     let attested = try await AttestedKey(quote: attest)
-                    var template = CertificateTemplate(commonName: "x", notAfter: now + 100)
+                    var template = CertificateTemplate(.upstream, commonName: "x", now: now)
                     template.evidence = try EvidenceEncoding.standard.extensions(for: attested.attestation)
                     template.usage = .kmsReplica
                     edit(&template)

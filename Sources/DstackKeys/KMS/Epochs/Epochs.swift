@@ -48,9 +48,13 @@ package actor Epochs {
     package nonisolated let replica: ReplicaID
 
     /// Opens what is stored, or begins.
+    ///
+    /// - Parameter anew: for a service that has no keys yet. Epochs in its store are then of keys that never came, or are gone:
+    ///   they give way, since under other keys they would hold up, or mix with, those of other services. The replica's id
+    ///   stays, so that a service that counts it already does not wait for two.
     package static func open(
-        _ store: any Store, _ beginning: Beginning, audit: AuditLog? = nil, random: any RandomBytes = SystemRandom(),
-        send: @escaping Send
+        _ store: any Store, _ beginning: Beginning, anew: Bool = false, audit: AuditLog? = nil,
+        random: any RandomBytes = SystemRandom(), send: @escaping Send
     ) async throws(KMSStateError) -> Epochs {
         var (id, table): (StoreRecord?, StoreRecord?)
         do throws(StoreError) {
@@ -64,6 +68,13 @@ package actor Epochs {
                 transaction.put(tableKey, EpochTable(replicas: beginning == .founding ? [me] : []).encoded)
                 _ = try await store.commit(transaction)
                 (id, table) = (try await store.record(replicaKey), try await store.record(tableKey))
+            } else if anew, let bytes = FixedBytes<16>(id?.value ?? []) {
+                var transaction = StoreTransaction()
+                transaction.requireUnchanged(tableKey, since: table)
+                transaction.put(
+                    tableKey, EpochTable(replicas: beginning == .founding ? [ReplicaID(bytes)] : []).encoded)
+                _ = try await store.commit(transaction)
+                table = try await store.record(tableKey)
             }
         } catch {
             throw KMSStateError(error)

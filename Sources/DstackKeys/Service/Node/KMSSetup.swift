@@ -94,18 +94,19 @@ package struct KMSSetup: Sendable {
                 let examined = try judge.examine(
                     peer.report, at: .runtime, vmConfiguration: "", ownConfiguration: { peer.ownVMConfiguration })
                 return try await judge.admit(examined, as: .kms).auditSubject
-            },
-            openEpochs: { [store] in
-                // Until it has heard from the others it is none of them, and gives no keys.
-                try await Epochs.open(store, .joining, send: { _, _ in })
             })
         var authorizeSelf: (@Sendable () async throws -> Void)?
         if settings.enforcesSelfAuthorization {
             authorizeSelf = { [check = foundation.selfAuthorization] in try await check.check() }
         }
+        // One that joins is none of the others until it has heard from them, and gives no keys.
+        let openEpochs: @Sendable (Epochs.Beginning) async throws -> Epochs = { [store] beginning in
+            try await Epochs.open(store, beginning, anew: true, send: { _, _ in })
+        }
         return Onboarding(
             files, attest: foundation.attest, authorizeSelf: authorizeSelf,
-            attestsRPCCertificate: settings.attestsRPCCertificate, source: source, clock: foundation.clock)
+            attestsRPCCertificate: settings.attestsRPCCertificate, profile: settings.certificates.keysProfile,
+            source: source, openEpochs: openEpochs, clock: foundation.clock)
     }
 
     /// What whoever lists this machine for the authorizer has to know.

@@ -21,6 +21,7 @@ extension Onboarding {
         let domain = try Self.domain(name)
         return try await attempt(refusal: Self.alreadyBootstrapped) { () async throws(KMSServiceError) in
             try await checkSelf()
+            _ = try await epochs(.founding)
             let answer = try await store(
                 RootKeyMaterial(random: random), domain, refusal: Self.alreadyBootstrapped
             ) { (roots) async throws(KMSServiceError) in

@@ -62,7 +62,7 @@ extension Onboarding {
             throw KMSServiceError(.notAttested, "source", "Source KMS certificate does not contain attestation")
         }
         let subject = try await authorize(source, peer)
-        let isReplica = try await join(client, source)
+        let isReplica = try await join(client)
         let vmConfiguration = try await vmConfiguration(source)
         let keys: KMSTransferredKeys
         do throws(KMSClientError) {
@@ -101,28 +101,30 @@ extension Onboarding {
     /// there is never a service with the keys that the others do not know of.
     ///
     /// - Returns: false where the source is upstream's, which knows epoch 0 alone.
-    private func join(_ client: KMSClient, _ source: Source) async throws(KMSServiceError) -> Bool {
-        guard let openEpochs = source.openEpochs else { return false }
+    private func join(_ client: KMSClient) async throws(KMSServiceError) -> Bool {
+        guard openEpochs != nil else { return false }
         do {
             _ = try await client.replica()
         } catch  where error.code == .unsupported {
+            _ = try await epochs(.founding)
             return false
         } catch {
             throw KMSServiceError(error)
         }
+        guard let epochs = try await epochs(.joining) else { return false }
+        let answer: (replica: ReplicaID, epochs: [UInt8])
         do {
-            let epochs = try await openEpochs()
-            let (id, message) = try await client.join(
+            answer = try await client.join(
                 epochs.replica, EpochMessage(epochs.table, isQuestion: true).encoded)
-            try await epochs.receive(message, from: id)
-            return true
-        } catch let error as KMSClientError {
-            throw KMSServiceError(error)
-        } catch let error as KMSStateError {
-            throw KMSServiceError(error)
         } catch {
-            throw KMSServiceError(.internalFault, "epochs", "\(error)")
+            throw KMSServiceError(error)
         }
+        do {
+            try await epochs.receive(answer.epochs, from: answer.replica)
+        } catch {
+            throw KMSServiceError(error)
+        }
+        return true
     }
 }
 

@@ -4,7 +4,7 @@ package import DstackCrypto
 package import DstackEncoding
 package import DstackKMS
 package import DstackKMSClient
-import DstackKeys
+package import DstackKeys
 package import DstackRPC
 package import DstackSystem
 
@@ -27,19 +27,14 @@ package struct Onboarding: Sendable {
         package let authorize: @Sendable (AttestedPeer) async throws -> AuditSubject
         /// The `vm_config` of this machine, JSON; "" for that of the evidence.
         package let vmConfiguration: @Sendable () async throws -> String
-        /// This service's epochs, which begin with it: opened with ``Epochs/Beginning/joining`` and only where the source has
-        /// epochs at all. Nil for a service without.
-        package let openEpochs: (@Sendable () async throws -> Epochs)?
 
         package init(
             verifier: AttestedPeerVerifier, authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject,
-            vmConfiguration: @escaping @Sendable () async throws -> String = { "" },
-            openEpochs: (@Sendable () async throws -> Epochs)? = nil
+            vmConfiguration: @escaping @Sendable () async throws -> String = { "" }
         ) {
             self.verifier = verifier
             self.authorize = authorize
             self.vmConfiguration = vmConfiguration
-            self.openEpochs = openEpochs
         }
     }
 
@@ -49,7 +44,9 @@ package struct Onboarding: Sendable {
     /// Throws the reason why this service must not have keys; nil where nobody is asked, in development.
     let authorizeSelf: (@Sendable () async throws -> Void)?
     let attestsRPCCertificate: Bool
+    let profile: CertificateProfile
     let source: Source?
+    let openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
     let clock: any WallClock
     let random: any RandomBytes
     private let turns = Gate(permits: 1)
@@ -59,17 +56,23 @@ package struct Onboarding: Sendable {
     ///   - attest: the agent's evidence about this machine.
     ///   - authorizeSelf: the self check.
     ///   - attestsRPCCertificate: `core.attest_rpc_cert`.
+    ///   - profile: of the certificates.
     ///   - source: how another service is judged; nil to take keys from none.
+    ///   - openEpochs: opens this service's epochs anew (``Epochs/open(_:_:anew:audit:random:send:)``), before keys come: what an
+    ///     attempt has left that came to nothing must not become part of the next. Nil for a service without epochs.
     package init(
         _ files: RootKeyFiles, attest: KMSAttest?, authorizeSelf: (@Sendable () async throws -> Void)?,
-        attestsRPCCertificate: Bool = true, source: Source? = nil, clock: any WallClock = .system,
+        attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream, source: Source? = nil,
+        openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)? = nil, clock: any WallClock = .system,
         random: any RandomBytes = SystemRandom()
     ) {
         self.files = files
         self.attest = attest
         self.authorizeSelf = authorizeSelf
         self.attestsRPCCertificate = attestsRPCCertificate
+        self.profile = profile
         self.source = source
+        self.openEpochs = openEpochs
         self.clock = clock
         self.random = random
     }
@@ -110,6 +113,17 @@ package struct Onboarding: Sendable {
         }
     }
 
+    /// Nil for a service without epochs.
+    func epochs(_ beginning: Epochs.Beginning) async throws(KMSServiceError) -> Epochs? {
+        do {
+            return try await openEpochs?(beginning)
+        } catch let error as KMSStateError {
+            throw KMSServiceError(error)
+        } catch {
+            throw KMSServiceError(.internalFault, "epochs", "\(error)")
+        }
+    }
+
     /// Makes the certificates, and stores everything in one step.
     func store(
         _ material: consuming RootKeyMaterial, _ domain: KMSDomainName, refusal: String,
@@ -118,7 +132,8 @@ package struct Onboarding: Sendable {
         let evidence = try await evidence(about: material.rpcKey.publicKey)
         let info = try await bootstrapInfo(material.roots)
         do throws(KMSStateError) {
-            let certificates = try material.certificates(domain: domain, evidence: evidence, at: clock.unixSeconds)
+            let certificates = try material.certificates(
+                domain: domain, evidence: evidence, profile, at: clock.unixSeconds)
             try files.create(
                 material, certificates: certificates, domain: domain, bootstrapInfo: info.map { $0.json })
         } catch {
