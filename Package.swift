@@ -153,6 +153,12 @@ let package = Package(
                 "DstackSystem",
             ]),
         room(
+            "Sources/DstackKeys/KeyProvider", as: "DstackKeyProvider",
+            uses: [
+                "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackKeys",
+                "DstackNetwork", "DstackRPC", "DstackSystem",
+            ]),
+        room(
             "Sources/DstackKeys/Client", as: "DstackKMSClient",
             uses: [
                 "DstackAttestation", "DstackConcurrency", "DstackCrypto", "DstackEncoding", "DstackHTTP",
@@ -327,6 +333,14 @@ let package = Package(
         tests(
             "Tests/DstackStoreTests",
             uses: ["DstackCrypto", "DstackEncoding", "DstackStore", "DstackSystem", "TestKit", "state-probe"]),
+        tests(
+            "Tests/DstackKeyProviderTests",
+            uses: [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer",
+                "DstackKeyProvider", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackRPC", "DstackRPCServer",
+                "DstackSystem", "TestKit",
+            ]),
         tests(
             "Tests/DstackKMSTests",
             uses: [
