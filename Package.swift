@@ -277,7 +277,7 @@ let package = Package(
         tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
         tests(
             "Tests/DstackCryptoTests",
-            uses: ["COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256", "TestKit"]),
+            uses: ["CCryptoPP", "COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256", "TestKit"]),
         tests(
             "Tests/DstackSupportTests",
             uses: [

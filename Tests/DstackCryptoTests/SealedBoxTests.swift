@@ -1,3 +1,4 @@
+import CCryptoPP
 import DstackCrypto
 import DstackEncoding
 import TestKit
@@ -25,6 +26,10 @@ struct SealedBoxTests {
             let message = try row.bytes("message")
             let sealed = try SealedBox.seal(message.span.bytes, to: recipient, ephemeral: ephemeral)
             #expect(try Hex.encode(sealed) == row.text("sealed"))
+            let keys = sealed.prefix(32) + recipient.bytes.bytes
+            var nonce = [UInt8](repeating: 0, count: 24)
+            #expect(dstack_blake2b(Array(keys), keys.count, &nonce, nonce.count) == 0)
+            #expect(try Hex.encode(nonce) == row.text("nonce"))
         }
         for row in try file.rows("must_fail") {
             #expect(throws: CryptoFailure.self, "\(row["why"] ?? "")") { try Self.open(row) }

@@ -21,6 +21,8 @@ public struct KeysError: Error, Sendable {
         public static let invalidKeyFile = Code(rawValue: "invalid_key_file")
         /// A signing request, or a message to sign, that is not of the documented form.
         public static let invalidRequest = Code(rawValue: "invalid_request")
+        /// An encrypted environment that is not of the documented form.
+        public static let invalidEnvironment = Code(rawValue: "invalid_environment")
         /// A certificate that cannot be read or has no place where it was given.
         public static let invalidCertificate = Code(rawValue: "invalid_certificate")
         /// A name, usage or time that a certificate cannot have.

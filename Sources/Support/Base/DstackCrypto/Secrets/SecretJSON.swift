@@ -71,19 +71,17 @@ package struct SecretJSON: ~Escapable {
         return bytes
     }
 
-    /// A text, its escapes resolved. Only those below U+0080 are taken, which is what PEM has.
+    /// A text, its escapes resolved: UTF-8.
     package func string() throws(DecodingFailure) -> SecretBytes {
         guard value.kind == .string else { throw failure("a string expected") }
         let content = text.extracting(value.range)
         guard value.isEscaped else { return SecretBytes(copying: content) }
         var length = 0
-        var isPlain = true
+        // No escape is shorter than the character that it means.
         let longest = SecretBytes(count: content.byteCount) { (buffer: UnsafeMutableRawBufferPointer) in
-            isPlain = Self.unescape(content, into: buffer, &length)
+            length = Self.unescape(content, into: buffer)
         }
-        guard isPlain, let result = longest.part(0..<length) else {
-            throw failure("an escape of a character beyond ASCII, which this text should not have")
-        }
+        guard let result = longest.part(0..<length) else { throw failure("a string expected") }
         return result
     }
 
@@ -94,38 +92,47 @@ package struct SecretJSON: ~Escapable {
         String(decoding: try string().copiedToUnprotectedMemory(), as: UTF8.self)
     }
 
-    /// The parser has checked that every escape is complete.
-    private static func unescape(
-        _ content: RawSpan, into buffer: UnsafeMutableRawBufferPointer, _ length: inout Int
-    ) -> Bool {
+    /// The parser has checked that every escape is complete, and every surrogate one of a pair.
+    private static func unescape(_ content: RawSpan, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         func byte(_ index: Int) -> UInt8 {
             index < content.byteCount ? content.unsafeLoad(fromByteOffset: index, as: UInt8.self) : 0
         }
-        var position = 0
-        while position < content.byteCount {
-            var next = byte(position)
-            position += 1
-            if next == UInt8(ascii: "\\") {
-                next = byte(position)
-                position += 1
-                switch next {
-                case UInt8(ascii: "b"): next = 0x08
-                case UInt8(ascii: "f"): next = 0x0C
-                case UInt8(ascii: "n"): next = 0x0A
-                case UInt8(ascii: "r"): next = 0x0D
-                case UInt8(ascii: "t"): next = 0x09
-                case UInt8(ascii: "u"):
-                    var scalar: UInt32 = 0
-                    for offset in 0..<4 { scalar = scalar << 4 | UInt32(Hex.value(of: byte(position + offset)) ?? 0) }
-                    guard scalar < 0x80 else { return false }
-                    next = UInt8(scalar)
-                    position += 4
-                default: break
-                }
-            }
-            buffer[length] = next
+        func unit(_ index: Int) -> UInt32 {
+            (0..<4).reduce(0) { $0 << 4 | UInt32(Hex.value(of: byte(index + $1)) ?? 0) }
+        }
+        var (position, length) = (0, 0)
+        func put(_ byte: UInt8) {
+            buffer[length] = byte
             length += 1
         }
-        return true
+        while position < content.byteCount {
+            let next = byte(position)
+            position += 1
+            guard next == UInt8(ascii: "\\") else {
+                put(next)
+                continue
+            }
+            let kind = byte(position)
+            position += 1
+            switch kind {
+            case UInt8(ascii: "b"): put(0x08)
+            case UInt8(ascii: "f"): put(0x0C)
+            case UInt8(ascii: "n"): put(0x0A)
+            case UInt8(ascii: "r"): put(0x0D)
+            case UInt8(ascii: "t"): put(0x09)
+            case UInt8(ascii: "u"):
+                var value = unit(position)
+                position += 4
+                if value & 0xFC00 == 0xD800 {
+                    value = 0x10000 + ((value & 0x3FF) << 10 | (unit(position + 2) & 0x3FF))
+                    position += 6
+                }
+                for byte in UTF8.encode(Unicode.Scalar(value) ?? "\u{FFFD}") ?? UTF8.encodedReplacementCharacter {
+                    put(byte)
+                }
+            default: put(kind)
+            }
+        }
+        return length
     }
 }
