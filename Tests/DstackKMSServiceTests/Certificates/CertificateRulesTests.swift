@@ -119,18 +119,30 @@ struct CertificateRulesTests {
         arguments: ["Dstack KMS CA", "dstack app ca", " Dstack Client Temp CA."])
     func authorities(subject: String) { #expect(refusal(subject: subject)?.contains("certificate authority") == true) }
 
+    @Test("absolute names and addresses as URLs have them are issued in the spelling that clients compare")
+    func spelling() throws {
+        let asked = ["a.test.", "[2001:db8::1]", "*.b.test.", "A.test", "10.0.0.7"]
+        let wanted = CertificateConfiguration(commonName: "x", alternativeNames: asked)
+        #expect(
+            try check(CertificateRules(), wanted).alternativeNames
+                == ["a.test", "2001:db8::1", "*.b.test", "A.test", "10.0.0.7"])
+        #expect(refusal(name: "kms.example.com.")?.contains("the KMS itself") == true)
+        #expect(refusal(name: "[::1]", domain: "::1")?.contains("the KMS itself") == true)
+    }
+
     // MARK: What is no name
 
     @Test(
         "what not every client takes for the same name is refused",
         arguments: [
-            "", " ", "a b", "a\0.example.com", "a\n", "\u{7F}", "bücher.example", "ｋms.example.com", "a..b", ".a", "a.",
+            "", " ", ".", "[]", "[a]", "[10.0.0.7]", "[::1", "::1]", "[[::1]]", "[a:b]", "a b", "a\0.example.com",
+            "a\n", "\u{7F}", "bücher.example", "ｋms.example.com", "a..b", ".a", "a.",
             "-a.b",
-            "a-.b", "a/b", "a:80", "https://a", "user@a", "[::1]", "fe80::1%eth0", "010.0.0.7", "10.0.0", "1.2.3.4.5",
+            "a-.b", "a/b", "a:80", "https://a", "user@a", "fe80::1%eth0", "010.0.0.7", "10.0.0", "1.2.3.4.5",
             "0x0a000007",
             "a.0x7f", "127", "a.127", "*", "*.com", "a.*.b", "*a.example.com", "a*.example.com", "*.*.example.com",
             "*.1.2",
-            String(repeating: "a", count: 64) + ".b", String(repeating: "a.", count: 126) + "ab",
+            String(repeating: "a", count: 64) + ".b", String(repeating: "a..", count: 126) + "ab",
         ])
     func malformed(name: String) {
         let text = refusal(name: name)

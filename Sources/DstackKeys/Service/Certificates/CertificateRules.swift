@@ -42,7 +42,7 @@ package struct CertificateRules: Sendable {
     ///   - kmsDomain: the host name of this service; empty for one without.
     ///   - now: Unix seconds.
     ///   - end: the last second of the CA's validity.
-    /// - Returns: the same, its end set.
+    /// - Returns: the same, its end set, names in the spelling that clients compare.
     /// - Throws: ``KMSServiceError/Code/invalidRequest`` saying which part is refused, and why.
     package func check(
         _ wanted: CertificateConfiguration, for caller: AdmittedCaller, kmsDomain: String, at now: Int64,
@@ -58,8 +58,9 @@ package struct CertificateRules: Sendable {
                 .invalidRequest, "subject_alt_names",
                 "\(wanted.alternativeNames.count) names, at most \(maximumNames) are issued")
         }
-        for name in wanted.alternativeNames { try names.check(name) }
         var issued = wanted
+        issued.alternativeNames = []
+        for name in wanted.alternativeNames { issued.alternativeNames.append(try names.checked(name)) }
         issued.notAfter = try validityEnd(wanted, now, end)
         if profile == .identified, wanted.commonName.isEmpty, wanted.organization?.isEmpty ?? true,
             wanted.alternativeNames.isEmpty

@@ -46,6 +46,15 @@ package enum CertifiedName: Sendable, Hashable {
         }
     }
 
+    /// The spelling that clients compare: without the dot of an absolute name, and without the brackets that addresses have
+    /// in URLs, from which upstream's gateway takes them as they stand.
+    static func plainSpelling(_ text: String) -> String {
+        if text.hasPrefix("["), text.hasSuffix("]"), text.utf8.contains(UInt8(ascii: ":")) {
+            return String(text.dropFirst().dropLast())
+        }
+        return text.hasSuffix(".") ? String(text.dropLast()) : text
+    }
+
     /// The address that an IPv4-mapped one stands for (RFC 4291 section 2.5.5.2).
     static func plain(_ address: [UInt8]) -> [UInt8] {
         let prefix = [UInt8](repeating: 0, count: 10) + [0xFF, 0xFF]

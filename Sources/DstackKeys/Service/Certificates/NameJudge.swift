@@ -18,15 +18,18 @@ struct NameJudge {
         "dstack kms ca", "dstack app ca", "dstack client temp ca", "app root cert",
     ]
 
+    /// - Returns: the name as it is issued.
     /// - Throws: ``KMSServiceError/Code/invalidRequest`` for what is no name, or not this application's.
-    func check(_ text: String) throws(KMSServiceError) {
+    func checked(_ text: String) throws(KMSServiceError) -> String {
+        let plain = CertifiedName.plainSpelling(text)
         let name: CertifiedName
         do throws(CertifiedName.Malformed) {
-            name = try CertifiedName(text)
+            name = try CertifiedName(plain)
         } catch {
             throw refusal(text, error.reason)
         }
         try check(name, text)
+        return plain
     }
 
     /// A common name is any text. Clients that find no alternative names take it for a host's name, though, so that what looks
