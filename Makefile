@@ -27,7 +27,7 @@ DESTDIR ?=
 # One and the same for all release builds: another one compiles everything anew. Programs start without the toolchain then.
 RELEASE := -c release --static-swift-stdlib
 # By name: what tests share is no part of a release, and needs the toolchain's own testing library.
-PROGRAMS := dstack dstack-verifier dstack-auth dstack-guest-agent dstack-simulator attested-service attested-client five-minutes verify-quote
+PROGRAMS := dstack dstack-verifier dstack-auth dstack-kms dstack-guest-agent dstack-simulator attested-service attested-client five-minutes verify-quote
 
 .PHONY: demo test soak lint check-api fuzz sanitize bench build install man setup setup-test commit clean
 
@@ -96,7 +96,7 @@ bench: setup-test commit
 # Manual pages of all programs, from their declarations, to be installed under share/man/man1.
 man: build
 	@mkdir -p .build/man/man1
-	@for program in dstack dstack-verifier dstack-auth dstack-guest-agent dstack-simulator; do \
+	@for program in dstack dstack-verifier dstack-auth dstack-kms dstack-guest-agent dstack-simulator; do \
 		.build/release/$$program man > .build/man/man1/$$program.1 && echo .build/man/man1/$$program.1 || exit; \
 	done
 

@@ -96,7 +96,9 @@ struct CommandJSONTests {
             try expect("`dstack-auth explain`", of: result)
         }
         try expect("`dstack-verifier report-data`", of: try await verifier("report-data", "00", "--json"))
-        for program in ["dstack", "dstack-verifier", "dstack-auth", "dstack-guest-agent", "dstack-simulator"] {
+        for program in [
+            "dstack", "dstack-verifier", "dstack-auth", "dstack-kms", "dstack-guest-agent", "dstack-simulator",
+        ] {
             try expect("any program's `version`", of: try await Program.run(program, ["version", "--json"]))
         }
         let collateral = Program.Output(status: 0, output: files.text("e/collateral.json"), errors: "")

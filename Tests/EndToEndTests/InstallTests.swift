@@ -13,7 +13,9 @@ struct InstallTests {
         for _ in 0..<3 { root.deleteLastPathComponent() }
         return root
     }()
-    private static let units = ["dstack-verifier.service", "dstack-auth.service", "dstack-guest-agent.service"]
+    private static let units = [
+        "dstack-verifier.service", "dstack-auth.service", "dstack-guest-agent.service", "dstack-kms.service",
+    ]
 
     init() throws { scratch = try ScratchDirectory() }
 
@@ -38,7 +40,9 @@ struct InstallTests {
         let result = try await install("/usr/local")
         #expect(result.status == 0, "\(result)")
         var expected: Set<String> = []
-        for program in ["dstack", "dstack-verifier", "dstack-auth", "dstack-guest-agent", "dstack-simulator"] {
+        for program in [
+            "dstack", "dstack-verifier", "dstack-auth", "dstack-kms", "dstack-guest-agent", "dstack-simulator",
+        ] {
             expected.formUnion([
                 "bin/\(program)", "share/man/man1/\(program).1", "share/bash-completion/completions/\(program)",
                 "share/zsh/site-functions/_\(program)", "share/fish/vendor_completions.d/\(program).fish",

@@ -73,6 +73,9 @@ struct ShellTests {
             ("dstack mock-tee nowhere --app-compose root.pem", 2),
             ("dstack dev up --dir nowhere --app-compose root.pem", 2),
             ("dstack-verifier version", 0), ("dstack-auth version", 0), ("dstack version", 0),
+            ("dstack-kms version", 0), ("dstack-kms epoch list --admin http://127.0.0.1:1", 3),
+            ("dstack-kms audit check root.pem --root root.pem", 1),
+            ("dstack-kms audit check root.pem --root collateral.json", 2),
             ("dstack-guest-agent version", 0),
             ("dstack-guest-agent", 2), ("dstack dev status --dir nowhere", 1), ("dstack dev down --dir nowhere", 0),
             ("dstack dev up --dir nowhere --listen foo", 2), ("dstack verify https://127.0.0.1:1", 3),
@@ -367,7 +370,7 @@ struct ShellTests {
 
     @Test(
         "the pages and the help of every program are whole",
-        arguments: ["dstack", "dstack-verifier", "dstack-auth", "dstack-guest-agent", "dstack-simulator"])
+        arguments: ["dstack", "dstack-verifier", "dstack-auth", "dstack-kms", "dstack-guest-agent", "dstack-simulator"])
     func manual(_ program: String) async throws {
         let page = try await shell("\(program) man")
         #expect(page.status == 0)
