@@ -27,6 +27,8 @@ package enum AuditEvent: Sendable, Hashable {
     case epochChanged(AuditEpochChange, number: UInt64, app: AppID?)
     /// How far another service's log has come, as it signed it.
     case headSeen(log: FixedBytes<16>, count: UInt64, hash: FixedBytes<32>)
+    /// Another service's log shows less than it did, or something else.
+    case headContradicted(log: FixedBytes<16>, count: UInt64, hash: FixedBytes<32>, known: UInt64)
     /// What an administrator did.
     case administered(by: String, action: String, detail: String)
 
@@ -43,6 +45,7 @@ package enum AuditEvent: Sendable, Hashable {
         case .onboarded: "onboarded"
         case .epochChanged: "epoch_changed"
         case .headSeen: "head_seen"
+        case .headContradicted: "head_contradicted"
         case .administered: "administered"
         }
     }
@@ -78,6 +81,11 @@ package enum AuditEvent: Sendable, Hashable {
             facts.member("other_log", log.hex)
             facts.member("count", count)
             facts.member("hash", hash.hex)
+        case .headContradicted(let log, let count, let hash, let known):
+            facts.member("other_log", log.hex)
+            facts.member("count", count)
+            facts.member("hash", hash.hex)
+            facts.member("known_count", known)
         case .administered(let who, let action, let detail):
             facts.member("by", cut(who))
             facts.member("action", cut(action))

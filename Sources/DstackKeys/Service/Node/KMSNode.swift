@@ -17,6 +17,7 @@ package final class KMSNode: Sendable {
     package let parts: KMSMethods.Parts
     let foundation: Foundation
     let exchange: ReplicaExchange
+    private let watch: ReplicaWatch
     let callers: CallerJudge
     let files: RootKeyFiles
     var settings: KMSSettings { foundation.settings }
@@ -135,6 +136,9 @@ package final class KMSNode: Sendable {
         self.files = files
         self.store = store
         self.exchange = exchange
+        watch = ReplicaWatch(
+            urls: foundation.settings.replicas.urls, store, audit, root: keys.material.roots.caKey.publicKey
+        ) { url in try Self.client(of: url, keys, foundation) }
     }
 
     /// Another replica's client: it shows that it has the root key, and evidence.
@@ -163,6 +167,7 @@ package final class KMSNode: Sendable {
         [
             { [parts] in await parts.verifier.collateral.run() },
             { [exchange, parts] in await exchange.run(parts.epochs) },
+            { [watch] in await watch.run() },
         ]
     }
 
