@@ -137,6 +137,29 @@ struct RootKeyFilesTests {
         #expect(try files.load().domain == moved)
     }
 
+    @Test("a service that changes the form of its certificates keeps those of its CAs", .needsOpenSSLProgram)
+    func otherForm() throws {
+        let files = RootKeyFiles(directory)
+        try create(files)
+        let loaded = try files.load()
+        let (certificates, written) = try files.renew(loaded, evidence: [], .identified, at: Self.now)
+        #expect(written == [.rpcCertificate])
+        let scratch = try ScratchDirectory()
+        let root = try scratch.write(CertificatePEM.encode(certificates.root), "root")
+        let server = try scratch.write(CertificatePEM.encode(certificates.rpc), "server")
+        let result = try OpenSSLProgram.run([
+            "verify", "-x509_strict", "-attime", "\(Self.now)", "-purpose", "sslserver", "-verify_hostname",
+            "kms.example.com", "-CAfile", root, server,
+        ])
+        #expect(result.status == 0, "\(result.output)")
+        let material = RootKeyMaterial(random: PredictableBytesForTests("a"))
+        let domain = try KMSDomainName("kms.example.com")
+        let new = try material.certificates(domain: domain, evidence: [], .identified, at: Self.now)
+        for der in [new.root, new.temporary, new.rpc] {
+            #expect(try Certificate(der: der).notBefore == Self.now - 3600)
+        }
+    }
+
     @Test("sets that were mixed up, keys that others can read and files that are no keys are refused")
     func refused() throws {
         let files = RootKeyFiles(directory)

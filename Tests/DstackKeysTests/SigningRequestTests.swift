@@ -83,6 +83,14 @@ struct SigningRequestVectorTests {
                 continue
             }
             #expect(try attestation.quote == row.bytes("quote"))
+            // The rest is nothing at all.
+            let evidence = Attestation(
+                platform: .tdx(Attestation.TDXEvidence(quote: try row.bytes("quote"), eventLog: EventLog())),
+                runtimeEvents: [], reportData: ReportData(FixedBytes()), config: "")
+            let made = try SigningRequest(
+                publicKey: row.bytes("pubkey"), configuration: CertificateConfiguration(vector: row.row("config")),
+                evidence: .attestation(evidence))
+            #expect(made.bytes == bytes)
             let written = try SigningRequest(
                 publicKey: request.publicKey, configuration: request.configuration, evidence: request.evidence)
             #expect(written.bytes == bytes)
