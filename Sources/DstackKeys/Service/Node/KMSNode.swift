@@ -99,7 +99,7 @@ package final class KMSNode: Sendable {
         do throws(KMSServiceError) {
             let files = RootKeyFiles(foundation.settings.files.certificateDirectory)
             let keys = try await ServiceKeys.load(files, foundation)
-            let rules = try foundation.settings.certificates.rules
+            let rules = try foundation.settings.certificateRules
             do throws(KMSStateError) {
                 let audit = try await AuditLog.open(store, node: keys.domain.name) { id throws(KMSStateError) in
                     try AuditKey(id, of: keys.material.roots)

@@ -1,5 +1,25 @@
 import DstackAttestation
+import DstackHTTPClient
 import DstackKeys
+
+extension KMSSettings {
+    /// What certificates are judged by. The names of other services of the same root go to no application, without being named a
+    /// second time.
+    ///
+    /// - Throws: ``KMSServiceError/Code/invalidConfiguration``.
+    var certificateRules: CertificateRules {
+        get throws(KMSServiceError) {
+            var rules = try certificates.rules
+            for url in replicas.urls {
+                guard let host = try? HTTPOrigin(of: url).host, let name = try? CertificateNamePattern(host) else {
+                    continue
+                }
+                rules.reservedNames.append(name)
+            }
+            return rules
+        }
+    }
+}
 
 extension CertificateSettings {
     /// The same as what certificates are judged by.

@@ -1,10 +1,10 @@
-import DstackCrypto
+package import DstackCrypto
 import DstackEncoding
 package import DstackKMS
 package import DstackKMSClient
 import DstackRPC
 package import DstackStore
-package import DstackSystem
+import DstackSystem
 
 /// Looks from time to time how far the audit logs of other services have come, and keeps that: a service whose disk was put back
 /// to an older one cannot tell itself, and these can.
