@@ -12,7 +12,7 @@ enum AuditCommand {
         "audit", "exports the audit log, and checks that nothing is missing in it",
         examples: ["dstack-kms audit export > audit.jsonl", "dstack-kms audit check audit.jsonl --root root-ca.crt"],
         notes: [
-            "Keep the last line of every export (--keep): a log that ends before a head that somebody has was cut off, and nobody else "
+            "Keep the last line of every export (--known-head): a log that ends before a head that somebody has was cut off, and nobody else "
                 + "can tell.",
             AdminConnection.note,
         ],

@@ -20,7 +20,9 @@ struct MetricsTests {
 
     private func routes(_ metrics: KMSMetrics?, _ checks: [KMSProbes.Check] = []) -> HTTPRoutes {
         var routes = HTTPRoutes()
-        KMSProbes(metrics: metrics, checks: checks).add(to: &routes)
+        var current: (@Sendable () -> KMSMetrics)?
+        if let metrics { current = { metrics } }
+        KMSProbes(metrics: current, checks: checks).add(to: &routes)
         return routes
     }
 

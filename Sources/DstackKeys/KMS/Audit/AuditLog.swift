@@ -26,6 +26,7 @@ package actor AuditLog {
     private let name: String
     private let store: any Store
     private let clock: any WallClock
+    private let observer: Observer
     private let key: AuditKey
     private var count: UInt64
     private var lastHash: FixedBytes<32>
@@ -42,6 +43,21 @@ package actor AuditLog {
     /// Random, chosen when the log began.
     package nonisolated let id: FixedBytes<16>
 
+    /// Told of what becomes of entries, for metrics.
+    package struct Observer: Sendable {
+        let written: @Sendable (_ entries: Int) -> Void
+        let failed: @Sendable () -> Void
+
+        package init(
+            written: @escaping @Sendable (_ entries: Int) -> Void, failed: @escaping @Sendable () -> Void
+        ) {
+            self.written = written
+            self.failed = failed
+        }
+
+        package static let none = Observer(written: { _ in }, failed: {})
+    }
+
     /// Opens the log of a store, or begins one.
     ///
     /// - Parameters:
@@ -52,15 +68,15 @@ package actor AuditLog {
     ///   between is looked at by ``check(root:known:)``.
     package static func open(
         _ store: any Store, name: String = "audit", node: String = "", clock: any WallClock = SystemWallClock(),
-        random: any RandomBytes = SystemRandom(), key: (FixedBytes<16>) throws(KMSStateError) -> AuditKey
+        random: any RandomBytes = SystemRandom(), observer: Observer = .none, key: (FixedBytes<16>) throws(KMSStateError) -> AuditKey
     ) async throws(KMSStateError) -> AuditLog {
         guard let (first, last) = try await ends(of: store, name) else {
             let log = AuditLog(
-                store, name, clock, try key(random.fixed(FixedBytes<16>.self)), count: 0, lastHash: FixedBytes())
+                store, name, clock, observer, try key(random.fixed(FixedBytes<16>.self)), count: 0, lastHash: FixedBytes())
             try await log.record(.logBegun(node: node))
             return log
         }
-        return AuditLog(store, name, clock, try key(first.log), count: last.number, lastHash: last.hash)
+        return AuditLog(store, name, clock, observer, try key(first.log), count: last.number, lastHash: last.hash)
     }
 
     /// The first and the last entry; nil for a log without.
@@ -85,13 +101,14 @@ package actor AuditLog {
     }
 
     private init(
-        _ store: any Store, _ name: String, _ clock: any WallClock, _ key: consuming AuditKey, count: UInt64,
+        _ store: any Store, _ name: String, _ clock: any WallClock, _ observer: Observer, _ key: consuming AuditKey, count: UInt64,
         lastHash: FixedBytes<32>
     ) {
         id = key.log
         self.store = store
         self.name = name
         self.clock = clock
+        self.observer = observer
         self.key = key
         self.count = count
         self.lastHash = lastHash
@@ -147,12 +164,14 @@ package actor AuditLog {
     private func settle(_ group: [Waiting]) async {
         do throws(KMSStateError) {
             var number = try await write(group)
+            observer.written(group.reduce(0) { $0 + $1.events.count })
             for one in group {
                 one.answer.fulfil(.success(number))
                 number += UInt64(one.events.count)
             }
         } catch {
             guard group.count > 1 else {
+                if error.code != .conflict { observer.failed() }
                 for one in group { one.answer.fulfil(.failure(error)) }
                 return
             }

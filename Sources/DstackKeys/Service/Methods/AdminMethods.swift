@@ -13,6 +13,7 @@ import DstackSystem
 /// What operators ask for, on a listener of their own. Everything that changes something is in the audit log.
 package struct AdminMethods: Sendable {
     private let parts: KMSMethods.Parts
+    private let log = Log("kms.admin")
 
     package init(_ parts: KMSMethods.Parts) { self.parts = parts }
 
@@ -115,7 +116,6 @@ package struct AdminMethods: Sendable {
         _ = try await state { () async throws(KMSStateError) in
             try await parts.audit.record(.administered(by: "operator", action: action, detail: detail))
         }
-        parts.metrics.auditEntries.add()
         return try await body()
     }
 
@@ -128,7 +128,12 @@ package struct AdminMethods: Sendable {
     private func answering<Answer: Sendable>(
         _ body: () async throws(KMSServiceError) -> Answer
     ) async throws -> Answer {
-        do throws(KMSServiceError) { return try await body() } catch { throw error.rpcError }
+        do throws(KMSServiceError) {
+            return try await body()
+        } catch {
+            if error.code == .internalFault { log.error("a request failed", ["error": error.explanation]) }
+            throw error.rpcError
+        }
     }
 }
 

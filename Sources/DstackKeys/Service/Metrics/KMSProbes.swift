@@ -21,7 +21,7 @@ package struct KMSProbes: Sendable {
     /// How long a check may take before it counts as failed.
     private static let timeout = Duration.seconds(5)
 
-    private let metrics: KMSMetrics?
+    private let metrics: (@Sendable () -> KMSMetrics)?
     private let checks: [Check]
     /// Strangers ask as often as they like, and a store writes for the answer.
     private let results = RecentValue<[Bool]>(maximumAge: .seconds(1))
@@ -30,7 +30,7 @@ package struct KMSProbes: Sendable {
     ///   - metrics: nil where nobody may read them.
     ///   - checks: of this service alone; who decides about boots is somebody else, whose absence is not mended by starting
     ///     this service anew.
-    package init(metrics: KMSMetrics?, checks: [Check]) {
+    package init(metrics: (@Sendable () -> KMSMetrics)?, checks: [Check]) {
         self.metrics = metrics
         self.checks = checks
     }
@@ -41,7 +41,7 @@ package struct KMSProbes: Sendable {
         routes.on(.get, "/ready") { _ in await ready() }
         guard let metrics else { return }
         routes.on(.get, "/metrics") { _ in
-            HTTPServerResponse(200, headers: Self.prometheusHeaders, body: Array(metrics.text.utf8))
+            HTTPServerResponse(200, headers: Self.prometheusHeaders, body: Array(metrics().text.utf8))
         }
     }
 

@@ -101,9 +101,12 @@ package final class KMSNode: Sendable {
             let keys = try await ServiceKeys.load(files, foundation)
             let rules = try foundation.settings.certificateRules
             do throws(KMSStateError) {
-                let audit = try await AuditLog.open(store, node: keys.domain.name) { id throws(KMSStateError) in
-                    try AuditKey(id, of: keys.material.roots)
-                }
+                let metrics = foundation.metrics
+                let observer = AuditLog.Observer(
+                    written: { metrics.auditEntries.add($0) }, failed: { metrics.storeFailures.add() })
+                let audit = try await AuditLog.open(
+                    store, node: keys.domain.name, observer: observer
+                ) { id throws(KMSStateError) in try AuditKey(id, of: keys.material.roots) }
                 let exchange = ReplicaExchange(urls: foundation.settings.replicas.urls) { url in
                     try Self.client(of: url, keys, foundation)
                 }

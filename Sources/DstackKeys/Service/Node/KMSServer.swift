@@ -49,10 +49,9 @@ package final class KMSServer: Sendable {
         router.mount(replicas.service, at: "/prpc")
         var routes = HTTPRoutes()
         KMSProbes(
-            metrics: node.settings.metrics.isEnabled ? node.parts.metrics : nil,
+            metrics: node.settings.metrics.isEnabled ? node.currentMetrics : nil,
             checks: [
-                .init("keys") { true }, .init("store") { await node.isStoreWritable() },
-                .init("epochs") { node.parts.epochs.isMember },
+                .init("store") { await node.isStoreWritable() }, .init("epochs") { node.parts.epochs.isMember },
             ]
         ).add(to: &routes)
 
@@ -188,6 +187,15 @@ extension KMSNode {
                 keys.material.rpcKey.withUnsafePEM { body($0) }
             },
             clientCertificates: .init(isRequired: settings.rpc.requiresClientCertificates, judge: callers))
+    }
+
+    /// With what is not counted, but so at the moment.
+    var currentMetrics: @Sendable () -> KMSMetrics {
+        { [metrics = parts.metrics, epochs = parts.epochs] in
+            let inForce = epochs.table.epochs.filter { $0.value.phase == .inForce && $0.value.scope == .all }
+            metrics.epoch.set(inForce.keys.max() ?? 0)
+            return metrics
+        }
     }
 
     /// A new RPC certificate with new evidence, in its file; DER.
