@@ -68,11 +68,13 @@ package actor AuditLog {
     ///   between is looked at by ``check(root:known:)``.
     package static func open(
         _ store: any Store, name: String = "audit", node: String = "", clock: any WallClock = SystemWallClock(),
-        random: any RandomBytes = SystemRandom(), observer: Observer = .none, key: (FixedBytes<16>) throws(KMSStateError) -> AuditKey
+        random: any RandomBytes = SystemRandom(), observer: Observer = .none,
+        key: (FixedBytes<16>) throws(KMSStateError) -> AuditKey
     ) async throws(KMSStateError) -> AuditLog {
         guard let (first, last) = try await ends(of: store, name) else {
             let log = AuditLog(
-                store, name, clock, observer, try key(random.fixed(FixedBytes<16>.self)), count: 0, lastHash: FixedBytes())
+                store, name, clock, observer, try key(random.fixed(FixedBytes<16>.self)), count: 0,
+                lastHash: FixedBytes())
             try await log.record(.logBegun(node: node))
             return log
         }
@@ -101,7 +103,8 @@ package actor AuditLog {
     }
 
     private init(
-        _ store: any Store, _ name: String, _ clock: any WallClock, _ observer: Observer, _ key: consuming AuditKey, count: UInt64,
+        _ store: any Store, _ name: String, _ clock: any WallClock, _ observer: Observer, _ key: consuming AuditKey,
+        count: UInt64,
         lastHash: FixedBytes<32>
     ) {
         id = key.log
