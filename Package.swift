@@ -251,6 +251,13 @@ let package = Package(
                 "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork", "DstackSystem",
             ]),
 
+        program(
+            "Benchmarks/KMS", as: "KMSBenchmark",
+            uses: [
+                "COpenSSL", "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackKeys", "DstackMockTEE",
+                "DstackNetwork", "DstackRPC", "DstackSystem",
+            ]),
+
         // Tests
         room(
             "Tests/FuzzSupport",
