@@ -1,4 +1,5 @@
 import Foundation
+import TestKit
 import Testing
 
 /// The verifier service's vocabulary, held against what the programs declare.

@@ -1,14 +1,14 @@
 import Foundation
 
 /// A port of this machine that is taken while the value is open.
-struct LocalPort {
-    let number: UInt16
+package struct LocalPort {
+    package let number: UInt16
     private let descriptor: Int32
 
-    struct IsTaken: Error {}
+    package struct IsTaken: Error {}
 
     /// - Parameter port: 0 for any free one.
-    init(_ port: UInt16) throws {
+    package init(_ port: UInt16) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var reuse: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
@@ -31,5 +31,5 @@ struct LocalPort {
         }
     }
 
-    func close() { Glibc.close(descriptor) }
+    package func close() { Glibc.close(descriptor) }
 }

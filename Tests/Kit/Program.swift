@@ -1,34 +1,34 @@
-import Foundation
-import TestKit
-import Testing
+package import Foundation
+import Synchronization
+package import Testing
 
-/// The programs as they were built with these tests, run as a person would.
-enum Program {
+/// The programs as they were built with the tests, run as a person would.
+package enum Program {
     /// Beside the test bundle, or where a debug build of the package puts them.
-    static let directory: URL? = {
+    package static let directory: URL? = {
         var root = URL(fileURLWithPath: #filePath)
-        for _ in 0..<4 { root.deleteLastPathComponent() }
+        for _ in 0..<3 { root.deleteLastPathComponent() }
         let runner = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
         return [runner, root.appendingPathComponent(".build/debug")].first {
             FileManager.default.isExecutableFile(atPath: $0.appendingPathComponent("dstack").path)
         }
     }()
 
-    static func path(_ name: String) -> String? {
+    package static func path(_ name: String) -> String? {
         if name.hasPrefix("/") { return FileManager.default.isExecutableFile(atPath: name) ? name : nil }
         guard let path = directory?.appendingPathComponent(name).path else { return nil }
         return FileManager.default.isExecutableFile(atPath: path) ? path : nil
     }
 
-    struct Output: CustomStringConvertible {
-        let status: Int32
-        let output: String
-        let errors: String
+    package struct Output: CustomStringConvertible, Sendable {
+        package let status: Int32
+        package let output: String
+        package let errors: String
 
-        var description: String { "status \(status)\n\(output)\n\(errors)" }
+        package var description: String { "status \(status)\n\(output)\n\(errors)" }
 
         /// The one JSON object on standard output.
-        func object() throws -> [String: Any] {
+        package func object() throws -> [String: Any] {
             try #require(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], "\(self)")
         }
     }
@@ -36,42 +36,28 @@ enum Program {
     /// Runs a program to its end.
     ///
     /// Its output goes to files, not pipes: whoever inherits them may live longer than the program, and nobody waits.
-    static func run(
+    package static func run(
         _ name: String, _ arguments: [String], environment: [String: String] = [:], in directory: URL? = nil
     ) async throws -> Output {
         let running = try RunningProgram(name, arguments, environment: environment, in: directory)
-        let status = await running.end()
-        return Output(status: status, output: running.output, errors: running.errors)
+        return await running.finished()
     }
 
-    /// Every option in a hint must be one that the command's help declares.
-    ///
-    /// - Parameter way: what the hint must name; nil where there need be no hint.
-    static func expectOwnOptions(
-        _ program: String, _ command: String, _ result: Output, naming way: String?
-    ) async throws {
-        let option = /--[a-z][a-z-]*/
-        let help = try await run(program, [command, "--help"]).output
-        let list = help.split(separator: "\n").filter { $0.hasPrefix("  -") }
-        let declared = Set(list.flatMap { $0.matches(of: option).prefix(1).map { String($0.output) } })
-        #expect(declared.contains("--trust-root"), "\(help)")
-        let hint = result.errors.split(separator: "\n").last { $0.hasPrefix("hint: ") }.map(String.init) ?? ""
-        let named = Set(hint.matches(of: option).map { String($0.output) })
-        #expect(named.isSubset(of: declared), "\(named.subtracting(declared)) of \(hint)")
-        if let way { #expect(hint.contains(way), "\(result)") }
-    }
-
-    static func dstack(_ arguments: String..., environment: [String: String] = [:]) async throws -> Output {
+    package static func dstack(_ arguments: String..., environment: [String: String] = [:]) async throws -> Output {
         try await run("dstack", arguments, environment: environment)
     }
 }
 
-/// A program under way.
-final class RunningProgram: Sendable {
+/// A program under way. It goes with the value, or with the process: what tests share outlives the last of them.
+package final class RunningProgram: Sendable {
     private let process = Process()
+    private static let all = Mutex<[WeakProgram]>([])
+    private static let endsWithTests: Void = {
+        atexit { for one in RunningProgram.all.withLock({ $0 }) { one.program?.signal(SIGKILL) } }
+    }()
     private let scratch: ScratchDirectory
 
-    init(
+    package init(
         _ name: String, _ arguments: [String], environment: [String: String] = [:], in directory: URL? = nil
     ) throws {
         scratch = try ScratchDirectory()
@@ -85,25 +71,36 @@ final class RunningProgram: Sendable {
         process.standardOutput = FileHandle(forWritingAtPath: try scratch.write("", "output"))
         process.standardError = FileHandle(forWritingAtPath: try scratch.write("", "errors"))
         try process.run()
+        _ = Self.endsWithTests
+        Self.all.withLock { all in
+            all.removeAll { $0.program == nil }
+            all.append(WeakProgram(program: self))
+        }
     }
 
     deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 
-    var processID: Int32 { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
-    var output: String { scratch.text("output") }
-    var errors: String { scratch.text("errors") }
+    package var processID: Int32 { process.processIdentifier }
+    package var isRunning: Bool { process.isRunning }
+    package var output: String { scratch.text("output") }
+    package var errors: String { scratch.text("errors") }
 
-    func signal(_ number: Int32) { kill(process.processIdentifier, number) }
+    package func signal(_ number: Int32) { if process.isRunning { kill(process.processIdentifier, number) } }
+
+    /// Waits for the end, and has all that it wrote.
+    package func finished() async -> Program.Output {
+        let status = await end()
+        return Program.Output(status: status, output: output, errors: errors)
+    }
 
     /// Waits for the end, which must be this one (``end()``).
-    func expectEnd(_ wanted: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation) async {
+    package func expectEnd(_ wanted: Int32 = 0, sourceLocation: SourceLocation = #_sourceLocation) async {
         let status = await end()
         #expect(status == wanted, "\(errors)", sourceLocation: sourceLocation)
     }
 
     /// Waits for the end; the status, or minus the signal that ended it.
-    func end() async -> Int32 {
+    package func end() async -> Int32 {
         await withCheckedContinuation { continuation in
             // Waiting blocks; a thread of its own does it.
             Thread { [self] in
@@ -113,4 +110,8 @@ final class RunningProgram: Sendable {
             }.start()
         }
     }
+}
+
+private struct WeakProgram: Sendable {
+    weak let program: RunningProgram?
 }
