@@ -369,7 +369,14 @@ let package = Package(
                 "DstackHTTP", "DstackHTTPClient", "DstackHTTPServer", "DstackKeys", "DstackMockTEE", "DstackNetwork",
                 "DstackPages", "DstackRPC", "DstackRPCServer", "DstackSimulation", "DstackSystem", "TestKit",
             ], exclude: ["Peers"]),
-        // Runs the programs themselves, which are built with it.
+        // These run the programs themselves, which are built with them.
+        tests(
+            "Tests/KMSProcessTests",
+            uses: [
+                "DstackAttestation", "DstackCrypto", "DstackEncoding", "DstackHTTP", "DstackHTTPClient",
+                "DstackHTTPServer", "DstackKMS", "DstackKMSClient", "DstackKeys", "DstackMockTEE", "DstackNetwork",
+                "DstackRPC", "DstackSystem", "TestKit",
+            ]),
         tests(
             "Tests/EndToEndTests",
             uses: [
