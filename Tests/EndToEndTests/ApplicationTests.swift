@@ -17,13 +17,13 @@ struct ApplicationTests {
     /// The agent as a person starts it, once it answers.
     private final class Agent {
         let scratch: ScratchDirectory
-        let program: RunningProgram
+        let program: StartedProgram
         var directory: String { scratch.path("sim") }
         var environment: [String: String] { ["DSTACK_SIMULATOR_ENDPOINT": "\(directory)/dstack.sock"] }
 
         init() async throws {
             scratch = try ScratchDirectory()
-            program = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
+            program = try StartedProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
             let client = DstackClient(.unix("\(directory)/dstack.sock"))
             try await ApplicationTests.until(program) { await client.isReachable(within: .seconds(5)) }
         }
@@ -35,7 +35,7 @@ struct ApplicationTests {
     }
 
     /// Waits until something is so, as long as the program lives and a loaded machine may need.
-    private static func until(_ program: RunningProgram, _ condition: () async throws -> Bool) async throws {
+    private static func until(_ program: StartedProgram, _ condition: () async throws -> Bool) async throws {
         let end = ContinuousClock.now + .seconds(60)
         while try await !condition() {
             try #require(program.isRunning && ContinuousClock.now < end, "\(program.errors)")
@@ -79,7 +79,7 @@ struct ApplicationTests {
         #expect(await !client.isReachable())
 
         // Another agent has the directory: nothing is left running, and the reason is said.
-        let agent = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
+        let agent = try StartedProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
         try await Self.until(agent) { await client.isReachable(within: .seconds(5)) }
         let taken = try await Program.run("dstack-guest-agent", arguments)
         #expect(taken.status == 3 && taken.errors.contains("guest-agent ended with status"), "\(taken)")
@@ -109,7 +109,7 @@ struct ApplicationTests {
     @Test("a client in Swift believes the simulated root in one argument, and nobody without it")
     func clientInSwift() async throws {
         let agent = try await Agent()
-        let service = try RunningProgram(
+        let service = try StartedProgram(
             "attested-service", ["--listen", "127.0.0.1:0"], environment: agent.environment)
         try await Self.until(service) { service.output.hasSuffix("\n") }
         let url = service.output.trimmingCharacters(in: .newlines).replacing("listening on ", with: "")
@@ -157,7 +157,7 @@ struct ApplicationTests {
     @Test("the example service proves itself to strangers, answers challenges, and ends when it is told to")
     func service() async throws {
         let agent = try await Agent()
-        let service = try RunningProgram(
+        let service = try StartedProgram(
             "attested-service", ["--listen", "127.0.0.1:0"], environment: agent.environment)
         try await Self.until(service) { service.output.hasSuffix("\n") }
         let url = service.output.trimmingCharacters(in: .newlines).replacing("listening on ", with: "")

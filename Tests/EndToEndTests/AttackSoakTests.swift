@@ -46,7 +46,7 @@ enum Soak {
 /// An agent in simulation, as a service manager with a watchdog starts it.
 private final class WatchedAgent: Sendable {
     let scratch: ScratchDirectory
-    let program: RunningProgram
+    let program: StartedProgram
     let port: UInt16
     private let manager: Int32
 
@@ -54,7 +54,7 @@ private final class WatchedAgent: Sendable {
         let scratch = try ScratchDirectory()
         self.scratch = scratch
         manager = try UnixSocket.bound(to: scratch.path("notify"), SOCK_DGRAM)
-        let program = try RunningProgram(
+        let program = try StartedProgram(
             "dstack-guest-agent", ["--watchdog", "--simulate", scratch.path("sim"), "--external-port", "0"],
             environment: ["NOTIFY_SOCKET": scratch.path("notify"), "WATCHDOG_USEC": "6000000"])
         self.program = program
@@ -129,7 +129,7 @@ struct PlacesSoakTests {
         let scratch = try ScratchDirectory()
         let port = UInt16.random(in: 20_000...30_000)
         try scratch.write("address = \"127.0.0.1\"\nport = \(port)\n", "verifier.toml")
-        let program = try RunningProgram("dstack-verifier", ["serve", "--config", scratch.path("verifier.toml")])
+        let program = try StartedProgram("dstack-verifier", ["serve", "--config", scratch.path("verifier.toml")])
         try #require(try await eventually { program.errors.contains("listening on") }, "\(program.errors)")
         let crowd = try Crowd(1_100, at: port, for: 40, sending: text)
         try await expectService("http://127.0.0.1:\(port)/health", among: crowd)
@@ -145,7 +145,7 @@ struct PlacesSoakTests {
         let scratch = try ScratchDirectory()
         let port = UInt16.random(in: 20_000...30_000)
         try scratch.write("address = \"127.0.0.1\"\nport = \(port)\n", "verifier.toml")
-        let program = try RunningProgram("dstack-verifier", ["serve", "--config", scratch.path("verifier.toml")])
+        let program = try StartedProgram("dstack-verifier", ["serve", "--config", scratch.path("verifier.toml")])
         try #require(try await eventually { program.errors.contains("listening on") }, "\(program.errors)")
         // 48 bodies of nearly 2 MiB, for which 64 MiB are not enough.
         let size = 2_000_000
@@ -173,7 +173,7 @@ struct PlacesSoakTests {
     @Test("an attested service answers others while one address holds its places", arguments: [true, false])
     func attested(afterHandshake: Bool) async throws {
         let agent = try await WatchedAgent()
-        let program = try RunningProgram(
+        let program = try StartedProgram(
             "attested-service", ["--listen", "127.0.0.1:0"],
             environment: ["DSTACK_SIMULATOR_ENDPOINT": agent.scratch.path("sim/dstack.sock")])
         try #require(try await eventually { program.output.contains("listening on") }, "\(program.errors)")

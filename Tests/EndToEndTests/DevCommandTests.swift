@@ -151,14 +151,14 @@ struct DevCommandTests {
     @Test("--foreground stays until Ctrl-C and leaves nothing running; it ends when a component does")
     func foreground() async throws {
         for (signal, status) in [(SIGINT, 0), (SIGTERM, 0)] as [(Int32, Int32)] {
-            let running = try RunningProgram("dstack", ["dev", "up", "--foreground", "--dir", system.path])
+            let running = try StartedProgram("dstack", ["dev", "up", "--foreground", "--dir", system.path])
             #expect(try await eventually { running.errors.contains("Ctrl-C ends everything") || !running.isRunning })
             #expect(running.output.hasPrefix("YES "), "\(running.errors)")
             running.signal(signal)
             await running.expectEnd(status)
             #expect(system.processes.isEmpty)
         }
-        let running = try RunningProgram("dstack", ["dev", "up", "--foreground", "--dir", system.path])
+        let running = try StartedProgram("dstack", ["dev", "up", "--foreground", "--dir", system.path])
         #expect(try await eventually { running.errors.contains("Ctrl-C ends everything") || !running.isRunning })
         for id in system.processes where id != running.processID { kill(id, SIGKILL) }
         await running.expectEnd(3)
@@ -175,7 +175,7 @@ struct DevCommandTests {
         }
         try programs.write("#!/bin/sh\necho waiting\nexec sleep 1000\n", "attested-service")
         chmod(programs.path("attested-service"), 0o755)
-        let running = try RunningProgram(programs.path("dstack"), ["dev", "up", "--dir", system.path])
+        let running = try StartedProgram(programs.path("dstack"), ["dev", "up", "--dir", system.path])
         #expect(
             try await eventually {
                 system.scratch.text("dev/log/app.log").contains("waiting") || !running.isRunning

@@ -269,7 +269,7 @@ struct PackageDependencySoakTests {
             try String(contentsOf: root.appendingPathComponent("docs/app-author.md"), encoding: .utf8))
         let blocks = page.blocks.filter { $0.mark == "own package" }
         let script = "set -e\n" + blocks.map(\.text).joined()
-        let agent = try RunningProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
+        let agent = try StartedProgram("dstack-guest-agent", ["--simulate", scratch.path("sim")])
         let toolchain = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
         let result = try await Program.run(
             "/bin/bash", [scratch.write(script, "own.sh")],

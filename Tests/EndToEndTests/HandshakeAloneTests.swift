@@ -13,13 +13,13 @@ struct HandshakeAloneTests {
     /// A TLS server of OpenSSL's, with the certificate of a simulated service.
     private final class Peer {
         let service: SimulatedService
-        private let program: RunningProgram
+        private let program: StartedProgram
         private(set) var url = ""
 
         init(_ arguments: [String]) async throws {
             service = try await SimulatedService()
             let pem = service.files.path("service.pem")
-            program = try RunningProgram(
+            program = try StartedProgram(
                 "/usr/bin/openssl",
                 ["s_server", "-accept", "127.0.0.1:0", "-cert", pem, "-key", pem, "-CAfile", pem] + arguments)
             let words = "ACCEPT 127.0.0.1:"

@@ -111,7 +111,7 @@ struct InstallTests {
         try scratch.write("address = \"127.0.0.1\"\nport = \(port.number)\n", "etc/dstack-verifier.toml")
         port.close()
         let manager = try Manager(scratch.path("notify"))
-        let service = try RunningProgram(
+        let service = try StartedProgram(
             scratch.path("root" + start[0]), Array(start.dropFirst()),
             environment: ["NOTIFY_SOCKET": scratch.path("notify"), "WATCHDOG_USEC": "2000000"],
             in: scratch.url.appendingPathComponent("etc"))

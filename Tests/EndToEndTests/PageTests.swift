@@ -106,7 +106,7 @@ struct PageTests {
         // A name that a shell would take apart.
         let scratch = try ScratchDirectory()
         let directory = scratch.path("it's a simulation")
-        let agent = try RunningProgram("dstack-guest-agent", ["--simulate", directory])
+        let agent = try StartedProgram("dstack-guest-agent", ["--simulate", directory])
         let end = ContinuousClock.now + .seconds(60)
         while agent.errors.firstMatch(of: /http:\/\/127\.0\.0\.1:\d+/) == nil {
             try #require(agent.isRunning && ContinuousClock.now < end, "\(agent.errors)")

@@ -297,7 +297,7 @@ struct ShellTests {
             cache_dir = "\(cache)"
             """
         try files.write(settings, "verifier.toml")
-        let service = try RunningProgram("dstack-verifier", ["serve", "--config", files.path("verifier.toml")])
+        let service = try StartedProgram("dstack-verifier", ["serve", "--config", files.path("verifier.toml")])
         try #require(try await eventually { service.errors.contains("listening on http") }, "\(service.errors)")
         try FileManager.default.removeItem(atPath: cache)
         let line = try #require(service.errors.split(separator: "\n").first { $0.hasPrefix("listening on ") })

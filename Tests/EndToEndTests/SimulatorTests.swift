@@ -13,7 +13,7 @@ struct SimulatorTests {
 
     private func client(_ socket: String) -> DstackClient { DstackClient(.unix(socket), startupTime: .zero) }
 
-    private func untilReachable(_ socket: String, _ program: RunningProgram) async throws {
+    private func untilReachable(_ socket: String, _ program: StartedProgram) async throws {
         let isThere = try await eventually {
             let isReachable = await self.client(socket).isReachable(within: .seconds(5))
             return isReachable || !program.isRunning
@@ -22,7 +22,7 @@ struct SimulatorTests {
     }
 
     /// The program file of a process.
-    private func file(of process: RunningProgram) -> String {
+    private func file(of process: StartedProgram) -> String {
         URL(fileURLWithPath: "/proc/\(process.processID)/exe").resolvingSymlinksInPath().lastPathComponent
     }
 
@@ -31,7 +31,7 @@ struct SimulatorTests {
         arguments: ["dstack-guest-agent --simulate", "dstack simulate", "dstack-simulator"])
     func become(_ words: String) async throws {
         let words = words.split(separator: " ").map(String.init)
-        let running = try RunningProgram(words[0], Array(words.dropFirst()) + [simulation])
+        let running = try StartedProgram(words[0], Array(words.dropFirst()) + [simulation])
         try await untilReachable(simulation + "/dstack.sock", running)
         #expect(file(of: running) == "dstack-simulator")
         #expect(running.errors.contains("simulated: no TEE here"), "\(running.errors)")
@@ -85,7 +85,7 @@ struct SimulatorTests {
         for name in files {
             try FileManager.default.copyItem(atPath: "\(simulation)/\(name)", toPath: "\(place)/\(name)")
         }
-        let running = try RunningProgram("dstack-simulator", [], in: directory)
+        let running = try StartedProgram("dstack-simulator", [], in: directory)
         try await untilReachable(place + "/dstack.sock", running)
         #expect(try await client(place + "/dstack.sock").info().appName == "example")
         for name in ["dstack", "tappd", "external", "guest"] {
@@ -112,7 +112,7 @@ struct SimulatorTests {
              "guest-api": {"address": "unix:\(scratch.path("c.sock"))"}}
             """
         let config = try scratch.write(text, "agent.json")
-        let running = try RunningProgram("dstack-guest-agent", ["-c", config])
+        let running = try StartedProgram("dstack-guest-agent", ["-c", config])
         try await untilReachable(scratch.path("a.sock"), running)
         #expect(file(of: running) == "dstack-simulator")
         // What each of the two programs could have said is said once.

@@ -14,7 +14,7 @@ struct GuestKeysTests {
     init() throws { host = try SimulatedHost.shared() }
 
     /// An agent as it runs in a guest that has just got its keys, in its own directory.
-    private func agent(_ keys: borrowing AppKeys, in directory: ScratchDirectory) async throws -> RunningProgram {
+    private func agent(_ keys: borrowing AppKeys, in directory: ScratchDirectory) async throws -> StartedProgram {
         try host.platform.save(to: directory.path)
         try keys.write(to: directory.path("appkeys.json"))
         try directory.write(SimulatedHost.appCompose, "app-compose.json")
@@ -24,7 +24,7 @@ struct GuestKeysTests {
             "sys-config.json")
         try directory.write(
             host.app.attestation(reportData: ReportData(padding: [])).encoded.bytes, "attestation.bin")
-        let program = try RunningProgram("dstack-simulator", [directory.path])
+        let program = try StartedProgram("dstack-simulator", [directory.path])
         let client = DstackClient(.unix(directory.path("dstack.sock")), startupTime: .zero)
         let isThere = try await eventually {
             let isReachable = await client.isReachable(within: .seconds(5))

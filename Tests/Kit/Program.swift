@@ -25,6 +25,12 @@ package enum Program {
         package let output: String
         package let errors: String
 
+        package init(status: Int32, output: String, errors: String) {
+            self.status = status
+            self.output = output
+            self.errors = errors
+        }
+
         package var description: String { "status \(status)\n\(output)\n\(errors)" }
 
         /// The one JSON object on standard output.
@@ -39,7 +45,7 @@ package enum Program {
     package static func run(
         _ name: String, _ arguments: [String], environment: [String: String] = [:], in directory: URL? = nil
     ) async throws -> Output {
-        let running = try RunningProgram(name, arguments, environment: environment, in: directory)
+        let running = try StartedProgram(name, arguments, environment: environment, in: directory)
         return await running.finished()
     }
 
@@ -49,11 +55,11 @@ package enum Program {
 }
 
 /// A program under way. It goes with the value, or with the process: what tests share outlives the last of them.
-package final class RunningProgram: Sendable {
+package final class StartedProgram: Sendable {
     private let process = Process()
     private static let all = Mutex<[WeakProgram]>([])
     private static let endsWithTests: Void = {
-        atexit { for one in RunningProgram.all.withLock({ $0 }) { one.program?.signal(SIGKILL) } }
+        atexit { for one in StartedProgram.all.withLock({ $0 }) { one.program?.signal(SIGKILL) } }
     }()
     private let scratch: ScratchDirectory
 
@@ -113,5 +119,5 @@ package final class RunningProgram: Sendable {
 }
 
 private struct WeakProgram: Sendable {
-    weak let program: RunningProgram?
+    weak let program: StartedProgram?
 }

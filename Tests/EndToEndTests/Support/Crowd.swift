@@ -5,7 +5,7 @@ import Testing
 /// Strangers in a process of their own, pinned to one processor: so many connections that each send a text and then wait, and
 /// are made anew when they end. They end by themselves.
 final class Crowd: Sendable {
-    private let program: RunningProgram
+    private let program: StartedProgram
 
     /// - Parameters:
     ///   - text: what each connection sends.
@@ -16,7 +16,7 @@ final class Crowd: Sendable {
         _ count: Int, at port: UInt16, for seconds: Int, sending text: String, filler: Int = 0, tls: Bool = false,
         pace: Int = 0, fromHost host: Int = 1
     ) throws {
-        program = try RunningProgram(
+        program = try StartedProgram(
             "/usr/bin/python3",
             [
                 "-c", Self.script, "\(port)", "\(count)", "\(seconds)", text, "\(filler)", "\(tls)", "\(pace)",

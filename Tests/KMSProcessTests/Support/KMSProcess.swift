@@ -34,7 +34,7 @@ final class KMSProcess: Sendable {
     let port: UInt16
     let adminPort: UInt16
     let environment: [String: String]
-    private let runs = Mutex<[RunningProgram]>([])
+    private let runs = Mutex<[StartedProgram]>([])
 
     init(_ settings: Settings = .init(), _ host: SimulatedHost? = nil) throws {
         let host = try host ?? .shared()
@@ -99,16 +99,16 @@ final class KMSProcess: Sendable {
     // MARK: Running
 
     /// The program of now.
-    var program: RunningProgram? { runs.withLock { $0.last } }
+    var program: StartedProgram? { runs.withLock { $0.last } }
 
     /// All that it has ever written, of every run.
     var written: String { runs.withLock { $0 }.map { $0.output + $0.errors }.joined() }
 
     /// Starts it and waits for nothing.
     @discardableResult
-    func launch(agent: String? = nil) async throws -> RunningProgram {
+    func launch(agent: String? = nil) async throws -> StartedProgram {
         try await host.waitForAgent()
-        let program = try RunningProgram(
+        let program = try StartedProgram(
             "dstack-kms", ["--config", scratch.path("kms.toml")],
             environment: ["DSTACK_AGENT_ADDRESS": agent ?? host.agentSocket].merging(environment) { $1 },
             in: scratch.url)
@@ -136,7 +136,7 @@ final class KMSProcess: Sendable {
         try await wait { $0.errors.contains("onboarding needs the token of the settings") }
     }
 
-    private func wait(_ condition: (RunningProgram) -> Bool) async throws {
+    private func wait(_ condition: (StartedProgram) -> Bool) async throws {
         let program = try #require(program)
         let holds = try await eventually { condition(program) || !program.isRunning }
         try #require(holds && program.isRunning, "\(program.errors)")

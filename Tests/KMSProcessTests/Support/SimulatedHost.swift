@@ -39,7 +39,7 @@ final class SimulatedHost: Sendable {
     /// An application that may boot.
     let app: MockBoot
     /// The agent beside every service.
-    private let agent: RunningProgram
+    private let agent: StartedProgram
 
     private init() throws {
         files = try ScratchDirectory()
@@ -51,7 +51,7 @@ final class SimulatedHost: Sendable {
         let now = Int64(Date().timeIntervalSince1970)
         try files.write(platform.rootCertificatePEM, "root.pem")
         try files.write(platform.collateral(for: .tdx, at: now).json, "collateral.json")
-        agent = try RunningProgram(
+        agent = try StartedProgram(
             "dstack-simulator", [files.path("agent"), "--app-compose", files.path("kms-compose.json")])
     }
 
