@@ -178,7 +178,8 @@ struct RefusalTests {
         let own = try await client.call("GetAppKey", body, victim)
         #expect(own.status == 200)
         let stolen = try await client.call("GetAppKey", body, victim.stolen())
-        #expect(stolen.status == 0 && stolen.text.contains("DECRYPT_ERROR"), "\(stolen)")
+        // The alert, or the end of the connection where that came first.
+        #expect(stolen.status == 0 && stolen.text.contains(/SSL|Connection/), "\(stolen)")
         #expect(try await service.audit().facts("keys_released").count == 1)
     }
 

@@ -105,11 +105,39 @@ final class KMSProcess: Sendable {
     var written: String { runs.withLock { $0 }.map { $0.output + $0.errors }.joined() }
 
     /// Starts it and waits for nothing.
+    ///
+    /// - Parameters:
+    ///   - size: of a file system in memory that its directory of keys is put on, which it alone sees; as `mount` takes it.
+    ///     Nil for none.
+    ///   - later: of that file system once the service has failed, when it is started a second time; the names in the
+    ///     directory are written to the output between the two. Nil for one start.
     @discardableResult
-    func launch(agent: String? = nil) async throws -> StartedProgram {
+    func launch(
+        agent: String? = nil, onDiskOf size: String? = nil, thenOf later: String? = nil
+    ) async throws -> StartedProgram {
         try await host.waitForAgent()
+        var words = [try #require(Program.path("dstack-kms")), "--config", scratch.path("kms.toml")]
+        if let size {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+            let script = #"""
+                size=$1 later=$2 place=$3; shift 3
+                mount -t tmpfs -o mode=700,size="$size" none "$place" || exit
+                if [ -n "$later" ]; then
+                    setpriv --pdeathsig KILL "$@" && exit
+                    ls -A "$place"
+                    mount -o remount,size="$later" none "$place" || exit
+                fi
+                exec "$@"
+                """#
+            words =
+                [
+                    "/usr/bin/unshare", "--mount", "--map-root-user", "sh", "-c", script, "-", size, later ?? "",
+                    directory,
+                ]
+                + words
+        }
         let program = try StartedProgram(
-            "dstack-kms", ["--config", scratch.path("kms.toml")],
+            words[0], Array(words.dropFirst()),
             environment: ["DSTACK_AGENT_ADDRESS": agent ?? host.agentSocket].merging(environment) { $1 },
             in: scratch.url)
         runs.withLock { $0.append(program) }
@@ -206,9 +234,10 @@ final class KMSProcess: Sendable {
     }
 
     /// A method of the service, bare and in JSON, as upstream's clients ask.
-    func call(_ method: String, _ body: String = "{}", _ credentials: TLSCredentials? = nil) async throws -> Answer {
-        try await ask("\(url)/prpc/\(method)?json", body, credentials)
-    }
+    func call(
+        _ method: String, _ body: String = "{}", _ credentials: TLSCredentials? = nil,
+        within time: Duration = .seconds(60)
+    ) async throws -> Answer { try await ask("\(url)/prpc/\(method)?json", body, credentials, within: time) }
 
     /// A method of the listener for whoever sets the service up.
     func setUp(
@@ -219,6 +248,10 @@ final class KMSProcess: Sendable {
 
     /// The command, as an operator runs it.
     func command(_ words: String..., token: String? = KMSProcess.adminToken) async throws -> Program.Output {
+        try await command(words, token: token)
+    }
+
+    func command(_ words: [String], token: String? = KMSProcess.adminToken) async throws -> Program.Output {
         var environment = ["DSTACK_KMS_ADMIN_URL": adminURL]
         if let token { environment["DSTACK_KMS_ADMIN_TOKEN"] = token }
         return try await Program.run("dstack-kms", words, environment: environment)
