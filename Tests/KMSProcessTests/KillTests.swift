@@ -1,0 +1,120 @@
+import DstackAttestation
+import DstackCrypto
+import DstackEncoding
+import DstackKeys
+import DstackMockTEE
+import Foundation
+import TestKit
+import Testing
+
+/// Services that are killed in the middle of something, with SIGKILL, as by a machine that loses its power.
+@Suite("A service that is killed", .enabled(if: SimulatedHost.isThere, SimulatedHost.absence))
+struct KillTests {
+    private let host: SimulatedHost
+
+    init() throws { host = try SimulatedHost.shared() }
+
+    /// Has something asked of a service that waits to be set up, and kills it so many milliseconds later, ever later, until
+    /// it has been given the keys and would serve.
+    ///
+    /// - Returns: how often it was killed before.
+    private func kill(_ service: KMSProcess, during method: String, _ body: String) async throws -> Int {
+        var delay = 0
+        for round in 0..<60 {
+            let program = try await service.launch()
+            let isReady = try await eventually {
+                program.errors.contains("onboarding needs the token") || program.errors.contains("listening on ")
+                    || !program.isRunning
+            }
+            try #require(isReady && program.isRunning, "round \(round): \(program.errors)")
+            // Keys were there, whole: it serves.
+            if program.errors.contains("listening on ") { return round }
+            let asking = Task { try await service.setUp(method, body) }
+            try await Task.sleep(for: .milliseconds(delay))
+            try await service.stop(SIGKILL)
+            // Whoever was told that there are keys finds them.
+            if let answer = try? await asking.value, answer.status == 200 {
+                #expect(FileManager.default.fileExists(atPath: service.directory + "/root-ca.key"), "round \(round)")
+            }
+            delay += delay < 40 ? 8 : 25
+        }
+        return 60
+    }
+
+    @Test("while it makes its keys has all of them or none, and can go on")
+    func bootstrap() async throws {
+        let service = try KMSProcess(.init(autoBootstrapDomain: ""))
+        let rounds = try await kill(service, during: "Bootstrap", #"{"domain":"localhost"}"#)
+        #expect((1..<60).contains(rounds))
+        let expected = try AppKeyBytes(from: service.roots(), host.app)
+        #expect(AppKeyBytes(try await service.appKeys()) == expected)
+        try await service.stop(SIGKILL)
+        try await service.start()
+        #expect(AppKeyBytes(try await service.appKeys()) == expected)
+        let log = try await service.audit()
+        #expect(log.facts("keys_released").count == 2 && log.facts("started").count == 2, "\(log)")
+        #expect(log.facts("stopped").isEmpty)
+    }
+
+    @Test("while it takes another's keys has all of them or none, and is one replica however often it tried")
+    func onboarding() async throws {
+        let first = try await KMSProcess().start()
+        let service = try KMSProcess(.init(autoBootstrapDomain: "", replicas: [first.url]))
+        let rounds = try await kill(
+            service, during: "Onboard", #"{"source_url":"\#(first.url)","domain":"localhost"}"#)
+        #expect((1..<60).contains(rounds))
+        let expected = try AppKeyBytes(from: first.roots(), host.app)
+        for one in [first, service] { #expect(AppKeyBytes(try await one.appKeys()) == expected) }
+        let list = try await first.command("epoch", "list", "--json").object()
+        #expect((list["replicas"] as? [String])?.count == 2, "\(list)")
+        // Epochs wait for nobody who is not there.
+        #expect(try await first.command("epoch", "advance").status == 0)
+        let next = try AppKeyBytes(from: first.roots(), host.app, epoch: 1)
+        for one in [first, service] {
+            let isInForce = try await eventually { AppKeyBytes(try await one.appKeys()) == next }
+            #expect(isInForce)
+            _ = try await one.audit()
+        }
+    }
+
+    @Test("under load has every key in its log that somebody was given, and gives the same afterwards")
+    func load() async throws {
+        let service = try await KMSProcess().start()
+        let expected = try AppKeyBytes(from: service.roots(), host.app)
+        var given = 0
+        for round in 0..<3 {
+            let identities = try (0..<6).map { _ in try ClientIdentity(host.app) }
+            let counts = Shared([Int](repeating: 0, count: identities.count))
+            let wrong = Shared<[String]>([])
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (index, identity) in identities.enumerated() {
+                    group.addTask {
+                        // Until the connection breaks.
+                        while let answer = try? await service.call(
+                            "GetAppKey", #"{"api_version":1}"#, identity.credentials)
+                        {
+                            let isRight =
+                                try answer.status == 200 && AppKeyBytes(answer: answer.object()) == expected
+                            if isRight { counts.edit { $0[index] += 1 } } else { wrong.edit { $0.append("\(answer)") } }
+                        }
+                    }
+                }
+                let isBusy = try await eventually { counts.value.reduce(0, +) > 20 * (round + 1) }
+                #expect(isBusy)
+                try await service.stop(SIGKILL)
+                try await group.waitForAll()
+            }
+            #expect(wrong.value.isEmpty, "\(wrong.value)")
+            try await service.start()
+            let released = try await service.audit().facts("keys_released").compactMap { $0["receiver_key"] as? String }
+            for (identity, count) in zip(identities, counts.value) {
+                let key = Hex.encode(try RATLSCertificate(parsing: identity.chain[0]).publicKey)
+                #expect(released.filter { $0 == key }.count >= count, "round \(round)")
+            }
+            given += counts.value.reduce(0, +)
+            #expect(released.count >= given)
+        }
+        #expect(AppKeyBytes(try await service.appKeys()) == expected)
+        try KeyMaterial(of: service).expectAbsent(in: "the output", service.written)
+    }
+}
