@@ -42,7 +42,7 @@ enum ServeCommand {
         let build = BuildInfo.current
         let agent = try DstackClient(endpoint(Environment.process), timeout: .seconds(30), startupTime: .seconds(10))
         let foundation = try KMSNode.Foundation(
-            settings, attest: { try await agent.attest(reportData: $0).attestation },
+            settings, agent: { try await agent.attest(reportData: $0).attestation },
             version: KMSVersion(build.version, commit: build.commit))
         return try await serve(foundation, console)
     }

@@ -12,41 +12,41 @@ import Testing
     private let kit: CallerKit
     private let authorizer = TestAuthorizer()
     private let attested = Shared<[ReportData]>([])
-    private let problem = Shared<KMSServiceError?>(nil)
+    private let problem = Shared<AttestationError?>(nil)
     private let clock = FixedWallClock(unixSeconds: CallerKit.now)
 
     init() throws { kit = try CallerKit.shared() }
 
     private func authorization(
-        isEnforced: Bool = true, collateral: QuoteCollateral? = nil, gate: Shared<Bool>? = nil,
+        _ authorizer: TestAuthorizer? = nil, isEnforced: Bool = true, gate: Shared<Bool>? = nil,
         attestation: (@Sendable (ReportData) throws -> Attestation)? = nil
-    ) -> SelfAuthorization {
-        let source = SelfAuthorization.Source { [kit, attested, problem] reportData in
+    ) throws -> SelfAuthorization {
+        let evidence = OwnEvidence(of: { [kit, attested, problem] reportData in
             attested.edit { $0.append(reportData) }
             while let gate, !gate.value { await Task.yield() }
             if let problem = problem.value { throw problem }
             return try attestation?(reportData) ?? kit.attestation(reportData)
-        } verify: { [kit, clock] attestation, policy in
-            kit.verifier.verify(
-                Evidence(attestation: attestation.encoded.bytes), collateral: collateral ?? kit.collateral,
-                policy: policy, at: clock.unixSeconds)
-        }
+        })
+        let verifier = try AttestedPeerVerifier(
+            policy: BootJudge.policy,
+            collateral: ReadyCollateral(try OfflineCollateral([kit.collateral]), verifier: kit.verifier),
+            acceptsAnyApplication: true, clock: clock)
         return SelfAuthorization(
-            BootJudge(authorizer, images: ImageRules()), isEnforced: isEnforced, source: source, clock: clock)
+            BootJudge(authorizer ?? self.authorizer, images: ImageRules()), isEnforced: isEnforced, evidence: evidence,
+            verifier: verifier, clock: clock)
     }
 
     @Test func thisServiceAsksEachTimeAndAttestsOnce() async throws {
-        let authorization = authorization()
+        let authorization = try authorization()
         for _ in 0..<3 { try await authorization.check() }
         #expect(attested.value == [ReportData(FixedBytes())])
         #expect(authorizer.questions.count == 3)
         #expect(authorizer.questions.allSatisfy { $0.subject == .kms && $0.info.appID == kit.boot.appID.bytes })
         #expect(authorizer.questions.first?.info.osImageHash == kit.image.osImageHash)
-        #expect(authorization.announcement == nil)
     }
 
     @Test func aServiceThatIsTakenOffTheListStopsAtOnce() async throws {
-        let authorization = authorization()
+        let authorization = try authorization()
         try await authorization.check()
         authorizer.set(.denied("aggregated MR not allowed"))
         let error = await refusal { () async throws(KMSServiceError) in try await authorization.check() }
@@ -60,22 +60,14 @@ import Testing
 
     @Test func nobodyDecidingIsNoYes() async throws {
         let silent = TestAuthorizer(AuthorizationError(.unavailable, subject: "auth", reason: "silent"))
-        let authorization = SelfAuthorization(
-            BootJudge(silent, images: ImageRules()), isEnforced: true,
-            source: SelfAuthorization.Source { [kit] in
-                try kit.attestation($0)
-            } verify: { [kit] attestation, policy in
-                kit.verifier.verify(
-                    Evidence(attestation: attestation.encoded.bytes), collateral: kit.collateral, policy: policy,
-                    at: CallerKit.now)
-            }, clock: clock)
+        let authorization = try authorization(silent)
         let error = await refusal { () async throws(KMSServiceError) in try await authorization.check() }
         #expect(error?.code == .unavailable)
     }
 
     @Test func aFailureIsForThoseWhoWaitedForIt() async throws {
-        let authorization = authorization()
-        problem.edit { $0 = KMSServiceError(.unavailable, "agent", "no answer") }
+        let authorization = try authorization()
+        problem.edit { $0 = AttestationError(.quoteUnavailable, subject: "agent", reason: "no answer") }
         let error = await refusal { () async throws(KMSServiceError) in try await authorization.check() }
         #expect(error?.code == .unavailable)
         #expect(authorizer.questions.isEmpty)
@@ -86,7 +78,7 @@ import Testing
 
     @Test func firstRequestsShareOneAttestation() async throws {
         let gate = Shared(false)
-        let authorization = authorization(gate: gate)
+        let authorization = try authorization(gate: gate)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for _ in 0..<20 { group.addTask { try await authorization.check() } }
             #expect(try await eventually { attested.value.count == 1 })
@@ -98,7 +90,7 @@ import Testing
     }
 
     @Test func itAttestsAgainWhenItsEvidenceNoLongerHolds() async throws {
-        let authorization = authorization()
+        let authorization = try authorization()
         try await authorization.check()
         let end = try kit.report().validUntil
         let validUntil = try #require(end)
@@ -115,17 +107,16 @@ import Testing
 
     @Test func evidenceOfAnotherTimeIsNotItsOwn() async throws {
         let replayed = try kit.attestation(CallerKit.reportData)
-        let authorization = authorization(attestation: { _ in replayed })
+        let authorization = try authorization(attestation: { _ in replayed })
         let error = await refusal { () async throws(KMSServiceError) in try await authorization.check() }
-        #expect(error?.code == .notAttested)
+        #expect(error?.code == .internalFault)
         #expect(authorizer.questions.isEmpty)
     }
 
     @Test func whoeverNeedNotAskDoesNot() async throws {
-        let authorization = authorization(isEnforced: false)
+        let authorization = try authorization(isEnforced: false)
         try await authorization.check()
         #expect(attested.value.isEmpty && authorizer.questions.isEmpty)
-        #expect(authorization.announcement?.contains("core.enforce_self_authorization") == true)
     }
 
     @Test func itsOwnImageMayBeOfAFormThatCannotBeVerified() async throws {
@@ -133,7 +124,7 @@ import Testing
         configuration["tdx_attestation_variant"] = "legacy"
         configuration["tdx_measurement"] = nil
         let text = try configuration.text
-        let authorization = authorization(attestation: { [kit] in try kit.attestation(config: text, $0) })
+        let authorization = try authorization(attestation: { [kit] in try kit.attestation(config: text, $0) })
         try await authorization.check()
         #expect(authorizer.questions.first?.info.osImageHash == kit.image.osImageHash)
     }

@@ -144,6 +144,14 @@ struct BootstrapTests {
         #expect(try RATLSCertificate(parsing: kms.files.read("rpc.crt")).attestation == nil)
     }
 
+    @Test("evidence stands in the certificate in the form that the settings ask for")
+    func evidenceForm() async throws {
+        let kms = try NewKMS()
+        let legacy = EvidenceEncoding(includesEnvelope: false, includesLegacyForm: true)
+        _ = try await kms.onboarding(encoding: legacy).bootstrap(domain: "kms.example")
+        #expect(try RATLSCertificate(parsing: kms.files.read("rpc.crt")).evidenceForm == .quoteAndEventLog)
+    }
+
     @Test("the certificates are of the form that the settings ask for")
     func profile() async throws {
         for profile in CertificateProfile.allCases {

@@ -25,7 +25,7 @@ struct NewKMS: Sendable {
 
     func onboarding(
         _ files: RootKeyFiles? = nil, attest: KMSAttest?? = nil, allowed: (@Sendable () async throws -> Void)? = {},
-        attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
+        encoding: EvidenceEncoding = .standard, attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
         source: Onboarding.Source? = nil, store: (any Store)? = nil
     ) -> Onboarding {
         var openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
@@ -33,7 +33,8 @@ struct NewKMS: Sendable {
             openEpochs = { beginning in try await Epochs.open(store, beginning, anew: true) { _, _ in } }
         }
         return Onboarding(
-            files ?? self.files, attest: attest ?? KMSTestWorld.attest(world.kms), authorizeSelf: allowed,
+            files ?? self.files,
+            evidence: OwnEvidence(of: attest ?? KMSTestWorld.attest(world.kms), encoding: encoding), authorizeSelf: allowed,
             attestsRPCCertificate: attestsRPCCertificate, profile: profile, source: source, openEpochs: openEpochs,
             clock: world.clock)
     }

@@ -10,22 +10,6 @@ package import DstackSystem
 /// attested once and kept for as long as that evidence holds: with newer collateral the same platform may have another
 /// status, and an authorizer has to hear of it.
 package final class SelfAuthorization: Sendable {
-    /// Where this service's evidence comes from, and who verifies it.
-    package struct Source: Sendable {
-        /// Evidence of this service with such report data: the agent's.
-        package let attest: @Sendable (ReportData) async throws -> Attestation
-        /// Verifies it by a policy, which has the report data in it.
-        package let verify: @Sendable (Attestation, VerificationPolicy) async throws -> VerificationReport
-
-        package init(
-            attest: @escaping @Sendable (ReportData) async throws -> Attestation,
-            verify: @escaping @Sendable (Attestation, VerificationPolicy) async throws -> VerificationReport
-        ) {
-            self.attest = attest
-            self.verify = verify
-        }
-    }
-
     private struct Known: Sendable {
         let caller: ExaminedCaller
         /// Unix seconds.
@@ -34,7 +18,8 @@ package final class SelfAuthorization: Sendable {
 
     private let judge: BootJudge
     private let isEnforced: Bool
-    private let source: Source
+    private let evidence: OwnEvidence
+    private let verifier: AttestedPeerVerifier
     private let clock: any WallClock
     // One attestation for all who ask at first; a failure is for those alone who waited for it.
     private let known = RecentValue<Result<Known, KMSServiceError>>(
@@ -42,25 +27,24 @@ package final class SelfAuthorization: Sendable {
 
     /// - Parameters:
     ///   - judge: whose authorizer is asked.
-    ///   - isEnforced: `core.enforce_self_authorization`. False is for development: ``announcement`` says so.
-    package init(_ judge: BootJudge, isEnforced: Bool, source: Source, clock: any WallClock = .system) {
+    ///   - isEnforced: `core.enforce_self_authorization`. False is for development, and announced at every start.
+    ///   - evidence: of this service.
+    ///   - verifier: of that, by ``BootJudge/policy``.
+    package init(
+        _ judge: BootJudge, isEnforced: Bool, evidence: OwnEvidence, verifier: AttestedPeerVerifier,
+        clock: any WallClock = .system
+    ) {
         self.judge = judge
         self.isEnforced = isEnforced
-        self.source = source
+        self.evidence = evidence
+        self.verifier = verifier
         self.clock = clock
-    }
-
-    /// What operators have to be told at every start; nil if nothing.
-    package var announcement: String? {
-        isEnforced
-            ? nil
-            : "this service does NOT ask whether it may run itself (core.enforce_self_authorization = false)"
     }
 
     /// Asks.
     ///
-    /// - Throws: ``KMSServiceError``: `denied` with the reason; `unavailable` where the authorizer does not answer or there is
-    ///   no evidence to be had; `notAttested` if it does not verify.
+    /// - Throws: ``KMSServiceError``: `denied` with the reason; `unavailable` where the authorizer does not answer or the
+    ///   agent gives no evidence; `notAttested` if that does not verify; as ``OwnEvidence/attestation(about:for:)``.
     package func check() async throws(KMSServiceError) {
         guard isEnforced else { return }
         let boot = try await caller().boot
@@ -89,32 +73,33 @@ package final class SelfAuthorization: Sendable {
     private func value(
         _ age: RecentValue<Result<Known, KMSServiceError>>.Age
     ) async throws(KMSServiceError) -> Known {
-        let made = await known.value(age) { [judge, source] in
-            await Result.catching { () async throws(KMSServiceError) in try await Self.attest(source, judge) }
+        let made = await known.value(age) { [judge, evidence, verifier] in
+            await Result.catching { () async throws(KMSServiceError) in
+                try await Self.attest(evidence, verifier, judge)
+            }
         }
         guard let made else { throw KMSServiceError(.unavailable, Self.failed, "the request was given up") }
         return try made.get()
     }
 
-    private static func attest(_ source: Source, _ judge: BootJudge) async throws(KMSServiceError) -> Known {
+    private static func attest(
+        _ evidence: OwnEvidence, _ verifier: AttestedPeerVerifier, _ judge: BootJudge
+    ) async throws(KMSServiceError) -> Known {
+        // About nothing in particular: it is shown to nobody.
         let reportData = ReportData(FixedBytes<64>())
-        let attestation: Attestation
-        let report: VerificationReport
-        do {
-            attestation = try await source.attest(reportData)
-            var policy = BootJudge.policy
-            policy.expected.reportData = reportData.bytes
-            report = try await source.verify(attestation, policy)
-        } catch let error as KMSServiceError {
-            throw error
-        } catch {
+        let attestation = try await evidence.attestation(about: reportData, for: "this service itself")
+        switch await verifier.verify(attestation, expecting: reportData, askedBy: nil) {
+        case .success(let accepted):
+            let caller = try judge.examine(
+                accepted.report, at: .runtime, vmConfiguration: "",
+                ownConfiguration: { attestation.ownVMConfiguration })
+            return Known(caller: caller, validUntil: accepted.validUntil)
+        case .failure(let refusal):
+            let error = KMSServiceError(refusal)
             throw KMSServiceError(
-                .unavailable, failed, "this service's own evidence cannot be had or verified: \(error)",
+                error.code, failed, "this service's own evidence is not accepted: \(error.reason)",
                 hint: "look at the guest agent and at where collateral comes from")
         }
-        let caller = try judge.examine(
-            report, at: .runtime, vmConfiguration: "", ownConfiguration: { attestation.ownVMConfiguration })
-        return Known(caller: caller, validUntil: report.validUntil ?? .min)
     }
 
     private static let failed = "KMS self authorization failed"

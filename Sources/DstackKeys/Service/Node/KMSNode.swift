@@ -31,17 +31,18 @@ package final class KMSNode: Sendable {
         package let judge: BootJudge
         package let selfAuthorization: SelfAuthorization
         package let metrics: KMSMetrics
-        let attest: KMSAttest?
+        let evidence: OwnEvidence
         let version: KMSVersion
         let clock: any WallClock
 
         /// - Parameters:
-        ///   - attest: evidence of this machine; nil where there is no agent, in development.
+        ///   - agent: gives evidence of this machine; nil where there is none, in development.
         package init(
-            _ settings: KMSSettings, attest: KMSAttest?, version: KMSVersion, clock: any WallClock = .system
+            _ settings: KMSSettings, agent: KMSAttest?, version: KMSVersion, clock: any WallClock = .system
         ) throws(KMSServiceError) {
             self.settings = settings
-            self.attest = attest
+            evidence = OwnEvidence(
+                of: agent, encoding: EvidenceEncoding(includesLegacyForm: settings.certificates.includesLegacyEvidence))
             self.version = version
             self.clock = clock
             metrics = KMSMetrics()
@@ -53,34 +54,8 @@ package final class KMSNode: Sendable {
             images.cacheDirectory = settings.image.cacheDirectory
             judge = BootJudge(CountedAuthorizer(authorizer, in: metrics), images: images)
             selfAuthorization = SelfAuthorization(
-                judge, isEnforced: settings.enforcesSelfAuthorization,
-                source: .init(attest: Self.source(attest), verify: Self.verification(verifier)), clock: clock)
-        }
-
-        private static func source(_ attest: KMSAttest?) -> @Sendable (ReportData) async throws -> Attestation {
-            { reportData in
-                guard let attest else {
-                    throw KMSServiceError(
-                        .invalidConfiguration, "evidence of this service", "there is no guest agent to give any",
-                        hint: "start the service where one is; for development, set "
-                            + "core.enforce_self_authorization = false and core.attest_rpc_cert = false")
-                }
-                return try await attest(reportData)
-            }
-        }
-
-        private static func verification(
-            _ verifier: AttestedPeerVerifier
-        ) -> @Sendable (Attestation, VerificationPolicy) async throws -> VerificationReport {
-            { attestation, policy in
-                guard let expected = policy.expected.reportData else {
-                    throw KMSServiceError(.internalFault, "evidence of this service", "nothing says what it is about")
-                }
-                switch await verifier.verify(attestation, expecting: ReportData(expected), askedBy: nil) {
-                case .success(let accepted): return accepted.report
-                case .failure(let error): throw KMSServiceError(error)
-                }
-            }
+                judge, isEnforced: settings.enforcesSelfAuthorization, evidence: evidence, verifier: verifier,
+                clock: clock)
         }
     }
 
@@ -150,11 +125,7 @@ package final class KMSNode: Sendable {
     ) throws -> KMSClient {
         var configuration = KMSClient.Configuration()
         configuration.timeout = .seconds(20)
-        guard let attest = foundation.attest else {
-            throw KMSServiceError(
-                .invalidConfiguration, "core.replicas.urls",
-                "without a guest agent there is no evidence to show to replicas")
-        }
+        let attest = try foundation.evidence.requireAgent(for: "the other services in core.replicas.urls")
         configuration.introduction = .issued { attest, now in
             try await ReplicaCertificate.credentials(under: keys.root, attest: attest, at: now)
         }

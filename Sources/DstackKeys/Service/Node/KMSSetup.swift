@@ -104,7 +104,7 @@ package struct KMSSetup: Sendable {
             try await Epochs.open(store, beginning, anew: true, send: { _, _ in })
         }
         return Onboarding(
-            files, attest: foundation.attest, authorizeSelf: authorizeSelf,
+            files, evidence: foundation.evidence, authorizeSelf: authorizeSelf,
             attestsRPCCertificate: settings.attestsRPCCertificate, profile: settings.certificates.keysProfile,
             source: source, openEpochs: openEpochs, clock: foundation.clock)
     }

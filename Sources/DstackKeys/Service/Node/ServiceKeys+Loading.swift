@@ -20,7 +20,9 @@ extension ServiceKeys {
                 "it is missing, and says the service's host name",
                 hint: "set core.onboard.auto_bootstrap_domain to it, or write the file")
         }
-        let evidence = try await Self.evidence(about: loaded.material.rpcKey.publicKey, foundation)
+        let evidence =
+            settings.attestsRPCCertificate
+            ? try await foundation.evidence.certificateExtensions(for: loaded.material.rpcKey.publicKey) : []
         let certificates: RootKeyCertificates
         do throws(KMSStateError) {
             certificates = try files.renew(
@@ -37,32 +39,6 @@ extension ServiceKeys {
         _ body: () throws(KMSStateError) -> Value
     ) throws(KMSServiceError) -> Value {
         do throws(KMSStateError) { return try body() } catch { throw KMSServiceError(error) }
-    }
-
-    /// Evidence about this service's key, as its certificate has it; none where settings say so.
-    static func evidence(
-        about publicKey: [UInt8], _ foundation: KMSNode.Foundation
-    ) async throws(KMSServiceError) -> [CertificateTemplate.EvidenceExtension] {
-        guard foundation.settings.attestsRPCCertificate else { return [] }
-        guard let attest = foundation.attest else {
-            throw KMSServiceError(
-                .invalidConfiguration, "evidence for the RPC certificate", "there is no guest agent to give any",
-                hint: "start the service where one is; for development, set core.attest_rpc_cert = false")
-        }
-        do {
-            let attestation = try await attest(ReportData(raTLSKey: publicKey))
-            guard attestation.reportData == ReportData(raTLSKey: publicKey) else {
-                throw KMSServiceError(.internalFault, "evidence for the RPC certificate", "it is about something else")
-            }
-            return try EvidenceEncoding(includesLegacyForm: foundation.settings.certificates.includesLegacyEvidence)
-                .extensions(for: attestation)
-        } catch let error as KMSServiceError {
-            throw error
-        } catch {
-            throw KMSServiceError(
-                .unavailable, "evidence for the RPC certificate", "the guest agent gives none: \(error)",
-                hint: "look at the guest agent, and start the service again")
-        }
     }
 }
 

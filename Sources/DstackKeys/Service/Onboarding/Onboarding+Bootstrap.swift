@@ -29,8 +29,9 @@ extension Onboarding {
                 answer.caPublicKey = roots.caPublicKey
                 answer.k256PublicKey = roots.publicKey.bytes
                 let reportData = roots.bootstrapReportData
-                if attest != nil || attestsRPCCertificate {
-                    answer.attestation = try await attestation(reportData, of: "the public keys").encoded.bytes
+                if evidence.isAvailable || attestsRPCCertificate {
+                    answer.attestation =
+                        try await evidence.attestation(about: reportData, for: "the public keys").encoded.bytes
                 }
                 return answer
             }

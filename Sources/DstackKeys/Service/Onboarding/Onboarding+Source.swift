@@ -28,12 +28,10 @@ extension Onboarding {
         from url: String, domain name: String, caPublicKey: [UInt8]? = nil
     ) async throws(KMSServiceError) -> OnboardingResult {
         let domain = try Self.domain(name)
-        guard let source, let attest else {
-            throw KMSServiceError(
-                .invalidConfiguration, "onboarding",
-                "there is no guest agent to give evidence, without which no service "
-                    + "gives its keys")
+        guard let source else {
+            throw KMSServiceError(.invalidConfiguration, "onboarding", "this service takes keys from no other")
         }
+        let attest = try evidence.requireAgent(for: "another service, which gives no keys without it")
         return try await attempt(refusal: Self.alreadyOnboarded) { () async throws(KMSServiceError) in
             let (client, meta) = try await connect(url, source, attest, caPublicKey)
             return try await onboard(client, meta, source, domain)

@@ -3,7 +3,6 @@ import DstackConcurrency
 package import DstackCrypto
 package import DstackEncoding
 package import DstackKMS
-package import DstackKMSClient
 package import DstackKeys
 package import DstackRPC
 package import DstackSystem
@@ -11,7 +10,7 @@ package import DstackSystem
 /// How a service without root keys comes to some: it makes them, or takes them from another service.
 ///
 /// ```swift
-/// let onboarding = Onboarding(files, attest: agent.attest, authorizeSelf: selfCheck.check, source: source)
+/// let onboarding = Onboarding(files, evidence: OwnEvidence(of: agent), authorizeSelf: selfCheck.check, source: source)
 /// let result = try await onboarding.bootstrap(domain: "kms.example")
 /// ```
 ///
@@ -39,8 +38,7 @@ package struct Onboarding: Sendable {
     }
 
     package let files: RootKeyFiles
-    /// Evidence of this machine; nil where there is none to be had, in development.
-    let attest: KMSAttest?
+    let evidence: OwnEvidence
     /// Throws the reason why this service must not have keys; nil where nobody is asked, in development.
     let authorizeSelf: (@Sendable () async throws -> Void)?
     let attestsRPCCertificate: Bool
@@ -53,7 +51,7 @@ package struct Onboarding: Sendable {
 
     /// - Parameters:
     ///   - files: where the keys are to be.
-    ///   - attest: the agent's evidence about this machine.
+    ///   - evidence: of this machine.
     ///   - authorizeSelf: the self check.
     ///   - attestsRPCCertificate: `core.attest_rpc_cert`.
     ///   - profile: of the certificates.
@@ -61,13 +59,13 @@ package struct Onboarding: Sendable {
     ///   - openEpochs: opens this service's epochs anew (``Epochs/open(_:_:anew:audit:random:send:)``), before keys come: what an
     ///     attempt has left that came to nothing must not become part of the next. Nil for a service without epochs.
     package init(
-        _ files: RootKeyFiles, attest: KMSAttest?, authorizeSelf: (@Sendable () async throws -> Void)?,
+        _ files: RootKeyFiles, evidence: OwnEvidence, authorizeSelf: (@Sendable () async throws -> Void)?,
         attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream, source: Source? = nil,
         openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)? = nil, clock: any WallClock = .system,
         random: any RandomBytes = SystemRandom()
     ) {
         self.files = files
-        self.attest = attest
+        self.evidence = evidence
         self.authorizeSelf = authorizeSelf
         self.attestsRPCCertificate = attestsRPCCertificate
         self.profile = profile
@@ -129,11 +127,12 @@ package struct Onboarding: Sendable {
         _ material: consuming RootKeyMaterial, _ domain: KMSDomainName, refusal: String,
         bootstrapInfo: (borrowing KMSRootKeys) async throws(KMSServiceError) -> KMSRPC.BootstrapResponse?
     ) async throws(KMSServiceError) -> KMSRPC.BootstrapResponse? {
-        let evidence = try await evidence(about: material.rpcKey.publicKey)
+        let extensions =
+            attestsRPCCertificate ? try await evidence.certificateExtensions(for: material.rpcKey.publicKey) : []
         let info = try await bootstrapInfo(material.roots)
         do throws(KMSStateError) {
             let certificates = try material.certificates(
-                domain: domain, evidence: evidence, profile, at: clock.unixSeconds)
+                domain: domain, evidence: extensions, profile, at: clock.unixSeconds)
             try files.create(
                 material, certificates: certificates, domain: domain, bootstrapInfo: info.map { $0.json })
         } catch {
@@ -141,38 +140,6 @@ package struct Onboarding: Sendable {
             throw error.code == .keysExist ? Self.keysExist(refusal) : KMSServiceError(error)
         }
         return info
-    }
-
-    private func evidence(
-        about publicKey: [UInt8]
-    ) async throws(KMSServiceError) -> [CertificateTemplate.EvidenceExtension] {
-        guard attestsRPCCertificate else { return [] }
-        let attestation = try await attestation(ReportData(raTLSKey: publicKey), of: "the certificate")
-        do throws(KeysError) {
-            return try EvidenceEncoding.standard.extensions(for: attestation)
-        } catch {
-            throw KMSServiceError(error)
-        }
-    }
-
-    func attestation(_ reportData: ReportData, of what: String) async throws(KMSServiceError) -> Attestation {
-        guard let attest else {
-            throw KMSServiceError(
-                .invalidConfiguration, "evidence for \(what)", "there is no guest agent to give any",
-                hint: "start the service where one is; for development, set core.attest_rpc_cert = false")
-        }
-        let attestation: Attestation
-        do {
-            attestation = try await attest(reportData)
-        } catch {
-            throw KMSServiceError(
-                .unavailable, "evidence for \(what)", "the guest agent gives none: \(error)",
-                hint: "look at the guest agent, and try again")
-        }
-        guard attestation.reportData == reportData else {
-            throw KMSServiceError(.internalFault, "evidence for \(what)", "it is about something else")
-        }
-        return attestation
     }
 }
 

@@ -31,7 +31,7 @@ struct OnboardingPage {
         state = Self.state(of: listener.onboarding.files)
         needsToken = listener.access.needsToken
         isLocal = listener.rules.isLocal
-        canOnboard = listener.onboarding.source != nil && listener.onboarding.attest != nil
+        canOnboard = listener.onboarding.source != nil && listener.onboarding.evidence.isAvailable
         address = "http://" + (host.isEmpty ? "localhost" : SafeText.line(host, limit: 300))
     }
 
