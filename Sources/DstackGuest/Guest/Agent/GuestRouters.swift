@@ -22,7 +22,7 @@ struct GuestRouters: Sendable {
         var externalHeaders = headers
         externalHeaders.add("X-App-Version", agent.version.header)
         self.externalHeaders = externalHeaders
-        let audit = AuditLog(agent.settings.audit)
+        let audit = CallLog(agent.settings.audit)
         let observer: (@Sendable (RPCOutcome) -> Void)? =
             agent.settings.audit == .off ? nil : { @Sendable in audit.note($0) }
         unix = Self.router(headers, observer) { Self.mountUnix(agent, on: &$0) }

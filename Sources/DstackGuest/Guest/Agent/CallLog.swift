@@ -5,7 +5,7 @@ import Synchronization
 
 /// Who asked for what, one line a call: method, the path's hash, the peer, how long it took and how it ended. Calls that
 /// repeat are counted and summed up, so that a busy application neither fills the log nor waits for it.
-final class AuditLog: Sendable {
+final class CallLog: Sendable {
     private struct Key: Hashable {
         let method: String
         let path: String?
@@ -40,7 +40,7 @@ final class AuditLog: Sendable {
         }
 
         mutating func begin(_ key: Key, at now: ContinuousClock.Instant) {
-            if repetitions.count >= AuditLog.maximumKeys {
+            if repetitions.count >= CallLog.maximumKeys {
                 repetitions.removeAll(keepingCapacity: true)
                 places.removeAll(keepingCapacity: true)
             }
