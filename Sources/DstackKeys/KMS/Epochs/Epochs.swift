@@ -23,7 +23,7 @@ package actor Epochs {
     }
 
     /// Carries a message to another replica, over a connection on which both are attested. May lose it.
-    package typealias Send = @Sendable (_ message: [UInt8], _ replica: ReplicaID) -> Void
+    package typealias Send = @Sendable (_ message: EpochMessage, _ replica: ReplicaID) -> Void
 
     private static let tableKey = StoreKey("kms/epochs")
     private static let replicaKey = StoreKey("kms/replica")
@@ -178,7 +178,7 @@ package actor Epochs {
         var effects = try event(&node)
         while !effects.isEmpty {
             switch effects.removeFirst() {
-            case .send(let message, let replica): send(message.encoded, replica)
+            case .send(let message, let replica): send(message, replica)
             case .store(let table):
                 do throws(KMSStateError) {
                     try await write(table)

@@ -17,7 +17,7 @@ import Synchronization
 /// reached, or when it calls. Two replicas of which only one can reach the other get on as well, since every call has an answer.
 package final class ReplicaExchange: Sendable {
     /// An address, behind which there is some replica.
-    private final class Lane: Sendable {
+    private final class Peer: Sendable {
         let url: String
         let signals: AsyncStream<Void>
         private let signal: AsyncStream<Void>.Continuation
@@ -45,7 +45,7 @@ package final class ReplicaExchange: Sendable {
         package init() {}
     }
 
-    private let lanes: [Lane]
+    private let peers: [Peer]
     private let pace: Pace
     private let connect: @Sendable (String) throws -> KMSClient
     private let outbox = ReplicaOutbox()
@@ -62,7 +62,7 @@ package final class ReplicaExchange: Sendable {
         urls: [String], pace: Pace = Pace(), log: LimitedLog = LimitedLog(Log("kms.replicas")),
         connect: @escaping @Sendable (_ url: String) throws -> KMSClient
     ) {
-        lanes = urls.map { Lane($0) }
+        peers = urls.map { Peer($0) }
         self.pace = pace
         self.log = log
         self.connect = connect
@@ -70,17 +70,17 @@ package final class ReplicaExchange: Sendable {
 
     /// For ``Epochs/open(_:_:audit:random:send:)``. Never waits.
     package var send: Epochs.Send {
-        { [outbox, lanes] message, replica in
+        { [outbox, peers] message, replica in
             outbox.put(message, for: replica)
             // Behind an address of which nothing is known yet may be the one.
-            for lane in lanes where lane.replica ?? replica == replica { lane.wake() }
+            for peer in peers where peer.replica ?? replica == replica { peer.wake() }
         }
     }
 
     /// Delivers, and asks around every few seconds, until the task is cancelled.
     package func run(_ epochs: Epochs) async {
         await withDiscardingTaskGroup { group in
-            for lane in lanes { group.addTask { await self.serve(lane, epochs) } }
+            for peer in peers { group.addTask { await self.serve(peer, epochs) } }
             group.addTask { await self.tick(epochs) }
         }
     }
@@ -92,47 +92,47 @@ package final class ReplicaExchange: Sendable {
             } catch {
                 log.warn("epochs cannot be kept", ["error": "\(error)"])
             }
-            for lane in lanes { lane.wake() }
+            for peer in peers { peer.wake() }
         } while (try? await Task.sleep(for: pace.interval)) != nil
     }
 
-    private func serve(_ lane: Lane, _ epochs: Epochs) async {
+    private func serve(_ peer: Peer, _ epochs: Epochs) async {
         var pause = pace.firstPause
         var client: KMSClient?
-        for await _ in lane.signals {
+        for await _ in peer.signals {
             do {
-                let current = try client ?? connect(lane.url)
+                let current = try client ?? connect(peer.url)
                 client = current
-                try await deliver(lane, current, epochs)
+                try await deliver(peer, current, epochs)
                 pause = pace.firstPause
             } catch {
                 // What it was is asked again: another replica may have come to this address.
-                lane.replica = nil
+                peer.replica = nil
                 guard !Task.isCancelled else { return }
-                log.warn("a replica cannot be reached", ["url": lane.url, "error": "\(error)"])
+                log.warn("a replica cannot be reached", ["url": peer.url, "error": "\(error)"])
                 guard (try? await Task.sleep(for: pause)) != nil else { return }
                 pause = min(pause * 2, pace.longestPause)
-                lane.wake()
+                peer.wake()
             }
         }
     }
 
-    private func deliver(_ lane: Lane, _ client: KMSClient, _ epochs: Epochs) async throws {
+    private func deliver(_ peer: Peer, _ client: KMSClient, _ epochs: Epochs) async throws {
         let replica: ReplicaID
-        if let known = lane.replica {
+        if let known = peer.replica {
             replica = known
         } else {
             replica = try await client.replica()
-            lane.replica = replica
+            peer.replica = replica
         }
         // An address of this service itself, as where all replicas have one list.
         guard replica != epochs.replica else { return }
         for _ in 0..<Self.maximumRounds {
             guard let message = outbox.take(for: replica) else { return }
             do {
-                let (sender, answer) = try await client.exchange(epochs.replica, message)
+                let (sender, answer) = try await client.exchange(epochs.replica, message.encoded)
                 guard sender == replica else {
-                    throw KMSClientError(.invalidAnswer, lane.url, "another replica answers there than before")
+                    throw KMSClientError(.invalidAnswer, peer.url, "another replica answers there than before")
                 }
                 if !answer.isEmpty { try await epochs.receive(answer, from: sender) }
             } catch {
@@ -149,6 +149,6 @@ package final class ReplicaExchange: Sendable {
     /// - Returns: what is to be said to it; empty for nothing.
     func receive(_ message: [UInt8], from replica: ReplicaID, _ epochs: Epochs) async throws(KMSStateError) -> [UInt8] {
         try await epochs.receive(message, from: replica)
-        return outbox.take(for: replica) ?? []
+        return outbox.take(for: replica)?.encoded ?? []
     }
 }
