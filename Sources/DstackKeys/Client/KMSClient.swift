@@ -95,7 +95,7 @@ package actor KMSClient {
     var now: Int64 { clock.unixSeconds }
 
     /// The server of the connection that was accepted last; nil before the first.
-    package nonisolated var server: KMSServer? { judge.server }
+    package nonisolated var server: AcceptedKMS? { judge.server }
 
     /// SubjectPublicKeyInfo of the root CA by which the service is known, DER; nil as long as none is.
     package nonisolated var caPublicKey: [UInt8]? { judge.caPublicKey }

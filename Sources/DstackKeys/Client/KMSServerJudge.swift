@@ -10,7 +10,7 @@ final class KMSServerJudge: Sendable {
         /// The root that every connection is verified by; learned where it was not known beforehand.
         var caPublicKey: [UInt8]?
         /// The server of the connection that was accepted last.
-        var server: KMSServer?
+        var server: AcceptedKMS?
         /// The first leaf, where none but the first server will do.
         var onlyLeaf: [UInt8]?
     }
@@ -30,7 +30,7 @@ final class KMSServerJudge: Sendable {
     /// The root's key, once it is known.
     var caPublicKey: [UInt8]? { state.withLock { $0.caPublicKey } }
 
-    var server: KMSServer? { state.withLock { $0.server } }
+    var server: AcceptedKMS? { state.withLock { $0.server } }
 
     /// Has later connections verified by a root, too.
     func learn(caPublicKey: [UInt8]) { state.withLock { $0.caPublicKey = $0.caPublicKey ?? caPublicKey } }
@@ -43,7 +43,7 @@ final class KMSServerJudge: Sendable {
         }
         guard let verifier = self.trust.verifier else { return trust }
         trust.stillAccepts = { connection in
-            guard let peer = (connection.attachment as? KMSServer)?.peer else { return false }
+            guard let peer = (connection.attachment as? AcceptedKMS)?.peer else { return false }
             return verifier.stillHolds(peer)
         }
         return trust
@@ -62,7 +62,7 @@ final class KMSServerJudge: Sendable {
         }
     }
 
-    private func judge(_ certificates: [[UInt8]]) throws(KMSCertificate.Refusal) -> KMSServer {
+    private func judge(_ certificates: [[UInt8]]) throws(KMSCertificate.Refusal) -> AcceptedKMS {
         guard let leaf = certificates.first else { throw .init("it presented no certificate") }
         let certificate = try KMSCertificate(leaf, usage: .kmsRPC, at: clock.unixSeconds)
         let (caPublicKey, onlyLeaf) = state.withLock { ($0.caPublicKey, $0.onlyLeaf) }
@@ -77,8 +77,7 @@ final class KMSServerJudge: Sendable {
         guard caPublicKey != nil || peer != nil else { throw .init("there is nothing to verify it by") }
         // What was decided about the first server outside of its handshake holds for this very evidence and no other.
         if let onlyLeaf, onlyLeaf != leaf { throw .init("it is not the server that answered first") }
-        let server = KMSServer(
-            certificates: certificates, publicKey: certificate.publicKey, peer: peer, isVerified: true)
+        let server = AcceptedKMS(certificates: certificates, publicKey: certificate.publicKey, peer: peer)
         state.withLock { state in
             state.server = server
             if staysWithFirstServer, state.onlyLeaf == nil { state.onlyLeaf = leaf }

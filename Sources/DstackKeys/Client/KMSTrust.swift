@@ -36,13 +36,11 @@ package enum KMSTrust: Sendable {
 }
 
 /// The server of a connection that was accepted.
-package struct KMSServer: Sendable {
+package struct AcceptedKMS: Sendable {
     /// What it presented, leaf first, DER.
     package let certificates: [[UInt8]]
     /// SubjectPublicKeyInfo of its key, DER.
     package let publicKey: [UInt8]
     /// How its evidence was judged; nil where none was asked for.
     package let peer: AttestedPeer?
-    /// Whether anything was checked.
-    let isVerified: Bool
 }
