@@ -165,6 +165,18 @@ struct StatedConfiguration {
     }
 }
 
+extension BootJudge {
+    /// Both steps: examines accepted evidence and lets the caller in.
+    func admit(
+        _ report: VerificationReport, as subject: BootSubject, at moment: MeasurementMoment, vmConfiguration: String,
+        ownConfiguration: () -> String = { "" }
+    ) async throws(KMSServiceError) -> AdmittedCaller {
+        try await admit(
+            examine(report, at: moment, vmConfiguration: vmConfiguration, ownConfiguration: ownConfiguration),
+            as: subject)
+    }
+}
+
 /// What is thrown; nil if nothing is.
 func refusal<Value>(_ body: () async throws(KMSServiceError) -> Value) async -> KMSServiceError? {
     do throws(KMSServiceError) {

@@ -1,6 +1,5 @@
 package import DstackAttestation
 package import DstackAuthorization
-package import DstackKMS
 package import DstackSystem
 
 /// Decides who gets keys: from accepted evidence by way of the authorizer to an ``AdmittedCaller``.
@@ -15,31 +14,22 @@ package import DstackSystem
 /// `vm_config` (some KiB) and a look-up; where the moment is the boot, one more reading of some ten events and two digests. No
 /// signature, no JSON.
 package struct BootJudge: Sendable {
-    /// Told of each decision before the caller hears of it: the subject, whether it was admitted, and why not. What it throws
-    /// is what the caller gets.
-    package typealias Witness =
-        @Sendable (AuditSubject, _ isAdmitted: Bool, _ reason: String) async throws(KMSServiceError) -> Void
-
     package let authorizer: any BootAuthorizer
     package let images: ImageVerifier
     let log: LimitedLog
-    private let witness: Witness?
 
     package init(
-        _ authorizer: any BootAuthorizer, images: ImageVerifier, log: LimitedLog = LimitedLog(Log("kms.boot")),
-        witness: Witness? = nil
+        _ authorizer: any BootAuthorizer, images: ImageVerifier, log: LimitedLog = LimitedLog(Log("kms.boot"))
     ) {
         self.authorizer = authorizer
         self.images = images
         self.log = log
-        self.witness = witness
     }
 
     package init(
-        _ authorizer: any BootAuthorizer, images: ImageRules, log: LimitedLog = LimitedLog(Log("kms.boot")),
-        witness: Witness? = nil
+        _ authorizer: any BootAuthorizer, images: ImageRules, log: LimitedLog = LimitedLog(Log("kms.boot"))
     ) {
-        self.init(authorizer, images: ImageVerifier(images), log: log, witness: witness)
+        self.init(authorizer, images: ImageVerifier(images), log: log)
     }
 
     /// Reads what accepted evidence says of a caller. Asks nobody.
@@ -71,6 +61,17 @@ package struct BootJudge: Sendable {
             image: image, platformID: evidence.quote.platform.ppid.bytes)
     }
 
+    /// Reads what the evidence of the other end of a connection says of it, as of now. Asks nobody.
+    ///
+    /// - Parameter vmConfiguration: as the request has it, else "".
+    /// - Throws: as ``examine(_:at:vmConfiguration:ownConfiguration:)``.
+    package func examine(
+        _ peer: AttestedPeer, vmConfiguration: String = ""
+    ) throws(KMSServiceError) -> ExaminedCaller {
+        try examine(
+            peer.report, at: .runtime, vmConfiguration: vmConfiguration, ownConfiguration: { peer.ownVMConfiguration })
+    }
+
     /// Lets a caller in, or says why not.
     ///
     /// - Throws: ``KMSServiceError``: `denied` with the authorizer's reason, `imageNotVerified`; `unavailable` where nobody
@@ -78,21 +79,13 @@ package struct BootJudge: Sendable {
     package func admit(
         _ caller: ExaminedCaller, as subject: BootSubject
     ) async throws(KMSServiceError) -> AdmittedCaller {
-        let auditSubject = caller.auditSubject(as: subject)
-        do throws(KMSServiceError) {
-            let gatewayAppID = try await permission(for: caller.boot, as: subject) { reason in
-                KMSServiceError(.denied, subject.refusal, "Boot denied: \(reason)")
-            }
-            let appInfo = try verifiedInfo(caller)
-            try await witness?(auditSubject, true, "")
-            return AdmittedCaller(
-                boot: caller.boot, appID: AppID(caller.boot.appID),
-                instanceID: caller.boot.instanceID.map(InstanceID.init), appInfo: appInfo,
-                gatewayAppID: gatewayAppID, auditSubject: auditSubject)
-        } catch  where error.code == .denied || error.code == .imageNotVerified {
-            try await witness?(auditSubject, false, error.explanation)
-            throw error
+        let gatewayAppID = try await permission(for: caller.boot, as: subject) { reason in
+            KMSServiceError(.denied, subject.refusal, "Boot denied: \(reason)")
         }
+        let appInfo = try verifiedInfo(caller)
+        return AdmittedCaller(
+            boot: caller.boot, appID: AppID(caller.boot.appID), instanceID: caller.boot.instanceID.map(InstanceID.init),
+            appInfo: appInfo, gatewayAppID: gatewayAppID, auditSubject: caller.auditSubject(as: subject))
     }
 
     /// What certificates may say. An image that was not verified, because none has to be, is left out: a certificate is the
@@ -101,25 +94,6 @@ package struct BootJudge: Sendable {
         var info = caller.appInfo
         info.osImageHash = try images.verify(caller.image)
         return info
-    }
-
-    /// Both steps: examines accepted evidence and lets the caller in.
-    package func admit(
-        _ report: VerificationReport, as subject: BootSubject, at moment: MeasurementMoment, vmConfiguration: String,
-        ownConfiguration: () -> String = { "" }
-    ) async throws(KMSServiceError) -> AdmittedCaller {
-        try await admit(
-            examine(report, at: moment, vmConfiguration: vmConfiguration, ownConfiguration: ownConfiguration),
-            as: subject)
-    }
-
-    /// The same for the other end of a connection.
-    package func admit(
-        _ peer: AttestedPeer, as subject: BootSubject, at moment: MeasurementMoment, vmConfiguration: String
-    ) async throws(KMSServiceError) -> AdmittedCaller {
-        try await admit(
-            peer.report, as: subject, at: moment, vmConfiguration: vmConfiguration,
-            ownConfiguration: { peer.ownVMConfiguration })
     }
 }
 

@@ -109,9 +109,7 @@ package struct KMSMethods: Sendable {
         let peer = try call.peer.attestedCaller()
         try await parts.selfAuthorization.check()
         let caller = try await admit(.app) { () throws(KMSServiceError) in
-            try parts.judge.examine(
-                peer.report, at: .runtime, vmConfiguration: request.vmConfig,
-                ownConfiguration: { peer.ownVMConfiguration })
+            try parts.judge.examine(peer, vmConfiguration: request.vmConfig)
         }
         let epoch = try epoch(of: caller.appID, request.epoch)
         try await record([
@@ -171,9 +169,7 @@ package struct KMSMethods: Sendable {
         let peer = try call.peer.attestedCaller()
         try await parts.selfAuthorization.check()
         let caller = try await admit(.kms) { () throws(KMSServiceError) in
-            try parts.judge.examine(
-                peer.report, at: .runtime, vmConfiguration: request.vmConfig,
-                ownConfiguration: { peer.ownVMConfiguration })
+            try parts.judge.examine(peer, vmConfiguration: request.vmConfig)
         }
         try await record([
             .bootDecided(caller.auditSubject, isAllowed: true, reason: ""),
@@ -289,8 +285,7 @@ package struct KMSMethods: Sendable {
             let peer = try call.peer.attestedCaller()
             try await parts.selfAuthorization.check()
             _ = try await admit(.kms) { () throws(KMSServiceError) in
-                try parts.judge.examine(
-                    peer.report, at: .runtime, vmConfiguration: "", ownConfiguration: { peer.ownVMConfiguration })
+                try parts.judge.examine(peer)
             }
         }
     }

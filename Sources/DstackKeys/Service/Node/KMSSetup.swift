@@ -91,9 +91,7 @@ package struct KMSSetup: Sendable {
         let source = Onboarding.Source(
             verifier: foundation.verifier,
             authorize: { peer in
-                let examined = try judge.examine(
-                    peer.report, at: .runtime, vmConfiguration: "", ownConfiguration: { peer.ownVMConfiguration })
-                return try await judge.admit(examined, as: .kms).auditSubject
+                try await judge.admit(judge.examine(peer), as: .kms).auditSubject
             })
         var authorizeSelf: (@Sendable () async throws -> Void)?
         if settings.enforcesSelfAuthorization {
