@@ -31,6 +31,11 @@ func request(
 
 struct NoRequest: Error {}
 
+extension AdminGate {
+    /// Whether whoever sends this is an operator.
+    func authorize(_ request: HTTPServerRequest) async -> Bool { await refusal(of: request) == nil }
+}
+
 func basic(_ user: [UInt8], _ password: [UInt8]) -> String {
     "Authorization: Basic " + Base64.encode(user + [UInt8(ascii: ":")] + password)
 }

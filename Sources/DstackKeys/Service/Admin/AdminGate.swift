@@ -50,9 +50,6 @@ package final class AdminGate: Sendable {
         self.log = log
     }
 
-    /// Whether whoever sends this is an operator.
-    package func authorize(_ request: HTTPServerRequest) async -> Bool { await judge(request) == .admitted }
-
     /// What a request is answered with that is not let in; nil for one that is.
     package func refusal(of request: HTTPServerRequest) async -> HTTPServerResponse? {
         let peer = request.peer.address
