@@ -44,7 +44,7 @@ struct NewKMS: Sendable {
     func source(
         authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject = { _ in AuditSubject(.kms) }
     ) throws -> Onboarding.Source {
-        Onboarding.Source(verifier: try world.anyVerifier(), authorize: authorize, vmConfiguration: { "{}" })
+        Onboarding.Source(verifier: try world.anyVerifier(), authorize: authorize)
     }
 
     /// What a reader of the directory finds, without the lock.

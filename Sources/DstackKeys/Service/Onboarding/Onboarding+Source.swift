@@ -60,11 +60,10 @@ extension Onboarding {
             throw KMSServiceError(.notAttested, "source", "Source KMS certificate does not contain attestation")
         }
         let subject = try await authorize(source, peer)
-        let isReplica = try await join(client)
-        let vmConfiguration = try await vmConfiguration(source)
+        try await join(client)
         let keys: KMSTransferredKeys
         do throws(KMSClientError) {
-            keys = try await client.rootKeys(vmConfiguration: vmConfiguration)
+            keys = try await client.rootKeys(vmConfiguration: "")
         } catch {
             throw KMSServiceError(error)
         }
@@ -72,8 +71,7 @@ extension Onboarding {
             RootKeyMaterial(roots: roots, temporaryCAKey: temporaryCAKey, rpcKey: TLSKey(random: random))
         }
         _ = try await store(material, domain, refusal: Self.alreadyOnboarded) { _ in nil }
-        return .onboarded(
-            from: subject, url: client.url, publicKey: meta.k256PublicKey, domain, isReplica: isReplica)
+        return .onboarded(from: subject, url: client.url, publicKey: meta.k256PublicKey, domain)
     }
 
     private func authorize(_ source: Source, _ peer: AttestedPeer) async throws(KMSServiceError) -> AuditSubject {
@@ -87,29 +85,20 @@ extension Onboarding {
         }
     }
 
-    private func vmConfiguration(_ source: Source) async throws(KMSServiceError) -> String {
-        do {
-            return try await source.vmConfiguration()
-        } catch {
-            throw KMSServiceError(.unavailable, "vm_config", "this machine's cannot be had: \(error)")
-        }
-    }
-
     /// Has the source count this service among those that epochs wait for, and learns its epochs: before the keys come, so that
-    /// there is never a service with the keys that the others do not know of.
-    ///
-    /// - Returns: false where the source is upstream's, which knows epoch 0 alone.
-    private func join(_ client: KMSClient) async throws(KMSServiceError) -> Bool {
-        guard openEpochs != nil else { return false }
+    /// there is never a service with the keys that the others do not know of. Where the source is upstream's, which knows epoch 0
+    /// alone, this one begins alone, too.
+    private func join(_ client: KMSClient) async throws(KMSServiceError) {
+        guard openEpochs != nil else { return }
         do {
             _ = try await client.replica()
         } catch  where error.code == .unsupported {
             _ = try await epochs(.founding)
-            return false
+            return
         } catch {
             throw KMSServiceError(error)
         }
-        guard let epochs = try await epochs(.joining) else { return false }
+        guard let epochs = try await epochs(.joining) else { return }
         let answer: (replica: ReplicaID, epochs: [UInt8])
         do {
             answer = try await client.join(
@@ -122,7 +111,6 @@ extension Onboarding {
         } catch {
             throw KMSServiceError(error)
         }
-        return true
     }
 }
 

@@ -24,16 +24,12 @@ package struct Onboarding: Sendable {
         package let verifier: AttestedPeerVerifier
         /// Decides about the source, outside of the handshake; throws its reason. Nothing is asked for before.
         package let authorize: @Sendable (AttestedPeer) async throws -> AuditSubject
-        /// The `vm_config` of this machine, JSON; "" for that of the evidence.
-        package let vmConfiguration: @Sendable () async throws -> String
 
         package init(
-            verifier: AttestedPeerVerifier, authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject,
-            vmConfiguration: @escaping @Sendable () async throws -> String = { "" }
+            verifier: AttestedPeerVerifier, authorize: @escaping @Sendable (AttestedPeer) async throws -> AuditSubject
         ) {
             self.verifier = verifier
             self.authorize = authorize
-            self.vmConfiguration = vmConfiguration
         }
     }
 
@@ -148,9 +144,7 @@ package enum OnboardingResult: Sendable {
     /// New ones.
     case bootstrapped(KMSRPC.BootstrapResponse, KMSDomainName)
     /// Another service's.
-    ///
-    /// - Parameter isReplica: whether the source counts this one among those that epochs wait for; upstream's do not.
-    case onboarded(from: AuditSubject, url: String, publicKey: FixedBytes<33>, KMSDomainName, isReplica: Bool)
+    case onboarded(from: AuditSubject, url: String, publicKey: FixedBytes<33>, KMSDomainName)
 
     /// For the audit log, which begins when there are keys.
     package var auditEvent: AuditEvent {
@@ -159,7 +153,7 @@ package enum OnboardingResult: Sendable {
             .bootstrapped(
                 caPublicKey: answer.caPublicKey, publicKey: FixedBytes(answer.k256PublicKey) ?? FixedBytes(),
                 domain: domain.name)
-        case .onboarded(let source, let url, let publicKey, _, _):
+        case .onboarded(let source, let url, let publicKey, _):
             .onboarded(from: source, url: url, publicKey: publicKey)
         }
     }

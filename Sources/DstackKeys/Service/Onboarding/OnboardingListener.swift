@@ -175,7 +175,7 @@ package final class OnboardingListener: Sendable {
             let result = try await attempt { () async throws(KMSServiceError) in
                 try await onboarding.onboard(from: request.sourceURL, domain: request.domain)
             }
-            guard case .onboarded(_, _, let publicKey, _, _) = result else { return .init() }
+            guard case .onboarded(_, _, let publicKey, _) = result else { return .init() }
             return .with { $0.k256PublicKey = publicKey.bytes }
         }
         service.on(KMSRPC.Onboard.getAttestationInfo, limits: limits) { [self] _, _ in
@@ -200,7 +200,7 @@ package final class OnboardingListener: Sendable {
             outcome.withLock { $0 = result }
             switch result {
             case .bootstrapped(_, let domain): log.info("root keys made", ["domain": domain.name])
-            case .onboarded(_, let url, _, let domain, _):
+            case .onboarded(_, let url, _, let domain):
                 log.info("root keys taken from another service", ["url": url, "domain": domain.name])
             }
             return result
