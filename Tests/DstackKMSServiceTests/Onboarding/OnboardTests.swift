@@ -141,6 +141,10 @@ struct OnboardTests {
                 _ = try await kms.onboarding(source: kms.source()).onboard(
                     from: source.url, domain: "a", caPublicKey: other.caPublicKey)
             }
+            await #expect(throws: KMSServiceError(.invalidRequest, "", "")) {
+                _ = try await kms.onboarding(source: kms.source()).onboard(
+                    from: source.url, domain: "a", caPublicKey: Array(source.caPublicKey.dropLast()))
+            }
             _ = try await kms.onboarding(source: kms.source()).onboard(
                 from: source.url, domain: "a", caPublicKey: source.caPublicKey)
         }

@@ -107,6 +107,7 @@ struct OnboardingBrowserTests {
                 _ = try await browser.evaluate("document.getElementById('origin-copy').click()")
                 #expect(try await browser.evaluate("document.getElementById('go').textContent") == "Take the keys")
                 try await type("https://localhost:1", into: "source", browser)
+                try await type(Hex.encode(source.caPublicKey), into: "root", browser)
                 try await look(browser, "copy")
                 try await browser.press("Enter", code: 13)
                 try await browser.wait(until: "document.querySelector('.problem').textContent !== ''")

@@ -213,8 +213,21 @@ struct OnboardingListenerTests {
                     KMSRPC.Onboard.onboard, .with { ($0.sourceURL, $0.domain) = ("https://localhost:1", "a") })
             }
             #expect(refused?.status == 503)
+            let foreign = try ScriptedKMS(kms.world, "other").caPublicKey
+            for (root, status) in [(foreign, 400), (Array(source.caPublicKey.dropLast()), 400)] {
+                let refused = await #expect(throws: RPCClientError.self) {
+                    _ = try await client.call(
+                        KMSRPC.Onboard.onboard,
+                        .with { ($0.sourceURL, $0.domain, $0.caPublicKey) = (source.url, "a", root) })
+                }
+                #expect(refused?.status == status)
+            }
+            #expect(kms.names.isEmpty)
             let answer = try await client.call(
-                KMSRPC.Onboard.onboard, .with { ($0.sourceURL, $0.domain) = (source.url + "/", "second.example") })
+                KMSRPC.Onboard.onboard, .with { 
+                    ($0.sourceURL, $0.domain) = (source.url + "/", "second.example")
+                    $0.caPublicKey = source.caPublicKey
+                })
             #expect(answer.k256PublicKey == source.material.roots.publicKey.bytes)
             _ = try await client.call(KMSRPC.Onboard.finish)
             #expect(try await served.result() != nil)

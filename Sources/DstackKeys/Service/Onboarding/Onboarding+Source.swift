@@ -21,13 +21,14 @@ extension Onboarding {
     /// - Parameters:
     ///   - url: of the running service, with or without `/prpc` at its end.
     ///   - name: by which this service will be called.
-    ///   - caPublicKey: SubjectPublicKeyInfo of the root that is expected, DER; nil for whichever the source has.
+    ///   - caPublicKey: SubjectPublicKeyInfo of the root that is expected, DER; empty for whichever the source has.
     /// - Throws: ``KMSServiceError``; nothing was stored then, except that the source may count this one among its replicas
     ///   already, as it will when this is tried again.
     package func onboard(
-        from url: String, domain name: String, caPublicKey: [UInt8]? = nil
+        from url: String, domain name: String, caPublicKey: [UInt8] = []
     ) async throws(KMSServiceError) -> OnboardingResult {
         let domain = try Self.domain(name)
+        try Self.checkRoot(caPublicKey)
         guard let source else {
             throw KMSServiceError(.invalidConfiguration, "onboarding", "this service takes keys from no other")
         }
@@ -38,13 +39,22 @@ extension Onboarding {
         }
     }
 
+    /// Whoever names a root and mistypes it should read that, and not that the source is another one.
+    private static func checkRoot(_ publicKey: [UInt8]) throws(KMSServiceError) {
+        guard !publicKey.isEmpty, (try? P256.PublicKey(spki: publicKey)) == nil else { return }
+        throw KMSServiceError(
+            .invalidRequest, "ca_pubkey", "it is no P-256 key in the form of a certificate (SubjectPublicKeyInfo, DER)",
+            hint: "take the key of the CA from the running service's set-up, or leave it out")
+    }
+
     private func connect(
-        _ url: String, _ source: Source, _ attest: @escaping KMSAttest, _ caPublicKey: [UInt8]?
+        _ url: String, _ source: Source, _ attest: @escaping KMSAttest, _ caPublicKey: [UInt8]
     ) async throws(KMSServiceError) -> (KMSClient, KMSMeta) {
         var configuration = KMSClient.Configuration()
         configuration.staysWithFirstServer = true
         let trust: KMSTrust =
-            caPublicKey.map { .pinnedAndAttested(caPublicKey: $0, source.verifier) } ?? .attested(source.verifier)
+            caPublicKey.isEmpty
+            ? .attested(source.verifier) : .pinnedAndAttested(caPublicKey: caPublicKey, source.verifier)
         do throws(KMSClientError) {
             let client = try KMSClient(url, trust: trust, attest: attest, configuration, clock: clock)
             return (client, try await client.meta())

@@ -85,7 +85,7 @@ extension PageAsset {
           const isCopy = () => Boolean($("origin-copy")?.checked);
           const choose = () => {
             const copies = isCopy();
-            $("source-field").hidden = !copies;
+            $("source-field").hidden = $("root-field").hidden = !copies;
             $("source").required = copies;
             $("go").textContent = copies ? "Take the keys" : "Make new keys";
           };
@@ -107,8 +107,9 @@ extension PageAsset {
               setup.addEventListener("submit", event => {
                 event.preventDefault();
                 const domain = $("domain").value.trim(), source_url = $("source").value.trim();
+                const ca_pubkey = $("root").value.trim();
                 run(setup, isCopy() ? "Asking the running service…" : "Making keys and evidence…", async () => {
-                  await (isCopy() ? call("Onboard", { source_url, domain }) : call("Bootstrap", { domain }));
+                  await (isCopy() ? call("Onboard", { source_url, domain, ca_pubkey }) : call("Bootstrap", { domain }));
                   await show();
                 });
               });

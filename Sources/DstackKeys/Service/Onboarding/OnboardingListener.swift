@@ -173,7 +173,8 @@ package final class OnboardingListener: Sendable {
         }
         service.on(KMSRPC.Onboard.onboard, limits: limits) { [self] request, _ in
             let result = try await attempt { () async throws(KMSServiceError) in
-                try await onboarding.onboard(from: request.sourceURL, domain: request.domain)
+                try await onboarding.onboard(
+                    from: request.sourceURL, domain: request.domain, caPublicKey: request.caPublicKey)
             }
             guard case .onboarded(_, _, let publicKey, _) = result else { return .init() }
             return .with { $0.k256PublicKey = publicKey.bytes }

@@ -169,6 +169,17 @@ struct OnboardingPage {
                             .autocomplete("off"),
                         ] + HTMLAttribute.verbatim)
                 }
+                HTML.element(.div, .class("field"), .id("root-field"), .hidden) {
+                    HTML.element(.label, .for("root")) { "Expected root key (optional)" }
+                    HTML.element(
+                        .input,
+                        attributes: [
+                            .id("root"), .type("text"), .autocomplete("off"), .ariaDescribedBy("root-help"),
+                        ] + HTMLAttribute.verbatim)
+                    HTML.element(.p, .id("root-help"), .class("small quiet")) {
+                        "Hexadecimal: the key of the CA, as that service's set-up showed it. Keys of any other root are refused."
+                    }
+                }
                 HTML.element(.div, .class("actions")) {
                     HTML.element(.button, .id("go"), .class("primary"), .type("submit")) { "Make new keys" }
                     HTML.element(.span, .class("quiet progress"), .role("status")) { "" }

@@ -58,12 +58,15 @@ extension KMSRPC {
     package struct OnboardRequest: RPCMessage {
         package var sourceURL = ""
         package var domain = ""
+        /// SubjectPublicKeyInfo of the root that the source must have, DER; empty for whichever it has. Upstream's have none.
+        package var caPublicKey: [UInt8] = []
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "source_url", &sourceURL)
             fields.value(2, "domain", &domain)
+            fields.value(100, "ca_pubkey", &caPublicKey, omittedFromJSONIfDefault: true)
         }
     }
 
