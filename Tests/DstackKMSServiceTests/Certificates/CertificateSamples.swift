@@ -70,11 +70,11 @@ struct CertificateSamples: ~Copyable {
     }
 
     borrowing func issue(
-        _ rules: CertificateRules, _ request: VerifiedSigningRequest, epoch: KeyEpoch = .first,
+        _ policy: IssuancePolicy, _ request: VerifiedSigningRequest, epoch: KeyEpoch = .first,
         at now: Int64 = Self.now
     ) throws -> IssuedCertificate {
         let root = try root(.upstream)
-        return try rules.issue(
+        return try policy.issue(
             request, for: caller, from: roots, epoch: epoch, under: root, kmsDomain: Self.domain, at: now)
     }
 }

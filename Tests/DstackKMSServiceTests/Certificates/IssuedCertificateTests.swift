@@ -28,10 +28,10 @@ struct IssuedCertificateTests {
         arguments: CertificateProfile.allCases)
     func content(profile: CertificateProfile) async throws {
         let samples = try CertificateSamples()
-        var rules = CertificateRules()
-        rules.profile = profile
+        var policy = IssuancePolicy()
+        policy.profile = profile
         let request = try await samples.request(server)
-        let issued = try samples.issue(rules, request)
+        let issued = try samples.issue(policy, request)
         #expect(issued.chain.count == 3 && issued.pem.count == 3)
         let leaf = try Certificate(der: issued.chain[0])
         #expect(Array(leaf.subjectPublicKeyInfo) == request.request.publicKey)
@@ -56,16 +56,16 @@ struct IssuedCertificateTests {
         var configuration = server
         (configuration.includesAppInfo, configuration.includesEvidence) = (false, false)
         let bare = try Certificate(
-            der: samples.issue(CertificateRules(), await samples.request(configuration)).chain[0])
+            der: samples.issue(IssuancePolicy(), await samples.request(configuration)).chain[0])
         #expect(try content(.attestation, bare) == nil && content(.appInfo, bare) == nil)
         configuration.includesEvidence = true
         let old = try Certificate(
-            der: samples.issue(CertificateRules(), await samples.request(configuration, version: .v1)).chain[0])
+            der: samples.issue(IssuancePolicy(), await samples.request(configuration, version: .v1)).chain[0])
         #expect(try content(.attestation, old) != nil && content(.quote, old) == nil)
-        var rules = CertificateRules()
-        rules.evidence = EvidenceEncoding(includesLegacyForm: true)
+        var policy = IssuancePolicy()
+        policy.evidence = EvidenceEncoding(includesLegacyForm: true)
         let legacy = try Certificate(
-            der: samples.issue(rules, await samples.request(configuration, version: .v1)).chain[0])
+            der: samples.issue(policy, await samples.request(configuration, version: .v1)).chain[0])
         #expect(try content(.attestation, legacy) != nil && content(.quote, legacy) != nil)
     }
 
@@ -74,7 +74,7 @@ struct IssuedCertificateTests {
         let samples = try CertificateSamples()
         let request = try await samples.request(server)
         func authorityKey(_ epoch: KeyEpoch) throws -> [UInt8] {
-            let issued = try samples.issue(CertificateRules(), request, epoch: epoch)
+            let issued = try samples.issue(IssuancePolicy(), request, epoch: epoch)
             return try Array(Certificate(der: issued.chain[1]).subjectPublicKeyInfo)
         }
         let keys = try [KeyEpoch(0), KeyEpoch(1), KeyEpoch(2)].map { try authorityKey($0) }
@@ -84,21 +84,21 @@ struct IssuedCertificateTests {
         #expect(try authorityKey(KeyEpoch(1)) == keys[1])
     }
 
-    @Test("what the rules refuse is not issued, nor anything under another service's root")
+    @Test("what the policy refuses is not issued, nor anything under another service's root")
     func refused() async throws {
         let samples = try CertificateSamples()
         var wanted = server
         wanted.alternativeNames = [CertificateSamples.domain]
         let request = try await samples.request(wanted)
-        #expect(throws: KMSServiceError(.invalidRequest, "", "")) { try samples.issue(CertificateRules(), request) }
+        #expect(throws: KMSServiceError(.invalidRequest, "", "")) { try samples.issue(IssuancePolicy(), request) }
         let other = try KMSRootKeys().certificateAuthority(.upstream, at: now)
         let good = try await samples.request(server)
         #expect(throws: KMSServiceError(.internalFault, "", "")) {
-            try CertificateRules().issue(
+            try IssuancePolicy().issue(
                 good, for: samples.caller, from: samples.roots, epoch: .first, under: other, kmsDomain: "", at: now)
         }
         #expect(throws: KMSServiceError(.internalFault, "", "")) {
-            try samples.issue(CertificateRules(), good, at: now + 3651 * 86_400)
+            try samples.issue(IssuancePolicy(), good, at: now + 3651 * 86_400)
         }
     }
 
@@ -116,7 +116,7 @@ struct IssuedCertificateTests {
                 publicKey: thief.publicKey, configuration: wanted, evidence: .attestation(attested.attestation)
             ).signed(by: thief)
             let request = try signed.request.verified(signature: signed.signature)
-            #expect(throws: KMSServiceError(.notAttested, "", "")) { try samples.issue(CertificateRules(), request) }
+            #expect(throws: KMSServiceError(.notAttested, "", "")) { try samples.issue(IssuancePolicy(), request) }
         }
     }
 
@@ -127,10 +127,10 @@ struct IssuedCertificateTests {
         let samples = CertificateSamples(boot: large)
         var wanted = server
         let request = try await samples.request(wanted)
-        #expect(throws: KMSServiceError(.invalidRequest, "", "")) { try samples.issue(CertificateRules(), request) }
+        #expect(throws: KMSServiceError(.invalidRequest, "", "")) { try samples.issue(IssuancePolicy(), request) }
         wanted.includesEvidence = false
         let bare = try await samples.request(wanted)
-        #expect(try samples.issue(CertificateRules(), bare).chain.count == 3)
+        #expect(try samples.issue(IssuancePolicy(), bare).chain.count == 3)
     }
 
     // MARK: OpenSSL
@@ -177,15 +177,15 @@ struct IssuedCertificateTests {
         let samples = try CertificateSamples()
         let directory = try ScratchDirectory()
         var random = Random(state: 7)
-        var rules = CertificateRules()
-        rules.profile = profile
+        var policy = IssuancePolicy()
+        policy.profile = profile
         var (issuedCount, refusedCount) = (0, 0)
         for _ in 0..<200 where issuedCount < 30 || refusedCount < 30 {
             let request = try await samples.request(random.configuration(now))
             let issued: IssuedCertificate
             do throws(KMSServiceError) {
                 let root = try samples.root(profile)
-                issued = try rules.issue(
+                issued = try policy.issue(
                     request, for: samples.caller, from: samples.roots, epoch: KeyEpoch(UInt64(issuedCount % 3)),
                     under: root,
                     kmsDomain: CertificateSamples.domain, at: now)

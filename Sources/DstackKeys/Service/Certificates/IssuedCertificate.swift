@@ -15,7 +15,7 @@ package struct IssuedCertificate: Sendable {
     package var pem: [String] { chain.map { CertificatePEM.encode($0) } }
 }
 
-extension CertificateRules {
+extension IssuancePolicy {
     /// The largest certificate that is issued. Most of one is evidence, and TLS libraries take less than this.
     static let maximumByteCount = 256 << 10
 

@@ -1,16 +1,16 @@
 import DstackAttestation
 import DstackSystem
 
-/// Whether an application may have names, by the rules of the service.
+/// Whether an application may have names, by the policy of the service.
 struct NameJudge {
-    let rules: CertificateRules
+    let policy: IssuancePolicy
     private let own: [CertificateNamePattern]
     private let granted: [CertificateNamePattern]
 
-    init(rules: CertificateRules, app: AppID, kmsDomain: String) {
-        self.rules = rules
+    init(_ policy: IssuancePolicy, app: AppID, kmsDomain: String) {
+        self.policy = policy
         own = kmsDomain.isEmpty ? [] : [CertificateNamePattern(ownName: kmsDomain)]
-        granted = rules.namesByApp[app] ?? []
+        granted = policy.namesByApp[app] ?? []
     }
 
     /// The common names of the CAs around here: an application's certificate must not look like one of theirs.
@@ -53,13 +53,13 @@ struct NameJudge {
     private func check(_ name: CertifiedName, _ text: String) throws(KMSServiceError) {
         switch name {
         case .wildcard:
-            guard rules.allowsWildcards else { throw refusal(text, "no certificates for wildcards are issued here") }
+            guard policy.allowsWildcards else { throw refusal(text, "no certificates for wildcards are issued here") }
         case .address:
-            guard rules.allowsAddresses else { throw refusal(text, "no certificates for addresses are issued here") }
+            guard policy.allowsAddresses else { throw refusal(text, "no certificates for addresses are issued here") }
         case .host: break
         }
         try checkReserved(name, text)
-        guard (granted + rules.names).contains(where: { $0.contains(name) }) else {
+        guard (granted + policy.names).contains(where: { $0.contains(name) }) else {
             throw refusal(
                 text, "it is not among the names that the application may have",
                 hint: "the operator of the KMS allows names, for all applications or for one")
@@ -71,7 +71,7 @@ struct NameJudge {
         if let found = own.first(where: { $0.overlaps(name) }) {
             throw refusal(text, "it stands for \(found), the name of the KMS itself")
         }
-        guard let found = rules.reservedNames.first(where: { $0.overlaps(name) }) else { return }
+        guard let found = policy.reservedNames.first(where: { $0.overlaps(name) }) else { return }
         guard granted.contains(where: { $0.contains(name) }) else { throw refusal(text, "\(found) is reserved") }
     }
 

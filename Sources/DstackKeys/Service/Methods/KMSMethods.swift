@@ -25,14 +25,14 @@ package struct KMSMethods: Sendable {
         package let selfAuthorization: SelfAuthorization
         /// Of evidence in requests.
         package let verifier: AttestedPeerVerifier
-        package let certificates: CertificateRules
+        package let certificates: IssuancePolicy
         package let metrics: KMSMetrics
         package let isDevelopment: Bool
         package let clock: any WallClock
 
         package init(
             keys: ServiceKeys, epochs: Epochs, audit: AuditLog, judge: BootJudge, selfAuthorization: SelfAuthorization,
-            verifier: AttestedPeerVerifier, certificates: CertificateRules, metrics: KMSMetrics, isDevelopment: Bool,
+            verifier: AttestedPeerVerifier, certificates: IssuancePolicy, metrics: KMSMetrics, isDevelopment: Bool,
             clock: any WallClock = .system
         ) {
             self.keys = keys

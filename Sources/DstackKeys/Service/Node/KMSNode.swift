@@ -74,7 +74,7 @@ package final class KMSNode: Sendable {
         do throws(KMSServiceError) {
             let files = RootKeyFiles(foundation.settings.files.certificateDirectory)
             let keys = try await ServiceKeys.load(files, foundation)
-            let rules = try foundation.settings.certificateRules
+            let policy = try foundation.settings.issuancePolicy
             do throws(KMSStateError) {
                 let metrics = foundation.metrics
                 let observer = AuditLog.Observer(
@@ -90,7 +90,7 @@ package final class KMSNode: Sendable {
                 try mark.leave(epochs.replica)
                 if let arrival { try await audit.record(arrival.auditEvent) }
                 try await audit.record(.started(version: foundation.version.header))
-                return KMSNode(foundation, keys, rules, files, store, audit, epochs, exchange)
+                return KMSNode(foundation, keys, policy, files, store, audit, epochs, exchange)
             } catch {
                 throw KMSServiceError(error)
             }
@@ -101,14 +101,14 @@ package final class KMSNode: Sendable {
     }
 
     private init(
-        _ foundation: Foundation, _ keys: ServiceKeys, _ rules: CertificateRules, _ files: RootKeyFiles,
+        _ foundation: Foundation, _ keys: ServiceKeys, _ policy: IssuancePolicy, _ files: RootKeyFiles,
         _ store: any Store, _ audit: AuditLog, _ epochs: Epochs, _ exchange: ReplicaExchange
     ) {
         self.foundation = foundation
         callers = CallerJudge(foundation.verifier)
         parts = KMSMethods.Parts(
             keys: keys, epochs: epochs, audit: audit, judge: foundation.judge,
-            selfAuthorization: foundation.selfAuthorization, verifier: foundation.verifier, certificates: rules,
+            selfAuthorization: foundation.selfAuthorization, verifier: foundation.verifier, certificates: policy,
             metrics: foundation.metrics, isDevelopment: foundation.settings.authorization.isDevelopment,
             clock: foundation.clock)
         self.files = files

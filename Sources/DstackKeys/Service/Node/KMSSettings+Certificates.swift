@@ -7,16 +7,16 @@ extension KMSSettings {
     /// second time.
     ///
     /// - Throws: ``KMSServiceError/Code/invalidConfiguration``.
-    var certificateRules: CertificateRules {
+    var issuancePolicy: IssuancePolicy {
         get throws(KMSServiceError) {
-            var rules = try certificates.rules
+            var policy = try certificates.policy
             for url in replicas.urls {
                 guard let host = try? HTTPOrigin(of: url).host, let name = try? CertificateNamePattern(host) else {
                     continue
                 }
-                rules.reservedNames.append(name)
+                policy.reservedNames.append(name)
             }
-            return rules
+            return policy
         }
     }
 }
@@ -25,26 +25,26 @@ extension CertificateSettings {
     /// The same as what certificates are judged by.
     ///
     /// - Throws: ``KMSServiceError/Code/invalidConfiguration`` for a pattern that is none.
-    var rules: CertificateRules {
+    var policy: IssuancePolicy {
         get throws(KMSServiceError) {
-            var rules = CertificateRules()
-            rules.profile = keysProfile
-            rules.evidence = EvidenceEncoding(includesLegacyForm: includesLegacyEvidence)
-            if let names { rules.names = try Self.patterns(names) }
+            var policy = IssuancePolicy()
+            policy.profile = keysProfile
+            policy.evidence = EvidenceEncoding(includesLegacyForm: includesLegacyEvidence)
+            if let names { policy.names = try Self.patterns(names) }
             for application in applications {
-                rules.namesByApp[AppID(application.id)] = try Self.patterns(application.names)
+                policy.namesByApp[AppID(application.id)] = try Self.patterns(application.names)
             }
-            rules.reservedNames = try Self.patterns(reservedNames)
-            rules.maximumNames = maximumNames ?? rules.maximumNames
-            rules.allowsWildcards = allowsWildcards
-            rules.allowsAddresses = allowsAddresses
-            rules.allowsServers = allowsServers
-            rules.allowsClients = allowsClients
-            if let maximumLifetime { rules.maximumLifetime = UInt64(clamping: maximumLifetime.components.seconds) }
-            rules.defaultLifetime = min(
-                defaultLifetime.map { UInt64(clamping: $0.components.seconds) } ?? rules.defaultLifetime,
-                rules.maximumLifetime)
-            return rules
+            policy.reservedNames = try Self.patterns(reservedNames)
+            policy.maximumNames = maximumNames ?? policy.maximumNames
+            policy.allowsWildcards = allowsWildcards
+            policy.allowsAddresses = allowsAddresses
+            policy.allowsServers = allowsServers
+            policy.allowsClients = allowsClients
+            if let maximumLifetime { policy.maximumLifetime = UInt64(clamping: maximumLifetime.components.seconds) }
+            policy.defaultLifetime = min(
+                defaultLifetime.map { UInt64(clamping: $0.components.seconds) } ?? policy.defaultLifetime,
+                policy.maximumLifetime)
+            return policy
         }
     }
 

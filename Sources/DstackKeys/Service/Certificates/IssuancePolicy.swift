@@ -7,7 +7,7 @@ import DstackSystem
 /// As they are they refuse what nobody should have and leave the rest to applications, as upstream's clients need it: a name
 /// alone proves nothing under this CA, since any application may have any name. Whoever relies on names says here whose
 /// they are.
-package struct CertificateRules: Sendable {
+package struct IssuancePolicy: Sendable {
     /// The form of all certificates that are issued.
     package var profile: CertificateProfile = .upstream
     /// How evidence is put into certificates that are to have it.
@@ -49,7 +49,7 @@ package struct CertificateRules: Sendable {
         until end: Int64 = .max
     ) throws(KMSServiceError) -> CertificateConfiguration {
         try checkUses(wanted)
-        let names = NameJudge(rules: self, app: caller.appID, kmsDomain: kmsDomain)
+        let names = NameJudge(self, app: caller.appID, kmsDomain: kmsDomain)
         if let organization = wanted.organization { try checkText(organization, "organization") }
         try checkText(wanted.commonName, "subject")
         try names.checkCommonName(wanted.commonName)
