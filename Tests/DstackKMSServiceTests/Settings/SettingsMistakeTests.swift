@@ -41,7 +41,12 @@ struct SettingsMistakeTests {
             ("[core.onboard]\nauto_bootstrap_domain = \"-a\"", "expected the DNS name of a host"),
             ("[core.onboard]\nauto_bootstrap_domain = \"a_b\"", "expected the DNS name of a host"),
             ("[core.certificates]\nnames = []", "an empty list restricts nothing"),
-            ("[core.certificates]\nnames = [\"a b\"]", "expected a pattern of names"),
+            ("[core.certificates]\nnames = [\"a b\"]", "kms.toml:2:10: core.certificates.names[0]: expected a pattern"),
+            ("[core.certificates]\nreserved_names = [\"a\", \"10.0.0.1/8\"]", "reserved_names[1]: expected a pattern"),
+            (
+                "[[core.certificates.apps]]\nid = \"\(String(repeating: "02", count: 20))\"\nnames = [\"*.a.*\"]",
+                "kms.toml:3:10: core.certificates.apps[0].names[0]: expected a pattern"
+            ),
             ("[core.certificates]\nmax_lifetime = \"0d\"", "a duration of more than nothing"),
             ("[core.certificates]\nprofile = \"strict\"", "expected one of \"upstream\", \"identified\""),
             (

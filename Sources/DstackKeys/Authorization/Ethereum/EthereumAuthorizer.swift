@@ -9,7 +9,7 @@ import Synchronization
 /// beyond one, so many nodes must give the very same answer at the very same block; then no single one of them can allow, or
 /// keep up, what the chain does not say.
 package final class EthereumAuthorizer: BootAuthorizer {
-    package struct Configuration: Sendable {
+    package struct Configuration: Sendable, Equatable {
         /// Where nodes answer; with ``agree`` of one they are asked in this order, until one answers.
         package var nodes: [String]
         /// Of the service's contract.

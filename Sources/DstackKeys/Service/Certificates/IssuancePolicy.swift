@@ -7,7 +7,7 @@ import DstackSystem
 /// As they are they refuse what nobody should have and leave the rest to applications, as upstream's clients need it: a name
 /// alone proves nothing under this CA, since any application may have any name. Whoever relies on names says here whose
 /// they are.
-package struct IssuancePolicy: Sendable {
+package struct IssuancePolicy: Sendable, Equatable {
     /// The form of all certificates that are issued.
     package var profile: CertificateProfile = .upstream
     /// How evidence is put into certificates that are to have it.

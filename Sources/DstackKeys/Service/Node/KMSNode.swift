@@ -41,18 +41,14 @@ package final class KMSNode: Sendable {
             _ settings: KMSSettings, agent: KMSAttest?, version: KMSVersion, clock: any WallClock = .system
         ) throws(KMSServiceError) {
             self.settings = settings
-            evidence = OwnEvidence(
-                of: agent, encoding: EvidenceEncoding(includesLegacyForm: settings.certificates.includesLegacyEvidence))
+            evidence = OwnEvidence(of: agent, encoding: settings.certificates.evidence)
             self.version = version
             self.clock = clock
             metrics = KMSMetrics()
             metrics.insecureSettings.set(UInt64(settings.announcements.count))
             verifier = try settings.makeVerifier(clock: clock)
             let authorizer = try settings.authorization.makeAuthorizer(userAgent: "dstack-kms/\(version.number)")
-            var images = ImageRules()
-            images.verifies = settings.image.isVerified
-            images.cacheDirectory = settings.image.cacheDirectory
-            judge = BootJudge(CountedAuthorizer(authorizer, in: metrics), images: images)
+            judge = BootJudge(CountedAuthorizer(authorizer, in: metrics), images: settings.image)
             selfAuthorization = SelfAuthorization(
                 judge, isEnforced: settings.enforcesSelfAuthorization, evidence: evidence, verifier: verifier,
                 clock: clock)
@@ -74,7 +70,7 @@ package final class KMSNode: Sendable {
         do throws(KMSServiceError) {
             let files = RootKeyFiles(foundation.settings.files.certificateDirectory)
             let keys = try await ServiceKeys.load(files, foundation)
-            let policy = try foundation.settings.issuancePolicy
+            let policy = foundation.settings.issuancePolicy
             do throws(KMSStateError) {
                 let metrics = foundation.metrics
                 let observer = AuditLog.Observer(

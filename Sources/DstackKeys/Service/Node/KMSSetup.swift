@@ -74,11 +74,8 @@ package struct KMSSetup: Sendable {
     private func listen(
         _ onboarding: Onboarding, _ tell: @escaping @Sendable (String) -> Void
     ) async throws -> OnboardingResult? {
-        let rules = OnboardingRules(
-            place: .tcp(host: settings.onboarding.address, port: settings.onboarding.port),
-            token: settings.onboarding.token, allowsEveryone: settings.onboarding.allowsEveryone)
         let listener = OnboardingListener(
-            rules, onboarding, headers: ["Server": settings.ident, "X-App-Version": foundation.version.header]
+            settings.onboarding.listener, onboarding, headers: ["Server": settings.ident, "X-App-Version": foundation.version.header]
         ) { [foundation] in try await Self.information(foundation) }
         return try await listener.run { bound in
             for place in bound { tell("there are no root keys: set this service up at \(place)") }
@@ -103,7 +100,7 @@ package struct KMSSetup: Sendable {
         }
         return Onboarding(
             files, evidence: foundation.evidence, authorizeSelf: authorizeSelf,
-            attestsRPCCertificate: settings.attestsRPCCertificate, profile: settings.certificates.keysProfile,
+            attestsRPCCertificate: settings.attestsRPCCertificate, profile: settings.certificates.profile,
             source: source, openEpochs: openEpochs, clock: foundation.clock)
     }
 

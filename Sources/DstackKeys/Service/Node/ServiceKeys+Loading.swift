@@ -26,7 +26,7 @@ extension ServiceKeys {
         let certificates: RootKeyCertificates
         do throws(KMSStateError) {
             certificates = try files.renew(
-                loaded, domain: domain, evidence: evidence, settings.certificates.keysProfile,
+                loaded, domain: domain, evidence: evidence, settings.certificates.profile,
                 at: foundation.clock.unixSeconds
             ).certificates
         } catch {
@@ -40,8 +40,4 @@ extension ServiceKeys {
     ) throws(KMSServiceError) -> Value {
         do throws(KMSStateError) { return try body() } catch { throw KMSServiceError(error) }
     }
-}
-
-extension CertificateSettings {
-    var keysProfile: CertificateProfile { profile == .identified ? .identified : .upstream }
 }

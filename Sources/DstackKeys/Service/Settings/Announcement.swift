@@ -29,7 +29,7 @@ extension KMSSettings {
             "its certificate carries no evidence: nobody can tell which code has the keys, and no other KMS onboards from it"
         )
         announce(
-            !image.isVerified, "core.image.verify",
+            !image.verifies, "core.image.verify",
             "operating system images are not verified: their hashes are what machines claim")
         announce(
             attestation.trustRoot != nil, "core.attestation.root_ca.tdx",
@@ -41,8 +41,8 @@ extension KMSSettings {
             admin.isEnabled && !Self.isLoopback(admin.address), "core.admin.address",
             "the admin listener is not for this machine alone, and credentials are sent to it in plain text")
         announce(
-            onboarding.isEnabled && onboarding.autoBootstrapDomain.isEmpty && onboarding.token == nil
-                && onboarding.allowsEveryone, "core.onboard.insecure_no_auth",
+            onboarding.isEnabled && onboarding.autoBootstrapDomain.isEmpty && onboarding.listener.token == nil
+                && onboarding.listener.allowsEveryone, "core.onboard.insecure_no_auth",
             "as long as there are no keys, whoever comes first decides how they come into being")
         return list
     }

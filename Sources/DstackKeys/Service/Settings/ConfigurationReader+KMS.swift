@@ -85,18 +85,21 @@ extension ConfigurationType<String> {
         }
     }
 
-    /// What names are compared with.
-    static var namePattern: ConfigurationType {
-        .text(expecting: "a pattern of names such as \"*.example.org\"", standIn: "*") { text in
-            !text.isEmpty && text.utf8.allSatisfy { (0x21...0x7E).contains($0) } ? text : nil
-        }
-    }
-
     /// The name of a host, or nothing.
     static var domainOrEmpty: ConfigurationType {
         .text(expecting: "the DNS name of a host, at most 253 bytes", standIn: "") { text in
             text.isEmpty || (try? KMSDomainName(text)) != nil ? text : nil
         }
+    }
+}
+
+extension ConfigurationType<CertificateNamePattern> {
+    /// What names are compared with.
+    static var namePattern: ConfigurationType {
+        .text(
+            expecting: "a pattern of names: *, a host, *. and a host, an address, or a network such as 10.0.0.0/8",
+            standIn: .any
+        ) { text in try? CertificateNamePattern(text) }
     }
 }
 

@@ -23,7 +23,7 @@ extension KMSSettings.Authorization {
             case .policy(let path):
                 try Self.checkPolicy(path)
                 return PolicyAuthorizer(path, log: log)
-            case .ethereum(let chain): return try EthereumAuthorizer(chain.configuration)
+            case .ethereum(let chain): return try EthereumAuthorizer(chain)
             }
         } catch {
             throw KMSServiceError(
@@ -40,22 +40,5 @@ extension KMSSettings.Authorization {
         do throws(ConfigurationError) { _ = try BootPolicy(parsing: bytes, source: path) } catch {
             throw wrong("\(error)")
         }
-    }
-}
-
-extension KMSSettings.Ethereum {
-    fileprivate var configuration: EthereumAuthorizer.Configuration {
-        var configuration = EthereumAuthorizer.Configuration(nodes: nodes, contract: contract)
-        configuration.chainID = chainID
-        configuration.agree = agree
-        configuration.maximumBlockAge = maximumBlockAge
-        configuration.block =
-            switch block {
-            case .latest: .latest
-            case .safe: .safe
-            case .finalized: .finalized
-            }
-        if let confirmations, confirmations > 0 { configuration.block = .confirmations(confirmations) }
-        return configuration
     }
 }

@@ -107,7 +107,7 @@ extension KMSSettings {
         core.table("limits") { limits = Limits($0) }
         core.table("attestation") { readAttestation($0, note) }
         readFormerService(core, note)
-        core.table("image") { image = Image($0, note) }
+        core.table("image") { image = ImageRules($0, note) }
         core.table("admin") { table in
             admin = Admin(table, environment)
             if admin.isEnabled, admin.port != 0, admin.port == rpc.port,
@@ -118,8 +118,8 @@ extension KMSSettings {
         }
         core.table("metrics") { metrics.isEnabled = $0.value("enabled", .boolean, default: true) }
         core.table("auth_api") { authorization = Authorization($0) }
-        core.table("onboard") { onboarding = OnboardingSettings($0, environment, note) }
-        core.table("certificates") { certificates = CertificateSettings($0) }
+        core.table("onboard") { onboarding = Onboarding($0, environment, note) }
+        core.table("certificates") { certificates = IssuancePolicy($0) }
         core.table("replicas") { table in
             table.restrictsByAllKeys()
             replicas.urls = table.addresses(

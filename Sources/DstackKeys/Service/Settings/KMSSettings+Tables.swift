@@ -1,6 +1,10 @@
+import DstackAttestation
+import DstackAuthorization
 import DstackConfiguration
 import DstackCrypto
 import DstackEncoding
+import DstackKeys
+import DstackNetwork
 import DstackSystem
 
 extension KMSSettings.Limits {
@@ -14,14 +18,15 @@ extension KMSSettings.Limits {
     }
 }
 
-extension KMSSettings.Image {
+extension ImageRules {
     init(_ table: ConfigurationReader, _ note: (ConfigurationProblem) -> Void) {
+        self.init()
         table.restricting("verify")
         table.refuseNull("verify")
-        isVerified = table.value("verify", .boolean, default: isVerified)
+        verifies = table.value("verify", .boolean, default: verifies)
         cacheDirectory = table.value("cache_dir", .path, default: cacheDirectory).withoutSlash
-        downloadURL = table.value("download_url", .imageURL, default: downloadURL)
-        downloadTimeout = table.value("download_timeout", .durationOrNever, default: downloadTimeout)
+        _ = table.optional("download_url", .imageURL)
+        _ = table.optional("download_timeout", .durationOrNever)
         table.note(
             ["download_url", "download_timeout"],
             "has no effect: images are not downloaded, what verifies them comes with the request", to: note)
@@ -43,7 +48,7 @@ extension KMSSettings.Admin {
     }
 }
 
-extension OnboardingSettings {
+extension KMSSettings.Onboarding {
     init(
         _ table: ConfigurationReader, _ environment: Environment, _ note: (ConfigurationProblem) -> Void
     ) {
@@ -51,13 +56,14 @@ extension OnboardingSettings {
         table.refuseNull("enabled", "address", "token", "token_file", "insecure_no_auth")
         isEnabled = table.value("enabled", .boolean, default: isEnabled)
         autoBootstrapDomain = table.value("auto_bootstrap_domain", .domainOrEmpty, default: autoBootstrapDomain)
-        (address, port) = table.address(address, port)
-        token = SharedSecret(trimming: table.value("token", .secretOrEmpty, default: "").utf8)
+        let (address, port) = table.address("0.0.0.0", 8000)
+        listener.place = .tcp(host: address, port: port)
+        listener.token = SharedSecret(trimming: table.value("token", .secretOrEmpty, default: "").utf8)
         tokenFile = table.optional("token_file", .path)
-        if token != nil, tokenFile != nil {
+        if listener.token != nil, tokenFile != nil {
             table.reject("token_file", "excludes core.onboard.token: keep one of them")
         }
-        allowsEveryone = table.value("insecure_no_auth", .boolean, default: allowsEveryone)
+        listener.allowsEveryone = table.value("insecure_no_auth", .boolean, default: listener.allowsEveryone)
         _ = table.optional("quote_enabled", .boolean)
         table.note(["quote_enabled"], "has no effect: nobody gets keys without evidence", to: note)
     }
@@ -72,15 +78,15 @@ extension OnboardingSettings {
             }
             do throws(SystemError) {
                 var bytes = try File.readRegular(tokenFile, limit: 4096, followsLinks: true)
-                token = SharedSecret(trimming: bytes)
+                listener.token = SharedSecret(trimming: bytes)
                 bytes.withUnsafeMutableBytes { wipe($0) }
             } catch {
                 throw wrong("\(error)")
             }
             // Who named a file that lost its content meant to let nobody in without a token.
-            if token == nil { throw wrong("\(tokenFile) has no token in it: write one, or leave the key out") }
+            if listener.token == nil { throw wrong("\(tokenFile) has no token in it: write one, or leave the key out") }
         }
-        token = token ?? SharedSecret(firstOf: ["DSTACK_KMS_ONBOARD_TOKEN"], in: environment)
+        listener.token = listener.token ?? SharedSecret(firstOf: ["DSTACK_KMS_ONBOARD_TOKEN"], in: environment)
     }
 }
 
@@ -109,7 +115,7 @@ extension KMSSettings.Authorization {
                 return named == kind ? file.value("path", .path) : file.optional("path", .path) ?? ""
             }
         }
-        let ethereum = table.table("ethereum") { KMSSettings.Ethereum($0, isChosen: kind == .ethereum) }
+        let ethereum = table.table("ethereum") { EthereumAuthorizer.Configuration($0, isChosen: kind == .ethereum) }
         self =
             switch kind {
             case .webhook: .webhook(webhook)
@@ -132,66 +138,92 @@ extension KMSSettings.Webhook {
     }
 }
 
-extension KMSSettings.Ethereum {
+extension EthereumAuthorizer.Configuration {
+    private enum Block: String, CaseIterable {
+        case latest
+        case safe
+        case finalized
+
+        var choice: EthereumBlock.Choice {
+            switch self {
+            case .latest: .latest
+            case .safe: .safe
+            case .finalized: .finalized
+            }
+        }
+    }
+
     fileprivate init(_ table: ConfigurationReader, isChosen: Bool) {
         table.restrictsByAllKeys()
         table.refuseNull("rpc_urls", "contract", "chain_id", "agree", "block", "confirmations", "max_block_age")
-        nodes = table.addresses(
+        let nodes = table.addresses(
             "rpc_urls", schemes: ["http", "https"], "http or https URLs such as http://localhost:8545")
         if isChosen, nodes.isEmpty, !table.has("rpc_urls") {
             table.reject("rpc_urls", "is missing: expected the URLs of nodes to ask")
         }
         let address = isChosen ? table.value("contract", .hex(bytes: 20)) : table.optional("contract", .hex(bytes: 20))
-        contract = address.flatMap { FixedBytes($0) } ?? contract
         if table.has("contract"), address?.allSatisfy({ $0 == 0 }) == true {
             table.reject("contract", "is zero: give the address of the contract")
         }
+        self.init(nodes: nodes, contract: address.flatMap { FixedBytes($0) } ?? FixedBytes())
         chainID = table.optional("chain_id", .integer(in: 1...Int.max)).map { UInt64(clamping: $0) }
         agree = table.value("agree", .integer(in: 1...64), default: agree)
         if agree > nodes.count, !nodes.isEmpty {
             table.reject("agree", "\(agree) cannot agree where there are \(nodes.count)")
         }
-        block = table.value("block", .choice(standIn: Block.latest), default: block)
-        confirmations = table.optional("confirmations", .integer(in: 0...1_000_000)).map { UInt64(clamping: $0) }
+        block = table.value("block", .choice(standIn: Block.latest), default: .latest).choice
+        let confirmations = table.optional("confirmations", .integer(in: 0...1_000_000))
         if confirmations != nil, table.has("block") {
             table.reject("confirmations", "excludes block: keep one of them")
         }
+        if let confirmations, confirmations > 0 { block = .confirmations(UInt64(confirmations)) }
         maximumBlockAge = table.value("max_block_age", .durationOrNever, default: maximumBlockAge)
     }
 }
 
-extension CertificateSettings {
+extension IssuancePolicy {
     init(_ table: ConfigurationReader) {
+        self.init()
         table.restrictsByAllKeys()
         table.refuseNull(
             "profile", "names", "apps", "reserved_names", "max_names", "wildcards", "addresses", "servers", "clients",
             "default_lifetime", "max_lifetime")
-        profile = table.value("profile", .choice(standIn: Profile.upstream), default: profile)
-        includesLegacyEvidence = table.value("legacy_evidence", .boolean, default: includesLegacyEvidence)
+        profile = table.value("profile", .choice(standIn: CertificateProfile.upstream), default: profile)
+        evidence.includesLegacyForm = table.value(
+            "legacy_evidence", .boolean, default: evidence.includesLegacyForm)
         let given = table.restriction("names", .namePattern)
         if !given.isEmpty { names = given }
-        applications = table.tables("apps") { app in
+        let applications = table.tables("apps") { app in
             app.restrictsByAllKeys()
             app.refuseNull("id", "names")
-            let id = FixedBytes<20>(app.value("id", .hex(bytes: 20))) ?? FixedBytes()
+            let id = AppID(FixedBytes(app.value("id", .hex(bytes: 20))) ?? FixedBytes())
             let names = app.restriction("names", .namePattern)
             if !app.has("names") { app.reject("names", "is missing: expected patterns of names") }
-            return Application(id: id, names: names)
+            return (id, names)
         }
-        if Set(applications.map(\.id)).count < applications.count {
+        namesByApp = Dictionary(applications, uniquingKeysWith: +)
+        if namesByApp.count < applications.count {
             table.reject("apps", "names an application twice: keep one of its tables")
         }
         reservedNames = table.restriction("reserved_names", .namePattern)
-        maximumNames = table.optional("max_names", .integer(in: 0...1_000))
+        maximumNames = table.value("max_names", .integer(in: 0...1_000), default: maximumNames)
         allowsWildcards = table.value("wildcards", .boolean, default: allowsWildcards)
         allowsAddresses = table.value("addresses", .boolean, default: allowsAddresses)
         allowsServers = table.value("servers", .boolean, default: allowsServers)
         allowsClients = table.value("clients", .boolean, default: allowsClients)
-        defaultLifetime = table.optional("default_lifetime", .positiveDuration)
-        maximumLifetime = table.optional("max_lifetime", .positiveDuration)
-        if let defaultLifetime, let maximumLifetime, defaultLifetime > maximumLifetime {
+        readLifetimes(table)
+    }
+
+    private mutating func readLifetimes(_ table: ConfigurationReader) {
+        func seconds(_ key: String) -> UInt64? {
+            table.optional(key, .positiveDuration).map { UInt64(clamping: $0.components.seconds) }
+        }
+        let (usual, longest) = (seconds("default_lifetime"), seconds("max_lifetime"))
+        if let usual, let longest, usual > longest {
             table.reject("default_lifetime", "is longer than core.certificates.max_lifetime")
         }
+        maximumLifetime = longest ?? maximumLifetime
+        defaultLifetime = min(usual ?? defaultLifetime, maximumLifetime)
     }
 }
 

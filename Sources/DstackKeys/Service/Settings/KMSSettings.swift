@@ -1,6 +1,6 @@
 package import DstackAttestation
+package import DstackAuthorization
 package import DstackCrypto
-package import DstackEncoding
 
 /// What a key management service is told to do: kms.toml as plain values.
 ///
@@ -18,12 +18,13 @@ package struct KMSSettings: Sendable {
     /// Whether its own certificate carries evidence.
     package var attestsRPCCertificate = true
     package var attestation = Attestation()
-    package var image = Image()
+    package var image = ImageRules()
     package var admin = Admin()
     package var metrics = Metrics()
     package var authorization = Authorization.webhook(Webhook())
-    package var onboarding = OnboardingSettings()
-    package var certificates = CertificateSettings()
+    package var onboarding = Onboarding()
+    /// Beside its reserved names, those of the other services are, too (``issuancePolicy``).
+    package var certificates = IssuancePolicy()
     package var replicas = Replicas()
 
     package init() {}
@@ -87,19 +88,6 @@ package struct KMSSettings: Sendable {
         package init() {}
     }
 
-    /// Whether and how operating system images are verified.
-    package struct Image: Sendable, Equatable {
-        package var isVerified = true
-        /// Where results are kept.
-        package var cacheDirectory = "/usr/share/dstack/images"
-        /// With `{OS_IMAGE_HASH}` in it.
-        package var downloadURL = "http://localhost:8000/{OS_IMAGE_HASH}.tar.gz"
-        /// Nil for no limit.
-        package var downloadTimeout: Duration? = .seconds(120)
-
-        package init() {}
-    }
-
     /// The listener for operators: plain HTTP.
     package struct Admin: Sendable {
         package var isEnabled = false
@@ -132,7 +120,7 @@ package struct KMSSettings: Sendable {
         case file(path: String)
         /// A policy file of named rules.
         case policy(path: String)
-        case ethereum(Ethereum)
+        case ethereum(EthereumAuthorizer.Configuration)
 
         /// Whether every machine may boot.
         package var isDevelopment: Bool { if case .development = self { true } else { false } }
@@ -146,29 +134,6 @@ package struct KMSSettings: Sendable {
         package init() {}
     }
 
-    /// The contract of a service on a chain.
-    package struct Ethereum: Sendable, Equatable {
-        package enum Block: String, Sendable, CaseIterable {
-            case latest
-            case safe
-            case finalized
-        }
-
-        package var nodes: [String] = []
-        package var contract = FixedBytes<20>()
-        /// Nil for that of the first answer.
-        package var chainID: UInt64?
-        /// How many nodes must give the same answer.
-        package var agree = 1
-        package var block = Block.latest
-        /// The block with so many others on it is read at; nil to go by ``block``.
-        package var confirmations: UInt64?
-        /// Nil for any.
-        package var maximumBlockAge: Duration? = .seconds(3600)
-
-        package init() {}
-    }
-
     /// Other services with the same root keys.
     package struct Replicas: Sendable, Equatable {
         /// Base URLs, https.
@@ -176,63 +141,16 @@ package struct KMSSettings: Sendable {
 
         package init() {}
     }
-}
 
-/// How a service without keys comes to some.
-package struct OnboardingSettings: Sendable {
-    package var isEnabled = true
-    /// Where it is not empty, a service without keys makes its own at once, for this name.
-    package var autoBootstrapDomain = ""
-    /// An IP address.
-    package var address = "0.0.0.0"
-    /// Zero for any free one.
-    package var port: UInt16 = 8000
-    /// What whoever bootstraps or onboards must know: of the settings, else of a file, else of a variable. Nil where nobody
-    /// has set one.
-    package var token: SharedSecret?
-    var tokenFile: String?
-    /// Whether everybody may do it where there is no token.
-    package var allowsEveryone = false
+    /// How a service without keys comes to some.
+    package struct Onboarding: Sendable {
+        package var isEnabled = true
+        /// Where it is not empty, a service without keys makes its own at once, for this name.
+        package var autoBootstrapDomain = ""
+        /// Its token is that of the settings, else of a file, else of a variable; nil where nobody has set one.
+        package var listener = OnboardingRules(place: .tcp(host: "0.0.0.0", port: 8000))
+        var tokenFile: String?
 
-    package init() {}
-}
-
-/// What certificates that are issued look like, and for what they may be asked.
-package struct CertificateSettings: Sendable, Equatable {
-    package enum Profile: String, Sendable, CaseIterable {
-        /// Byte for byte as upstream's.
-        case upstream
-        /// With the key identifiers that strict verification wants.
-        case identified
-    }
-
-    package var profile = Profile.upstream
-    /// Whether evidence stands in certificates also in the form that readers before 0.5.9 want.
-    package var includesLegacyEvidence = false
-    /// Patterns of the names that all applications may have certificates for (`*`, `*.example.org`, `10.0.0.0/8`); nil where
-    /// nobody has set any.
-    package var names: [String]?
-    /// Names that some applications may have beside these.
-    package var applications: [Application] = []
-    /// Patterns of names that nobody may have who is not named for them in ``applications``.
-    package var reservedNames: [String] = []
-    /// How many names one certificate may have; nil where nobody has set it.
-    package var maximumNames: Int?
-    /// Whether names with an asterisk, and addresses, may be asked for.
-    package var allowsWildcards = true
-    package var allowsAddresses = true
-    /// Whether certificates may be for TLS servers, and for clients.
-    package var allowsServers = true
-    package var allowsClients = true
-    /// How long a certificate holds for which no end is asked; nil where nobody has set it.
-    package var defaultLifetime: Duration?
-    /// How long a certificate of an application may hold; nil where nobody has set it.
-    package var maximumLifetime: Duration?
-
-    package init() {}
-
-    package struct Application: Sendable, Equatable {
-        package let id: FixedBytes<20>
-        package let names: [String]
+        package init() {}
     }
 }
