@@ -52,7 +52,8 @@ package protocol RPCFieldVisitor {
     /// where `omittedFromJSONIfDefault` says so.
     mutating func value<Scalar: RPCScalar>(
         _ number: UInt32, _ name: StaticString, _ value: inout Scalar, omittedFromJSONIfDefault: Bool)
-    /// An `optional` field; `null` in JSON where there is no value.
+    /// An `optional` field; `null` in JSON where there is no value, and nothing at all for one beyond upstream's, which have
+    /// numbers from 1001 on.
     mutating func optional<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ value: inout Scalar?)
     mutating func repeated<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ values: inout [Scalar])
     /// A message inside this one, which is optional always, declared `optional` or not.

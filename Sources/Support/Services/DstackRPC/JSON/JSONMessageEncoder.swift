@@ -16,6 +16,9 @@ struct JSONMessageEncoder: RPCFieldVisitor {
 
     private init(json: MessageText) { self.json = json }
 
+    /// Of what messages of upstream's have beyond upstream.
+    private static let firstOwnNumber: UInt32 = 1_001
+
     private mutating func name(_ name: StaticString) {
         if !isFirst { json.bytes.append(UInt8(ascii: ",")) }
         isFirst = false
@@ -36,6 +39,8 @@ struct JSONMessageEncoder: RPCFieldVisitor {
     }
 
     mutating func optional<Scalar: RPCScalar>(_ number: UInt32, _ name: StaticString, _ value: inout Scalar?) {
+        // Clients of upstream's services see upstream's members and no others, as long as they ask for nothing else.
+        if value == nil, number >= Self.firstOwnNumber { return }
         self.name(name)
         if let value { value.write(toJSON: &json) } else { null() }
     }

@@ -25,7 +25,7 @@ package enum KMSRPC {
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "api_version", &apiVersion)
             fields.value(2, "vm_config", &vmConfig)
-            fields.optional(100, "epoch", &epoch)
+            fields.optional(1001, "epoch", &epoch)
         }
     }
 
@@ -58,7 +58,7 @@ package enum KMSRPC {
             fields.value(6, "tproxy_app_id", &tproxyAppID)
             fields.value(7, "gateway_app_id", &gatewayAppID)
             fields.value(8, "os_image_hash", &osImageHash)
-            fields.optional(100, "epoch", &epoch)
+            fields.optional(1001, "epoch", &epoch)
         }
     }
 
@@ -72,7 +72,7 @@ package enum KMSRPC {
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "app_id", &appID)
-            fields.optional(100, "epoch", &epoch)
+            fields.optional(1001, "epoch", &epoch)
         }
     }
 
@@ -95,7 +95,7 @@ package enum KMSRPC {
             fields.value(2, "signature", &signature)
             fields.value(3, "timestamp", &timestamp)
             fields.value(4, "signature_v1", &signatureV1)
-            fields.optional(100, "epoch", &epoch)
+            fields.optional(1001, "epoch", &epoch)
         }
     }
 
@@ -126,7 +126,7 @@ package enum KMSRPC {
             fields.optional(7, "kms_contract_address", &kmsContractAddress)
             fields.optional(8, "chain_id", &chainID)
             fields.optional(9, "app_auth_implementation", &appAuthImplementation)
-            fields.optional(100, "audit_head", &auditHead)
+            fields.optional(1001, "audit_head", &auditHead)
         }
     }
 
@@ -202,7 +202,7 @@ package enum KMSRPC {
             fields.value(2, "csr", &csr)
             fields.value(3, "signature", &signature)
             fields.value(4, "vm_config", &vmConfig)
-            fields.optional(100, "epoch", &epoch)
+            fields.optional(1001, "epoch", &epoch)
         }
     }
 
