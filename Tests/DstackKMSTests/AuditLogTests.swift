@@ -39,7 +39,9 @@ struct AuditLogTests {
         .bootstrapped(caPublicKey: [4], publicKey: FixedBytes(repeating: 5), domain: "kms.example"),
         .epochChanged(.proposed, number: 3, app: nil), .epochChanged(.inForce, number: 3, app: app(1)),
         .headSeen(log: FixedBytes(repeating: 6), count: 9, hash: FixedBytes(repeating: 7)),
-        .administered(by: "alice", action: "ClearImageCache", detail: "all"), .stopped(reason: "SIGTERM"),
+        .administered(by: "alice", action: "ClearImageCache", detail: "all"),
+        .keysReleased(.root, epoch: nil, subject, receiver: [1, 2, 3], sealedTo: FixedBytes(repeating: 8)),
+        .stopped(reason: "SIGTERM"),
     ]
 
     private func export(_ log: AuditLog) async throws -> [UInt8] {
@@ -232,7 +234,7 @@ struct AuditLogTests {
         #expect(throws: KMSStateError(.notAuthentic, "", "")) { try head.verify(root: roots("others").caKey.publicKey) }
         let text = String(decoding: head.json, as: UTF8.self)
         for (member, other) in [
-            ("\"count\":13", "\"count\":12"),
+            ("\"count\":14", "\"count\":13"),
             ("\"log\":\"\(log.id)\"", "\"log\":\"\(String(repeating: "0", count: 32))\""),
             (head.time, "2027-01-15T08:00:01.000Z"),
         ] {
@@ -243,7 +245,7 @@ struct AuditLogTests {
             }
         }
         // A key of the same root for another log signs nothing about this one.
-        let foreign = try AuditKey(FixedBytes(repeating: 1), of: roots()).sign(count: 13, hash: head.hash, time: 0)
+        let foreign = try AuditKey(FixedBytes(repeating: 1), of: roots()).sign(count: 14, hash: head.hash, time: 0)
         try foreign.verify(root: root)
         #expect(foreign.publicKey != head.publicKey)
         await store.close()

@@ -74,15 +74,21 @@ extension KMSClient {
                 kms: url, publicKey: root.publicKey, temporaryAuthority: temporary.takeAuthority()))
     }
 
-    /// The root secrets, for another service of the same root.
+    /// The root secrets, for another service of the same root, encrypted to this side's key (``RootKeyHandover``) by every
+    /// service that knows how.
     ///
-    /// - Parameter vmConfiguration: JSON, of the VM that this side runs in.
+    /// - Parameters:
+    ///   - vmConfiguration: JSON, of the VM that this side runs in.
+    ///   - mustBeSealed: whether they are refused where they came readable. False is for upstream's services alone: with any other
+    ///     one, it shows that somebody has left this side's key out of the request.
     /// - Throws: ``KMSClientError/Code/invalidAnswer`` for anything but one set of keys, and for keys other than those by which
     ///   the service is known.
-    package func rootKeys(vmConfiguration: String) async throws(KMSClientError) -> KMSTransferredKeys {
+    package func rootKeys(
+        vmConfiguration: String, mustBeSealed: Bool
+    ) async throws(KMSClientError) -> KMSTransferredKeys {
         let temporary = try await temporaryAuthority()
         let issuer = try await k256PublicKey()
-        let answer = try await call(KMSRPC.KMS.getKMSKey, .with { $0.vmConfig = vmConfiguration })
+        let answer = try await rootKeyAnswer(vmConfiguration, mustBeSealed: mustBeSealed)
         guard answer.keys.count == 1 else {
             throw .invalid("keys", "Invalid keys: \(answer.keys.count) sets of root keys where there is one")
         }
@@ -100,6 +106,30 @@ extension KMSClient {
             throw .invalid("temp_ca_key", "it is not the key of the temporary CA")
         }
         return KMSTransferredKeys(roots: roots, temporaryCAKey: temporaryKey)
+    }
+
+    private func rootKeyAnswer(
+        _ vmConfiguration: String, mustBeSealed: Bool
+    ) async throws(KMSClientError) -> KMSRPC.KmsKeyResponse {
+        let receiver = RootKeyReceiver()
+        let key = receiver.publicKey
+        let answer = try await call(KMSRPC.KMS.getKMSKey) { (identity) throws(KMSClientError) in
+            var request = KMSRPC.GetKmsKeyRequest()
+            request.vmConfig = vmConfiguration
+            guard let identity, let server = judge.server else {
+                // Keys that would be refused need not travel.
+                guard !mustBeSealed else {
+                    throw KMSClientError(.noEvidence, "receiver_key", "there is no attested key here to sign it by")
+                }
+                return request
+            }
+            request.receiverKey = key.bytes.bytes
+            request.receiverSignature = try KMSAnswers.crypto("receiver_signature") { () throws(CryptoFailure) in
+                try identity.signature(for: RootKeyHandover.signedText(receiver: key, server: server.publicKey))
+            }
+            return request
+        }
+        return try receiver.open(answer, mustBeSealed: mustBeSealed)
     }
 
     /// A certificate for the key of a request.

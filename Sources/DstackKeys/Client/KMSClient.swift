@@ -43,6 +43,8 @@ package actor KMSClient {
         let http: HTTPClient
         let madeAt: ContinuousClock.Instant
         let isSelfSigned: Bool
+        /// Nil without evidence, and for a certificate that somebody else made.
+        var identity: KMSClientIdentity?
     }
 
     private var connection: Connection?
@@ -106,14 +108,26 @@ package actor KMSClient {
     package func call<Request: RPCMessage, Response: RPCMessage>(
         _ method: RPCMethod<Request, Response>, _ request: Request, naming: RPCClient.Naming = .bare
     ) async throws(KMSClientError) -> Response {
+        try await call(method, naming: naming) { _ in request }
+    }
+
+    /// Calls any method of the service, with a request that depends on who this side is.
+    ///
+    /// - Parameter request: makes it, anew for each try, as which goes over a connection with another certificate. It is given
+    ///   who this side is there; nil without a key to sign by.
+    func call<Request: RPCMessage, Response: RPCMessage>(
+        _ method: RPCMethod<Request, Response>, naming: RPCClient.Naming = .bare,
+        making request: (KMSClientIdentity?) throws(KMSClientError) -> Request
+    ) async throws(KMSClientError) -> Response {
         let deadline = ContinuousClock.now + configuration.timeout
         try await learnRoot(until: deadline)
         var tried: Set<Remedy> = []
         while true {
             let connection = try await connected(until: deadline)
             let left = try left(until: deadline)
+            let message = try request(connection.identity)
             do throws(RPCClientError) {
-                return try await rpc(connection.http, naming).call(method, request, timeout: left)
+                return try await rpc(connection.http, naming).call(method, message, timeout: left)
             } catch {
                 guard let remedy = await remedy(error, connection), tried.insert(remedy).inserted else {
                     throw KMSClientError(error, at: url)
@@ -212,17 +226,23 @@ package actor KMSClient {
             authority = try await temporaryAuthority(over: http(judge.serverTrust(), nil), until: deadline)
         }
         let (answer, introduction) = (authority, configuration.introduction)
-        let credentials = try await Deadline.run(
+        let (credentials, identity): (TLSCredentials, KMSClientIdentity?) = try await Deadline.run(
             within: ContinuousClock.now.duration(to: deadline),
             orThrow: KMSClientError(.noEvidence, "evidence about this side", "it took too long to make")
         ) {
-            if case .issued(let issue) = introduction { return try await issue(attest, now) }
-            guard let answer else { return try await KMSClientIdentity.selfSigned(attest, at: now) }
-            let authority = try KMSAnswers.authority(answer)
-            return try await KMSClientIdentity.issued(by: authority, attest, at: now)
+            if case .issued(let issue) = introduction { return (try await issue(attest, now), nil) }
+            let identity: KMSClientIdentity
+            if let answer {
+                let authority = try KMSAnswers.authority(answer)
+                identity = try await .issued(by: authority, attest, at: now)
+            } else {
+                identity = try await .selfSigned(attest, at: now)
+            }
+            return (identity.credentials, identity)
         }
         return Connection(
-            http: http(judge.serverTrust(), credentials), madeAt: .now, isSelfSigned: answer == nil)
+            http: http(judge.serverTrust(), credentials), madeAt: .now, isSelfSigned: answer == nil,
+            identity: identity)
     }
 
     private func http(_ trust: ServerTrust, _ identity: TLSCredentials?) -> HTTPClient {

@@ -19,15 +19,29 @@ package enum KMSIntroduction: Sendable {
     case issued(@Sendable (_ attest: @escaping KMSAttest, _ now: Int64) async throws -> TLSCredentials)
 }
 
-/// Certificates for a fresh key, with evidence about it.
-enum KMSClientIdentity {
+/// Who this side is on a connection: a certificate for a fresh key, with evidence about it.
+struct KMSClientIdentity: Sendable {
+    let credentials: TLSCredentials
+    /// PEM.
+    private let key: SharedSecret
+
+    private init(_ chain: [[UInt8]], _ key: SharedSecret) {
+        credentials = TLSCredentials(chain: chain) { body in key.withUnsafeBytes { body($0) } }
+        self.key = key
+    }
+
+    /// Signs by the key of the certificate (P-256); DER.
+    func signature(for text: [UInt8]) throws(CryptoFailure) -> [UInt8] {
+        try key.withBytes { (pem) throws(CryptoFailure) in try P256.PrivateKey(pem: pem).signature(for: text).der }
+    }
+
     /// Seconds that one holds which signs itself. It is used for an hour; the rest is for clocks that differ.
     private static let lifetime: Int64 = 86_400
 
     /// What upstream's guests call themselves.
     private static let name = "RA-TLS TEMP Cert"
 
-    static func selfSigned(_ attest: KMSAttest, at now: Int64) async throws -> TLSCredentials {
+    static func selfSigned(_ attest: KMSAttest, at now: Int64) async throws -> KMSClientIdentity {
         let attested = try await AttestedKey(quote: attest)
         var template = CertificateTemplate.temporaryClient(
             evidence: try EvidenceEncoding.standard.extensions(for: attested.attestation), now: now)
@@ -35,22 +49,17 @@ enum KMSClientIdentity {
         template.alternativeNames = ["ra-tls-client.invalid"]
         template.isForClients = true
         template.notAfter = CertificateTemplate.end(now, lifetime: lifetime)
-        let key = attested.key.credentialKey
-        return credentials([try template.selfSigned(by: attested.key.key)], key)
+        return KMSClientIdentity([try template.selfSigned(by: attested.key.key)], attested.key.credentialKey)
     }
 
     static func issued(
         by authority: borrowing CertificateAuthority, _ attest: KMSAttest, at now: Int64
-    ) async throws -> TLSCredentials {
+    ) async throws -> KMSClientIdentity {
         let attested = try await AttestedKey(quote: attest)
         let evidence = try EvidenceEncoding.standard.extensions(for: attested.attestation)
         let chain = try authority.issue(
             .temporaryClient(evidence: evidence, now: now), for: attested.key.key.publicKey)
-        return credentials(chain, attested.key.credentialKey)
-    }
-
-    private static func credentials(_ chain: [[UInt8]], _ key: SharedSecret) -> TLSCredentials {
-        TLSCredentials(chain: chain) { body in key.withUnsafeBytes { body($0) } }
+        return KMSClientIdentity(chain, attested.key.credentialKey)
     }
 }
 

@@ -48,7 +48,7 @@ struct KMSClientAnswerTests {
     func rootKeys() async throws {
         let world = try KMSTestWorld.shared()
         try await ScriptedKMS(world).run { kms in
-            let keys = try await client(kms).rootKeys(vmConfiguration: "{}")
+            let keys = try await client(kms).rootKeys(vmConfiguration: "{}", mustBeSealed: false)
             let (ca, k256) = (keys.roots.caPublicKey, keys.roots.publicKey)
             #expect(ca == kms.caPublicKey)
             #expect(k256 == kms.material.roots.publicKey)
@@ -77,7 +77,7 @@ struct KMSClientAnswerTests {
         _ = try await client.appKeys(of: KMSTestWorld.shared().app.appID, vmConfiguration: "")
     }
     private static let askForRootKeys: @Sendable (KMSClient) async throws -> Void = { client in
-        _ = try await client.rootKeys(vmConfiguration: "")
+        _ = try await client.rootKeys(vmConfiguration: "", mustBeSealed: false)
     }
     private static let askForEnvironmentKey: @Sendable (KMSClient) async throws -> Void = { client in
         _ = try await client.environmentKey(of: KMSTestWorld.shared().app.appID)

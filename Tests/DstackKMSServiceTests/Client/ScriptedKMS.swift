@@ -19,7 +19,11 @@ final class ScriptedKMS: Sendable {
         var meta: @Sendable (inout KMSRPC.GetMetaResponse) throws -> Void = { _ in }
         var temporary: @Sendable (inout KMSRPC.GetTempCaCertResponse) throws -> Void = { _ in }
         var app: @Sendable (inout KMSRPC.AppKeyResponse) throws -> Void = { _ in }
+        /// Told how root keys are asked for.
+        var request: @Sendable (KMSRPC.GetKmsKeyRequest) -> Void = { _ in }
         var root: @Sendable (inout KMSRPC.KmsKeyResponse) throws -> Void = { _ in }
+        /// The same after it was encrypted, if it was.
+        var sealed: @Sendable (inout KMSRPC.KmsKeyResponse) throws -> Void = { _ in }
         var environment: @Sendable (inout KMSRPC.PublicKeyResponse) throws -> Void = { _ in }
         var chain: @Sendable (inout KMSRPC.SignCertResponse) throws -> Void = { _ in }
     }
@@ -45,16 +49,19 @@ final class ScriptedKMS: Sendable {
     private let server: Mutex<HTTPServer?> = Mutex(nil)
     private let port = Mutex<UInt32>(0)
     private let extra: (@Sendable (inout RPCRouter) -> Void)?
+    private let seals: Bool
 
     /// - Parameters:
     ///   - label: names the keys.
-    ///   - evidence: whose evidence its certificate has; nil for none.
+    ///   - isAttested: whether its certificate has evidence.
+    ///   - seals: whether it encrypts root keys for who asks for it, as upstream's services do not.
     init(
-        _ world: KMSTestWorld, _ label: String = "kms", isAttested: Bool = true, script: Script = Script(),
-        extra: (@Sendable (inout RPCRouter) -> Void)? = nil
+        _ world: KMSTestWorld, _ label: String = "kms", isAttested: Bool = true, seals: Bool = false,
+        script: Script = Script(), extra: (@Sendable (inout RPCRouter) -> Void)? = nil
     ) throws {
         self.world = world
         self.extra = extra
+        self.seals = seals
         material = RootKeyMaterial(random: PredictableBytesForTests(label))
         let evidence = isAttested ? try KMSTestWorld.evidence(world.kms, about: material.rpcKey.publicKey) : []
         certificates = try material.certificates(
@@ -159,7 +166,7 @@ final class ScriptedKMS: Sendable {
             return answer
         }
         service.on(KMSRPC.KMS.getAppKey) { [self] request, call in
-            try requireEvidence(call)
+            _ = try requireEvidence(call)
             let app = world.app.appID
             var answer = KMSRPC.AppKeyResponse()
             answer.caCertificate = CertificatePEM.encode(certificates.root)
@@ -173,7 +180,8 @@ final class ScriptedKMS: Sendable {
             return answer
         }
         service.on(KMSRPC.KMS.getKMSKey) { [self] request, call in
-            try requireEvidence(call)
+            let peer = try requireEvidence(call)
+            script.withLock { $0 }.request(request)
             var keys = KMSRPC.KmsKeys()
             keys.caKey = RPCSecretText(utf8: RPCSecret(material.roots.caKey.pkcs8PEM))
             keys.k256Key = RPCSecret(material.roots.key.scalar.duplicate())
@@ -181,6 +189,14 @@ final class ScriptedKMS: Sendable {
             answer.temporaryCAKey = RPCSecretText(utf8: RPCSecret(material.temporaryCAKey.pkcs8PEM))
             answer.keys = [keys]
             try script.withLock { $0 }.root(&answer)
+            if seals,
+                let receiver = try RootKeyHandover.receiver(
+                    of: request, certificateKey: RATLSCertificate(parsing: peer.certificates[0]).publicKey,
+                    server: material.rpcKey.publicKey)
+            {
+                answer = try RootKeyHandover.sealed(answer, to: receiver)
+            }
+            try script.withLock { $0 }.sealed(&answer)
             return answer
         }
         service.on(KMSRPC.KMS.getAppEnvEncryptPubKey) { [self] request, _ in
@@ -214,7 +230,10 @@ final class ScriptedKMS: Sendable {
         return service
     }
 
-    private func requireEvidence(_ call: RPCCall) throws {
-        guard call.peer.verdict is AttestedClientVerdict else { throw RPCError("No attestation provided") }
+    private func requireEvidence(_ call: RPCCall) throws -> AttestedPeer {
+        guard let verdict = call.peer.verdict as? AttestedClientVerdict else {
+            throw RPCError("No attestation provided")
+        }
+        return verdict.peer
     }
 }

@@ -171,8 +171,8 @@ struct OnboardTests {
     // MARK: Replicas
 
     /// A source with epochs.
-    private func source(_ world: KMSTestWorld, _ epochs: Epochs) throws -> ScriptedKMS {
-        let kms = try ScriptedKMS(world) { [root = try ScriptedKMS(world).caPublicKey] router in
+    private func source(_ world: KMSTestWorld, _ epochs: Epochs, seals: Bool = true) throws -> ScriptedKMS {
+        let kms = try ScriptedKMS(world, seals: seals) { [root = try ScriptedKMS(world).caPublicKey] router in
             let replicas = ReplicaService(
                 epochs, ReplicaExchange(urls: []) { _ in throw CancellationError() }, caPublicKey: root,
                 clock: world.clock
@@ -216,6 +216,42 @@ struct OnboardTests {
         let later = try await Epochs.open(ours, .founding) { _, _ in }
         #expect(later.table == epochs.table)
         #expect(try later.epoch(of: kms.world.app.appID) == epochs.epoch(of: kms.world.app.appID))
+    }
+
+    @Test("keys that anyone in between could read are not taken from a service that can encrypt them")
+    func stripped() async throws {
+        let kms = try NewKMS()
+        let epochs = try await Epochs.open(kms.store("theirs"), .founding) { _, _ in }
+        let attempt = try kms.source()
+        // What somebody who ends the connection makes of it: the request without its key, the answer as it came.
+        try await source(kms.world, epochs, seals: false).run { source in
+            let ours = try await kms.store("ours")
+            let error = await #expect(throws: KMSServiceError(.notAttested, "", "")) {
+                _ = try await kms.onboarding(source: attempt, store: ours).onboard(from: source.url, domain: "a")
+            }
+            #expect(error?.subject == "sealed")
+            #expect(source.seen.all.last == "/prpc/GetKmsKey")
+            #expect(kms.names.isEmpty)
+        }
+    }
+
+    @Test(
+        "where settings want it, keys are taken encrypted or not at all, whatever service claims to be of another kind")
+    func alwaysSealed() async throws {
+        let kms = try NewKMS()
+        for seals in [false, true] {
+            try await ScriptedKMS(kms.world, seals: seals).run { source in
+                let onboarding = kms.onboarding(requiresSealedRootKeys: true, source: try kms.source())
+                if seals {
+                    _ = try await onboarding.onboard(from: source.url, domain: "a")
+                } else {
+                    await #expect(throws: KMSServiceError(.notAttested, "", "")) {
+                        _ = try await onboarding.onboard(from: source.url, domain: "a")
+                    }
+                }
+                #expect(kms.names.isEmpty == !seals)
+            }
+        }
     }
 
     @Test("epochs of a service whose keys never came are not carried to other keys")

@@ -26,7 +26,7 @@ struct NewKMS: Sendable {
     func onboarding(
         _ files: RootKeyFiles? = nil, attest: KMSAttest?? = nil, allowed: (@Sendable () async throws -> Void)? = {},
         encoding: EvidenceEncoding = .standard, attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
-        source: Onboarding.Source? = nil, store: (any Store)? = nil
+        requiresSealedRootKeys: Bool = false, source: Onboarding.Source? = nil, store: (any Store)? = nil
     ) -> Onboarding {
         var openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
         if let store {
@@ -35,8 +35,8 @@ struct NewKMS: Sendable {
         return Onboarding(
             files ?? self.files,
             evidence: OwnEvidence(of: attest ?? KMSTestWorld.attest(world.kms), encoding: encoding), authorizeSelf: allowed,
-            attestsRPCCertificate: attestsRPCCertificate, profile: profile, source: source, openEpochs: openEpochs,
-            clock: world.clock)
+            attestsRPCCertificate: attestsRPCCertificate, profile: profile,
+            requiresSealedRootKeys: requiresSealedRootKeys, source: source, openEpochs: openEpochs, clock: world.clock)
     }
 
     func store(_ name: String = "state") async throws -> SQLiteStore { try await SQLiteStore.open(scratch.path(name)) }

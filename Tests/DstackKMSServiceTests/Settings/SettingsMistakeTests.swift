@@ -94,7 +94,8 @@ struct SettingsMistakeTests {
             "[core.attestation]\ninsecure_allow_external_trust_anchor = false",
             "[core.attestation.root_ca]\ntdxx = \"a\"",
             "[core.image]\nverfy = true", "[core]\nattest_rpc_certs = true",
-            "[core]\nenforce_self_authorisation = true",
+            "[core]\nenforce_self_authorisation = true", "[core]\nrequire_sealed_root_key = true",
+            "[core.onboard]\nrequire_sealed_root_keys = true",
             "[core.onboard]\ntokn = \"x\"", "[core.admin]\nauth_tokn = \"x\"", "[core.certificates]\nname = [\"a\"]",
             "[core.auth_api]\ntipe = \"policy\"", "[core.auth_api.policy]\nfile = \"p\"",
             "[rpc]\nallow = [\"10.0.0.0/8\"]",
@@ -112,7 +113,8 @@ struct SettingsMistakeTests {
             #"{"core":{"auth_api":null}}"#, #"{"core":{"auth_api":{"type":null}}}"#,
             #"{"core":{"certificates":{"names":null}}}"#, #"{"core":{"certificates":{"max_lifetime":null}}}"#,
             #"{"core":{"onboard":{"token":null}}}"#, #"{"core":{"admin":{"auth_token":null}}}"#,
-            #"{"core":{"image":{"verify":null}}}"#, #"{"core":{"auth_api":{"ethereum":{"agree":null}}}}"#,
+            #"{"core":{"require_sealed_root_keys":null}}"#, #"{"core":{"image":{"verify":null}}}"#,
+            #"{"core":{"auth_api":{"ethereum":{"agree":null}}}}"#,
         ])
     func null(json: String) { #expect(problem(json, name: "kms.json").contains("null restricts nothing")) }
 

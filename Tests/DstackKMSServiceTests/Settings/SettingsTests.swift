@@ -43,6 +43,7 @@ struct SettingsTests {
         #expect(settings.attestation == KMSSettings.Attestation())
         #expect(settings.onboarding.listener.token == nil && !settings.onboarding.listener.allowsEveryone)
         #expect(settings.certificates == IssuancePolicy() && settings.certificates.profile == .upstream)
+        #expect(!settings.requiresSealedRootKeys)
         #expect(settings.replicas.urls.isEmpty && settings.limits == KMSSettings.Limits())
         #expect(settings.announcements.isEmpty)
     }
@@ -208,6 +209,7 @@ struct SettingsTests {
             """
             [core]
             state_dir = "/state"
+            require_sealed_root_keys = true
             [core.limits]
             max_connections = 10
             max_requests = 5
@@ -249,6 +251,7 @@ struct SettingsTests {
             urls = ["https://kms2.example.org:8000"]
             """, warnings)
         #expect(settings.files.stateDirectory == "/state" && settings.collateralCacheDirectory == "/cache")
+        #expect(settings.requiresSealedRootKeys)
         #expect(settings.limits.maximumConnections == 10 && settings.limits.maximumRequests == 5)
         #expect(settings.limits.maximumVerifications == 4 && settings.limits.requestTimeout == .seconds(1))
         #expect(settings.attestation.tlsAuthorities == "/ca.pem")

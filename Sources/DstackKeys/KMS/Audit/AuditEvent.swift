@@ -18,7 +18,9 @@ package enum AuditEvent: Sendable, Hashable {
     /// - Parameters:
     ///   - epoch: of an application's keys; nil for root keys.
     ///   - receiver: SubjectPublicKeyInfo of the key of the connection over which they went.
-    case keysReleased(AuditRelease, epoch: KeyEpoch?, AuditSubject, receiver: [UInt8])
+    ///   - sealedTo: the X25519 key that they were encrypted to, which the receiver's signed; nil where TLS alone hid them.
+    case keysReleased(
+        AuditRelease, epoch: KeyEpoch?, AuditSubject, receiver: [UInt8], sealedTo: FixedBytes<32>? = nil)
     case certificateIssued(AuditCertificate)
     /// New root keys, by their public halves: SubjectPublicKeyInfo of the CA, and the secp256k1 key.
     case bootstrapped(caPublicKey: [UInt8], publicKey: FixedBytes<33>, domain: String)
@@ -59,11 +61,12 @@ package enum AuditEvent: Sendable, Hashable {
             subject.write(to: &facts)
             facts.member("allowed", isAllowed)
             facts.member("reason", cut(reason))
-        case .keysReleased(let what, let epoch, let subject, let receiver):
+        case .keysReleased(let what, let epoch, let subject, let receiver, let sealedTo):
             subject.write(to: &facts)
             facts.member("keys", what.rawValue)
             if let epoch { facts.member("epoch", epoch.number) }
             facts.member("receiver_key", Hex.encode(receiver))
+            if let sealedTo { facts.member("sealed_to", sealedTo.hex) }
         case .certificateIssued(let certificate): certificate.write(to: &facts)
         case .bootstrapped(let caPublicKey, let publicKey, let domain):
             facts.member("ca_public_key", Hex.encode(caPublicKey))

@@ -28,12 +28,14 @@ package struct KMSMethods: Sendable {
         package let certificates: IssuancePolicy
         package let metrics: KMSMetrics
         package let isDevelopment: Bool
+        /// Whether other services only get root keys that are encrypted to their attested keys.
+        package let requiresSealedRootKeys: Bool
         package let clock: any WallClock
 
         package init(
             keys: ServiceKeys, epochs: Epochs, audit: AuditLog, judge: BootJudge, selfAuthorization: SelfAuthorization,
             verifier: AttestedPeerVerifier, certificates: IssuancePolicy, metrics: KMSMetrics, isDevelopment: Bool,
-            clock: any WallClock = .system
+            requiresSealedRootKeys: Bool = false, clock: any WallClock = .system
         ) {
             self.keys = keys
             self.epochs = epochs
@@ -44,6 +46,7 @@ package struct KMSMethods: Sendable {
             self.certificates = certificates
             self.metrics = metrics
             self.isDevelopment = isDevelopment
+            self.requiresSealedRootKeys = requiresSealedRootKeys
             self.clock = clock
         }
     }
@@ -167,13 +170,16 @@ package struct KMSMethods: Sendable {
         _ request: KMSRPC.GetKmsKeyRequest, _ call: RPCCall
     ) async throws(KMSServiceError) -> KMSRPC.KmsKeyResponse {
         let peer = try call.peer.attestedCaller()
+        let certificateKey = Self.publicKey(of: peer)
+        let receiver = try receiver(of: request, certificateKey)
         try await parts.selfAuthorization.check()
         let caller = try await admit(.kms) { () throws(KMSServiceError) in
             try parts.judge.examine(peer, vmConfiguration: request.vmConfig)
         }
         try await record([
             .bootDecided(caller.auditSubject, isAllowed: true, reason: ""),
-            .keysReleased(.root, epoch: nil, caller.auditSubject, receiver: Self.publicKey(of: peer)),
+            .keysReleased(
+                .root, epoch: nil, caller.auditSubject, receiver: certificateKey, sealedTo: receiver?.bytes),
         ])
         let roots = parts.keys
         var keys = KMSRPC.KmsKeys()
@@ -182,8 +188,11 @@ package struct KMSMethods: Sendable {
         var answer = KMSRPC.KmsKeyResponse()
         answer.temporaryCAKey = roots.temporaryKey
         answer.keys = [keys]
+        if let receiver { answer = try sealed(answer, to: receiver) }
         parts.metrics.rootKeys.add()
-        log.warn("root keys were given to another service", ["device": caller.boot.deviceID.hex])
+        log.warn(
+            "root keys were given to another service",
+            ["device": caller.boot.deviceID.hex, "sealed_to": receiver?.bytes.hex ?? "nobody"])
         return answer
     }
 

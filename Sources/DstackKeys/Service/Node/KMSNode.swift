@@ -106,7 +106,7 @@ package final class KMSNode: Sendable {
             keys: keys, epochs: epochs, audit: audit, judge: foundation.judge,
             selfAuthorization: foundation.selfAuthorization, verifier: foundation.verifier, certificates: policy,
             metrics: foundation.metrics, isDevelopment: foundation.settings.authorization.isDevelopment,
-            clock: foundation.clock)
+            requiresSealedRootKeys: foundation.settings.requiresSealedRootKeys, clock: foundation.clock)
         self.files = files
         self.store = store
         self.exchange = exchange

@@ -101,7 +101,8 @@ package struct KMSSetup: Sendable {
         return Onboarding(
             files, evidence: foundation.evidence, authorizeSelf: authorizeSelf,
             attestsRPCCertificate: settings.attestsRPCCertificate, profile: settings.certificates.profile,
-            source: source, openEpochs: openEpochs, clock: foundation.clock)
+            requiresSealedRootKeys: settings.requiresSealedRootKeys, source: source, openEpochs: openEpochs,
+            clock: foundation.clock)
     }
 
     /// What whoever lists this machine for the authorizer has to know.

@@ -70,10 +70,13 @@ extension Onboarding {
             throw KMSServiceError(.notAttested, "source", "Source KMS certificate does not contain attestation")
         }
         let subject = try await authorize(source, peer)
-        try await join(client)
+        let isReplica = try await join(client)
         let keys: KMSTransferredKeys
         do throws(KMSClientError) {
-            keys = try await client.rootKeys(vmConfiguration: "")
+            // A service with epochs is one of this kind, which encrypts keys for whoever asks for it: readable ones then show that
+            // somebody in between has changed the question.
+            keys = try await client.rootKeys(
+                vmConfiguration: "", mustBeSealed: isReplica || requiresSealedRootKeys)
         } catch {
             throw KMSServiceError(error)
         }
@@ -98,17 +101,19 @@ extension Onboarding {
     /// Has the source count this service among those that epochs wait for, and learns its epochs: before the keys come, so that
     /// there is never a service with the keys that the others do not know of. Where the source is upstream's, which knows epoch 0
     /// alone, this one begins alone, too.
-    private func join(_ client: KMSClient) async throws(KMSServiceError) {
-        guard openEpochs != nil else { return }
+    ///
+    /// - Returns: whether the source has epochs.
+    private func join(_ client: KMSClient) async throws(KMSServiceError) -> Bool {
+        guard openEpochs != nil else { return false }
         do {
             _ = try await client.replica()
         } catch  where error.code == .unsupported {
             _ = try await epochs(.founding)
-            return
+            return false
         } catch {
             throw KMSServiceError(error)
         }
-        guard let epochs = try await epochs(.joining) else { return }
+        guard let epochs = try await epochs(.joining) else { return false }
         let answer: (replica: ReplicaID, epochs: [UInt8])
         do {
             answer = try await client.join(
@@ -121,6 +126,7 @@ extension Onboarding {
         } catch {
             throw KMSServiceError(error)
         }
+        return true
     }
 }
 

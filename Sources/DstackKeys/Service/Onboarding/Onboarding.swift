@@ -39,6 +39,7 @@ package struct Onboarding: Sendable {
     let authorizeSelf: (@Sendable () async throws -> Void)?
     let attestsRPCCertificate: Bool
     let profile: CertificateProfile
+    let requiresSealedRootKeys: Bool
     let source: Source?
     let openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
     let clock: any WallClock
@@ -51,12 +52,15 @@ package struct Onboarding: Sendable {
     ///   - authorizeSelf: the self check.
     ///   - attestsRPCCertificate: `core.attest_rpc_cert`.
     ///   - profile: of the certificates.
+    ///   - requiresSealedRootKeys: `core.require_sealed_root_keys`: whether keys are taken from no service that does not encrypt
+    ///     them. Those that epochs are shared with must in any case.
     ///   - source: how another service is judged; nil to take keys from none.
     ///   - openEpochs: opens this service's epochs anew (``Epochs/open(_:_:anew:audit:random:send:)``), before keys come: what an
     ///     attempt has left that came to nothing must not become part of the next. Nil for a service without epochs.
     package init(
         _ files: RootKeyFiles, evidence: OwnEvidence, authorizeSelf: (@Sendable () async throws -> Void)?,
-        attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream, source: Source? = nil,
+        attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
+        requiresSealedRootKeys: Bool = false, source: Source? = nil,
         openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)? = nil, clock: any WallClock = .system,
         random: any RandomBytes = SystemRandom()
     ) {
@@ -65,6 +69,7 @@ package struct Onboarding: Sendable {
         self.authorizeSelf = authorizeSelf
         self.attestsRPCCertificate = attestsRPCCertificate
         self.profile = profile
+        self.requiresSealedRootKeys = requiresSealedRootKeys
         self.source = source
         self.openEpochs = openEpochs
         self.clock = clock

@@ -46,7 +46,7 @@ extension KMSSettings {
         reader.refuseNull("rpc", "core")
         reader.restrictingAnywhere(
             "auth_api", "webhook", "policy", "ethereum", "attestation", "root_ca", "mandatory",
-            "enforce_self_authorization", "attest_rpc_cert",
+            "enforce_self_authorization", "attest_rpc_cert", "require_sealed_root_keys",
             "verify",
             "auth_token", "htpasswd_file", "max_lifetime", "agree", "token")
         reader.table("default") { table in
@@ -86,17 +86,18 @@ extension KMSSettings {
         _ core: ConfigurationReader, _ environment: Environment, _ note: (ConfigurationProblem) -> Void
     ) {
         core.restricting(
-            "enforce_self_authorization", "attest_rpc_cert", "attestation", "image", "admin", "auth_api", "onboard",
-            "certificates", "replicas", "limits", "cert_dir", "state_dir")
+            "enforce_self_authorization", "attest_rpc_cert", "require_sealed_root_keys", "attestation", "image",
+            "admin", "auth_api", "onboard", "certificates", "replicas", "limits", "cert_dir", "state_dir")
         core.refuseNull(
-            "enforce_self_authorization", "attest_rpc_cert", "attestation", "image", "admin", "auth_api", "onboard",
-            "certificates")
+            "enforce_self_authorization", "attest_rpc_cert", "require_sealed_root_keys", "attestation", "image",
+            "admin", "auth_api", "onboard", "certificates")
         files.certificateDirectory = core.value("cert_dir", .path, default: files.certificateDirectory).withoutSlash
         files.ownStateDirectory = core.optional("state_dir", .path)?.withoutSlash
         siteName = core.value("site_name", .string, default: siteName)
         enforcesSelfAuthorization = core.value(
             "enforce_self_authorization", .boolean, default: enforcesSelfAuthorization)
         attestsRPCCertificate = core.value("attest_rpc_cert", .boolean, default: attestsRPCCertificate)
+        requiresSealedRootKeys = core.value("require_sealed_root_keys", .boolean, default: requiresSealedRootKeys)
         core.note(["subject_postfix"], "has no effect, nor had it ever one", to: note)
         core.note(
             ["admin_token_hash"], "has no effect: administration has a listener of its own, see core.admin", to: note)

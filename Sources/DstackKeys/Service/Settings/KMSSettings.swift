@@ -17,6 +17,8 @@ package struct KMSSettings: Sendable {
     package var enforcesSelfAuthorization = true
     /// Whether its own certificate carries evidence.
     package var attestsRPCCertificate = true
+    /// Whether root keys are neither given to another service nor taken from one but encrypted to the receiver's attested key.
+    package var requiresSealedRootKeys = false
     package var attestation = Attestation()
     package var image = ImageRules()
     package var admin = Admin()

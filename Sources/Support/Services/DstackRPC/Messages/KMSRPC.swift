@@ -132,11 +132,17 @@ package enum KMSRPC {
 
     package struct GetKmsKeyRequest: RPCMessage {
         package var vmConfig = ""
+        /// X25519, 32 bytes: to which the answer is to be encrypted. Nil from clients of upstream.
+        package var receiverKey: [UInt8]?
+        /// Of the client certificate's key over it and the server's; DER. There with ``receiverKey`` and only then.
+        package var receiverSignature: [UInt8]?
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "vm_config", &vmConfig)
+            fields.optional(1001, "receiver_key", &receiverKey)
+            fields.optional(1002, "receiver_signature", &receiverSignature)
         }
     }
 
@@ -158,12 +164,16 @@ package enum KMSRPC {
         /// PKCS#8, PEM.
         package var temporaryCAKey = RPCSecretText()
         package var keys: [KmsKeys] = []
+        /// In place of all else: a box (libsodium's `crypto_box_seal`) for the request's receiver key, with such a message in
+        /// protobuf's form.
+        package var sealed: [UInt8]?
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "temp_ca_key", &temporaryCAKey)
             fields.messages(2, "keys", &keys)
+            fields.optional(1001, "sealed", &sealed)
         }
     }
 
