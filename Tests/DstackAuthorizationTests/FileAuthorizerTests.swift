@@ -1,6 +1,7 @@
 import DstackAuthorization
 import DstackCrypto
 import DstackEncoding
+import DstackSystem
 import Foundation
 import TestKit
 import Testing
@@ -98,14 +99,24 @@ struct FileAuthorizerTests {
         #expect(try await authorizer.decide(.sample(), as: .app).isAllowed)
     }
 
+    /// When anything about a file changed, in nanoseconds.
+    private func changed(_ path: String) throws -> Int {
+        var status = stat()
+        try #require(stat(path, &status) == 0)
+        return status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec
+    }
+
     @Test("a file that has stood still is known without being read, and noticed when it is replaced")
     func settled() async throws {
         try write(rules())
-        let authorizer = authorizer()
-        try await Task.sleep(for: .milliseconds(2_200))
-        for _ in 0..<3 { #expect(try await authorizer.decide(.sample(), as: .app).isAllowed) }
-        // Of the same size, with the old one's time of modification.
         let path = directory.path("auth-config.json")
+        let clock = FixedWallClock(unixSeconds: SystemWallClock().unixSeconds + 4)
+        let authorizer = FileAuthorizer(path, log: log.log, clock: clock)
+        for _ in 0..<3 { #expect(try await authorizer.decide(.sample(), as: .app).isAllowed) }
+        // A file that has stood still is not changed within one tick of the file system's clock.
+        let written = try changed(path)
+        #expect(try await eventually { try changed(directory.write("", "probe")) != written })
+        // Of the same size, with the old one's time of modification.
         let date = try FileManager.default.attributesOfItem(atPath: path)[.modificationDate] as? Date
         let text = try String(contentsOfFile: path, encoding: .utf8)
         try text.replacingOccurrences(of: digits(0xC0, 32), with: digits(0xC1, 32)).write(

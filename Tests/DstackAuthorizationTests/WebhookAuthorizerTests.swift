@@ -135,10 +135,11 @@ struct WebhookAuthorizerTests {
     func negatives() async throws {
         let answer = Shared(Self.no)
         let peer = try await Peer { _ in answer.value }
-        let authorizer = try authorizer(peer.url) {
-            $0.negativeLifetime = .seconds(4)
-            $0.maximumNegatives = 2
-        }
+        let now = Shared(ContinuousClock.now)
+        var configuration = WebhookAuthorizer.Configuration(url: peer.url, userAgent: "x")
+        configuration.negativeLifetime = .seconds(4)
+        configuration.maximumNegatives = 2
+        let authorizer = try WebhookAuthorizer(configuration, now: { now.value })
         for _ in 0..<5 { #expect(try await !authorizer.decide(.sample(), as: .app).isAllowed) }
         #expect(peer.questions.count == 1)
         // Another machine, and the same one as something else, are other questions.
@@ -149,7 +150,10 @@ struct WebhookAuthorizerTests {
         #expect(try await !authorizer.decide(.sample(), as: .app).isAllowed)
         #expect(peer.questions.count == 4)
         answer.edit { $0 = Self.yes }
-        try await Task.sleep(for: .milliseconds(4_100))
+        now.edit { $0 += .milliseconds(3_999) }
+        #expect(try await !authorizer.decide(.sample(), as: .app).isAllowed)
+        #expect(peer.questions.count == 4)
+        now.edit { $0 += .milliseconds(1) }
         for _ in 0..<3 { #expect(try await authorizer.decide(.sample(), as: .app).isAllowed) }
         #expect(peer.questions.count == 7)
         // What was allowed is not remembered: revoked, it is denied at once.

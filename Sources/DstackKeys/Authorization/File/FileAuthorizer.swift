@@ -12,8 +12,9 @@ package final class FileAuthorizer: BootAuthorizer {
 
     private let file: WatchedFile<FilePolicy>
 
-    package init(_ path: String, log: Log = Log("auth")) {
-        file = WatchedFile(path, limit: Self.limit) { (bytes) throws(WatchedFile<FilePolicy>.Unusable) in
+    /// - Parameter clock: for tests.
+    package init(_ path: String, log: Log = Log("auth"), clock: any WallClock = .system) {
+        file = WatchedFile(path, limit: Self.limit, clock: clock) { (bytes) throws(WatchedFile<FilePolicy>.Unusable) in
             do throws(DecodingFailure) {
                 return try FilePolicy(parsingJSON: bytes, subject: path)
             } catch {

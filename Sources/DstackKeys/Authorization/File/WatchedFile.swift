@@ -1,5 +1,5 @@
 import DstackConcurrency
-import DstackSystem
+package import DstackSystem
 import Glibc
 import Synchronization
 
@@ -49,6 +49,7 @@ package final class WatchedFile<Value: Sendable>: Sendable {
 
     package let path: String
     private let limit: Int
+    private let clock: any WallClock
     private let parse: @Sendable ([UInt8]) throws(Unusable) -> Value
     private let whenChanged: @Sendable (Outcome) -> Void
     // Reads happen on its one thread, so that a file system that hangs holds up nobody else.
@@ -57,14 +58,17 @@ package final class WatchedFile<Value: Sendable>: Sendable {
 
     /// - Parameters:
     ///   - limit: the most bytes that are read.
+    ///   - clock: tells how long a file has stood still; for tests.
     ///   - parse: makes a value of the bytes.
     ///   - whenChanged: told of the first outcome and of each that differs from the one before.
     package init(
-        _ path: String, limit: Int, parse: @escaping @Sendable ([UInt8]) throws(Unusable) -> Value,
+        _ path: String, limit: Int, clock: any WallClock = .system,
+        parse: @escaping @Sendable ([UInt8]) throws(Unusable) -> Value,
         whenChanged: @escaping @Sendable (Outcome) -> Void
     ) {
         self.path = path
         self.limit = limit
+        self.clock = clock
         self.parse = parse
         self.whenChanged = whenChanged
     }
@@ -92,7 +96,7 @@ package final class WatchedFile<Value: Sendable>: Sendable {
             if let known { return known }
             let bytes = try file.readToEnd(limit: limit)
             // A second change within the same tick of the file system's clock would leave its times as they are.
-            let isOld = SystemWallClock().unixMilliseconds - identity.changed / 1_000_000 > 2_000
+            let isOld = clock.unixMilliseconds - identity.changed / 1_000_000 > 2_000
             let isUnchanged = Identity(try file.status()) == identity
             content = (bytes, isOld && isUnchanged ? identity : nil)
         } catch {

@@ -17,26 +17,32 @@ final class NegativeCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
 
     private let lifetime: Duration
     private let capacity: Int
+    private let now: @Sendable () -> ContinuousClock.Instant
     private let state = Mutex(State())
 
     /// - Parameters:
     ///   - lifetime: zero to remember nothing.
     ///   - capacity: one more takes the place of the oldest.
-    init(lifetime: Duration, capacity: Int) {
+    ///   - now: for tests.
+    init(
+        lifetime: Duration, capacity: Int, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) {
         self.lifetime = lifetime
         self.capacity = max(1, capacity)
+        self.now = now
     }
 
     subscript(key: Key) -> Value? {
-        state.withLock { state in
-            guard let entry = state.entries[key], entry.until > .now else { return nil }
+        let now = now()
+        return state.withLock { state in
+            guard let entry = state.entries[key], entry.until > now else { return nil }
             return entry.value
         }
     }
 
     func remember(_ value: Value, for key: Key) {
         guard lifetime > .zero else { return }
-        let now = ContinuousClock.now
+        let now = now()
         state.withLock { state in
             state.order.removeAll { old in
                 guard old != key, let entry = state.entries[old], entry.until > now else {

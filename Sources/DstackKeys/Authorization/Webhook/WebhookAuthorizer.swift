@@ -42,8 +42,11 @@ package final class WebhookAuthorizer: BootAuthorizer {
     /// How much of a refusal is told.
     static let shownBytes = 512
 
+    /// - Parameter now: for tests.
     /// - Throws: ``AuthorizationError`` `invalidConfiguration` for an address that nobody could be asked at.
-    package init(_ configuration: Configuration) throws(AuthorizationError) {
+    package init(
+        _ configuration: Configuration, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+    ) throws(AuthorizationError) {
         do throws(HTTPClientError) { name = try HTTPOrigin(of: configuration.url).description } catch {
             throw AuthorizationError(
                 .invalidConfiguration, subject: "authorization URL", reason: error.reason,
@@ -61,7 +64,8 @@ package final class WebhookAuthorizer: BootAuthorizer {
         var http = HTTPClientConfiguration(trust: configuration.trust)
         http.userAgent = configuration.userAgent
         client = HTTPClient(http)
-        denials = NegativeCache(lifetime: configuration.negativeLifetime, capacity: configuration.maximumNegatives)
+        denials = NegativeCache(
+            lifetime: configuration.negativeLifetime, capacity: configuration.maximumNegatives, now: now)
     }
 
     package func decide(_ info: BootInfo, as subject: BootSubject) async throws(AuthorizationError) -> BootDecision {
