@@ -224,7 +224,8 @@ struct OnboardingListenerTests {
             }
             #expect(kms.names.isEmpty)
             let answer = try await client.call(
-                KMSRPC.Onboard.onboard, .with { 
+                KMSRPC.Onboard.onboard,
+                .with {
                     ($0.sourceURL, $0.domain) = (source.url + "/", "second.example")
                     $0.caPublicKey = source.caPublicKey
                 })

@@ -6,7 +6,9 @@ extension KMSSettings {
     var issuancePolicy: IssuancePolicy {
         var policy = certificates
         for url in replicas.urls {
-            guard let host = try? HTTPOrigin(of: url).host, let name = try? CertificateNamePattern(host) else { continue }
+            guard let host = try? HTTPOrigin(of: url).host, let name = try? CertificateNamePattern(host) else {
+                continue
+            }
             policy.reservedNames.append(name)
         }
         return policy

@@ -75,7 +75,8 @@ package struct KMSSetup: Sendable {
         _ onboarding: Onboarding, _ tell: @escaping @Sendable (String) -> Void
     ) async throws -> OnboardingResult? {
         let listener = OnboardingListener(
-            settings.onboarding.listener, onboarding, headers: ["Server": settings.ident, "X-App-Version": foundation.version.header]
+            settings.onboarding.listener, onboarding,
+            headers: ["Server": settings.ident, "X-App-Version": foundation.version.header]
         ) { [foundation] in try await Self.information(foundation) }
         return try await listener.run { bound in
             for place in bound { tell("there are no root keys: set this service up at \(place)") }

@@ -1,3 +1,5 @@
+import DstackAuthorization
+
 /// What a service says about itself at every start, as a warning: what its settings leave open that others close.
 package struct Announcement: Sendable, Hashable, CustomStringConvertible {
     /// The key by which it is so.

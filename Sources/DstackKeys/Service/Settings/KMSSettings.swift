@@ -1,6 +1,7 @@
 package import DstackAttestation
 package import DstackAuthorization
 package import DstackCrypto
+import DstackNetwork
 
 /// What a key management service is told to do: kms.toml as plain values.
 ///
