@@ -25,7 +25,8 @@ struct NewKMS: Sendable {
 
     func onboarding(
         _ files: RootKeyFiles? = nil, attest: KMSAttest?? = nil, allowed: (@Sendable () async throws -> Void)? = {},
-        encoding: EvidenceEncoding = .standard, attestsRPCCertificate: Bool = true, profile: CertificateProfile = .upstream,
+        encoding: EvidenceEncoding = .standard, attestsRPCCertificate: Bool = true,
+        profile: CertificateProfile = .upstream,
         requiresSealedRootKeys: Bool = false, source: Onboarding.Source? = nil, store: (any Store)? = nil
     ) -> Onboarding {
         var openEpochs: (@Sendable (Epochs.Beginning) async throws -> Epochs)?
@@ -34,7 +35,8 @@ struct NewKMS: Sendable {
         }
         return Onboarding(
             files ?? self.files,
-            evidence: OwnEvidence(of: attest ?? KMSTestWorld.attest(world.kms), encoding: encoding), authorizeSelf: allowed,
+            evidence: OwnEvidence(of: attest ?? KMSTestWorld.attest(world.kms), encoding: encoding),
+            authorizeSelf: allowed,
             attestsRPCCertificate: attestsRPCCertificate, profile: profile,
             requiresSealedRootKeys: requiresSealedRootKeys, source: source, openEpochs: openEpochs, clock: world.clock)
     }

@@ -1,12 +1,15 @@
 import DstackAttestation
+import DstackAuthorization
 import DstackConfiguration
 import DstackCrypto
 import DstackEncoding
+import DstackKeys
 import DstackKMSService
+import DstackNetwork
 import DstackSystem
 import Foundation
-import TestKit
 import Testing
+import TestKit
 
 @Suite("KMS: settings")
 struct SettingsTests {
