@@ -263,8 +263,9 @@ let package = Package(
             "Tests/FuzzSupport",
             uses: [
                 "DstackAttestation", "DstackAuthorization", "DstackConfiguration", "DstackCrypto", "DstackEncoding",
-                "DstackGuest", "DstackHTTP", "DstackHTTPServer", "DstackKeys", "DstackMeasurement", "DstackMockTEE",
-                "DstackRPC", "DstackSystem", "DstackVerifierService",
+                "DstackGuest", "DstackHTTP", "DstackHTTPServer", "DstackKMS", "DstackKMSService", "DstackKeyProvider",
+                "DstackKeys", "DstackMeasurement", "DstackMockTEE", "DstackRPC", "DstackSystem",
+                "DstackVerifierService",
             ]),
         program(
             "Tests/Fuzz", as: "dstack-fuzz",

@@ -18,8 +18,8 @@ extension FuzzedParser {
     package static func all(_ corpus: Corpus) throws(FuzzFailure) -> [FuzzedParser] {
         do {
             let material = try Material(corpus)
-            return material.evidence + material.documents + material.authorization + material.certificates
-                + material.encodings + material.services
+            return try material.evidence + material.documents + material.authorization + material.certificates
+                + material.encodings + material.services + KeyServiceParsers.all()
         } catch let failure as FuzzFailure {
             throw failure
         } catch {

@@ -24,12 +24,21 @@ extension KMSSettings {
         var layers: [ConfigurationLayer] = []
         for path in standardPaths { layers.append(.file(path, ifPresent: true, format: format(of: path))) }
         if let path { layers.append(.file(path, format: format(of: path))) }
+        var settings = try read(layers, environment: environment, warn: warn)
+        try settings.onboarding.readToken(environment)
+        return settings
+    }
+
+    /// The same for layers as they are. A token that has a file of its own is not read.
+    package static func read(
+        _ layers: [ConfigurationLayer], environment: Environment,
+        warn: @escaping @Sendable (ConfigurationProblem) -> Void
+    ) throws(ConfigurationError) -> KMSSettings {
         var idle: [ConfigurationProblem] = []
-        var settings = try Configuration(layers).read(unknownKeys: .reported(to: warn)) { reader in
+        let settings = try Configuration(layers).read(unknownKeys: .reported(to: warn)) { reader in
             KMSSettings(reader, environment) { idle.append($0) }
         }
         idle.forEach(warn)
-        try settings.onboarding.readToken(environment)
         return settings
     }
 
