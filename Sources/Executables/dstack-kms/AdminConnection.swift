@@ -26,7 +26,8 @@ struct AdminConnection {
         // It is this machine's, or one that is named: what a proxy variable says is not meant for it.
         configuration.proxy = .none
         http = HTTPClient(configuration)
-        base = arguments[Self.url]
+        let url = arguments[Self.url]
+        base = url.hasSuffix("/") ? String(url.dropLast()) : url
         var headers: HTTPHeaders = ["User-Agent": "dstack-kms/\(BuildInfo.current.version)"]
         if let token = try Self.token(arguments) { headers["Authorization"] = "Bearer \(token)" }
         self.headers = headers
@@ -45,7 +46,7 @@ struct AdminConnection {
     func call<Request: RPCMessage, Response: RPCMessage>(
         _ method: RPCMethod<Request, Response>, _ request: Request
     ) async throws -> Response {
-        var client = RPCClient(http, at: "\(base.hasSuffix("/") ? String(base.dropLast()) : base)/prpc")
+        var client = RPCClient(http, at: "\(base)/prpc")
         client.naming = .qualified
         client.headers = headers
         do throws(RPCClientError) {
@@ -57,7 +58,7 @@ struct AdminConnection {
 
     /// Reads an answer as it comes.
     func stream(_ path: String) async throws -> HTTPResponseStream {
-        var request = HTTPRequest(.get, "\(base.hasSuffix("/") ? String(base.dropLast()) : base)\(path)")
+        var request = HTTPRequest(.get, "\(base)\(path)")
         request.headers = headers
         let stream: HTTPResponseStream
         do {

@@ -64,13 +64,8 @@ enum AuditCommand {
 
     /// The head in the last line of an export, or alone.
     private static func head(_ path: String) throws -> SignedAuditHead {
-        let lines = try File.read(path, limit: 1 << 30).split(separator: UInt8(ascii: "\n"))
-        guard let last = lines.last else {
-            throw CommandFailure(.wrongRequest, "--known-head: \(path): it is empty", hint: "give an export")
-        }
-        let prefix = Array(#"{"head":"#.utf8)
-        let text = last.starts(with: prefix) ? last.dropFirst(prefix.count).dropLast() : last
-        do throws(KMSStateError) { return try SignedAuditHead(json: Array(text)) } catch {
+        let bytes = try File.read(path, limit: 1 << 30)
+        do throws(KMSStateError) { return try AuditExport.head(of: bytes) } catch {
             throw CommandFailure(
                 .wrongRequest, "--known-head: \(path): \(error)", hint: "give an export, or its last line")
         }

@@ -8,7 +8,6 @@ import DstackKMSService
 import DstackService
 import DstackStore
 import DstackSystem
-import Glibc
 import Synchronization
 
 /// The service itself: what the program does without a command, as upstream's.
@@ -22,12 +21,13 @@ enum ServeCommand {
         "Before the file of --config, /etc/kms/kms.toml and .json and ./kms.toml and .json are read if they are there; later ones "
             + "win, key by key.",
         "The guest agent is looked for where DSTACK_AGENT_ADDRESS says (a URL, unix:/path or a path), else at "
-            + agentSockets.joined(separator: " and ") + ".",
+            + discovery.paths.joined(separator: " and ") + ".",
         "A service without root keys serves a page on which somebody decides how it comes to some. Evidence, keys and who decides "
             + "about boots are described in docs/kms.md.",
     ]
 
-    private static let agentSockets = ["/var/run/dstack/dstack.sock", "/var/run/dstack.sock"]
+    private static let discovery = AgentDiscovery(
+        variable: "DSTACK_AGENT_ADDRESS", paths: ["/var/run/dstack/dstack.sock", "/var/run/dstack.sock"])
     private static let log = Log("kms")
 
     static let run: Command.Action = { arguments, console in
@@ -40,7 +40,9 @@ enum ServeCommand {
             log.warn("insecure", ["setting": announcement.setting, "meaning": announcement.text])
         }
         let build = BuildInfo.current
-        let agent = try DstackClient(endpoint(Environment.process), timeout: .seconds(30), startupTime: .seconds(10))
+        // What is wrong with an address is said now; a socket that is not there yet may come.
+        if Environment.process[discovery.variable] != nil { _ = try discovery.find() }
+        let agent = DstackClient(discovery: discovery, timeout: .seconds(30), startupTime: .seconds(10))
         let foundation = try KMSNode.Foundation(
             settings, agent: { try await agent.attest(reportData: $0).attestation },
             version: KMSVersion(build.version, commit: build.commit))
@@ -73,13 +75,5 @@ enum ServeCommand {
             await node.close(reason: "\(error)")
             throw error
         }
-    }
-
-    /// Where the agent is.
-    private static func endpoint(_ environment: Environment) throws -> AgentEndpoint {
-        if let text = environment["DSTACK_AGENT_ADDRESS"], !text.isEmpty {
-            return try AgentEndpoint(text: text, from: "DSTACK_AGENT_ADDRESS")
-        }
-        return .unix(agentSockets.first { access($0, F_OK) == 0 } ?? agentSockets[0])
     }
 }

@@ -153,6 +153,20 @@ package enum AuditExport {
     private static let prefix = Array(#"{"head":"#.utf8)
     private static let suffix = Array("}".utf8)
 
+    /// The head in a line, JSON; nil for another line.
+    private static func head(inLine line: ArraySlice<UInt8>) -> [UInt8]? {
+        guard line.starts(with: prefix), line.last == suffix.first else { return nil }
+        return Array(line.dropFirst(prefix.count).dropLast(suffix.count))
+    }
+
+    /// The head that an export ends with, or that is given alone. Nothing is verified.
+    ///
+    /// - Throws: ``KMSStateError/Code/malformed``.
+    package static func head(of bytes: [UInt8]) throws(KMSStateError) -> SignedAuditHead {
+        let last = bytes.split(separator: UInt8(ascii: "\n")).last ?? []
+        return try SignedAuditHead(json: head(inLine: last) ?? Array(last))
+    }
+
     /// Checks an export, without the service that wrote it.
     ///
     /// - Parameters:
@@ -169,14 +183,14 @@ package enum AuditExport {
         } else {
             checker.find(.malformed, "the last line has no end", line: lines.count)
         }
-        guard let last = lines.last, last.starts(with: prefix), last.last == suffix.first else {
+        guard let last = lines.last, let head = head(inLine: last) else {
             for line in lines { checker.add(Array(line)) }
             checker.find(.noHead, "the last line is no head: there may have been more entries", line: nil)
             return checker.finish()
         }
         for line in lines.dropLast() { checker.add(Array(line)) }
         do throws(KMSStateError) {
-            checker.add(head: try SignedAuditHead(json: Array(last.dropFirst(prefix.count).dropLast())))
+            checker.add(head: try SignedAuditHead(json: head))
         } catch {
             checker.find(.malformed, "\(error)", line: lines.count)
         }
