@@ -18,26 +18,25 @@ enum KeyServiceParsers {
         let ids = (1...3).map { ReplicaID(FixedBytes(repeating: $0)) }
         var node = EpochNode(ids[0], EpochTable(replicas: [ids[0], ids[1]]), random: SystemRandom())
         let app = EpochScope.app(AppID(FixedBytes(repeating: 7)))
-        let events: [(inout EpochNode) throws(KMSStateError) -> [EpochNode.Effect]] = [
-            { (node) throws(KMSStateError) in try node.add(ids[2]) },
-            { (node) throws(KMSStateError) in try node.advance(.all).effects },
-            { (node) throws(KMSStateError) in try node.forget(ids[1]) },
-            { (node) throws(KMSStateError) in try node.forget(ids[2]) },
-            { (node) throws(KMSStateError) in try node.retire(0, for: .all) },
-            { (node) throws(KMSStateError) in try node.advance(app).effects },
-        ]
-        for event in events {
-            var effects = try event(&node)
-            while let effect = effects.popLast() {
-                if case .store(let table) = effect { effects += node.stored(table) }
-            }
-        }
+        settle(&node, try node.add(ids[2]))
+        settle(&node, try node.advance(.all).effects)
+        settle(&node, try node.forget(ids[1]))
+        settle(&node, try node.forget(ids[2]))
+        settle(&node, try node.retire(0, for: .all))
+        settle(&node, try node.advance(app).effects)
         let messages = [
             EpochMessage(node.durable, isQuestion: true),
             EpochMessage(EpochTable(replicas: [ids[0]]), isQuestion: false),
         ]
         return FuzzedParser("epoch-message", messages.map(\.encoded)) { input in
             try EpochMessage(decoding: input).encoded == input
+        }
+    }
+
+    private static func settle(_ node: inout EpochNode, _ following: [EpochNode.Effect]) {
+        var effects = following
+        while let effect = effects.popLast() {
+            if case .store(let table) = effect { effects += node.stored(table) }
         }
     }
 
