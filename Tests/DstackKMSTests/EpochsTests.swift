@@ -45,7 +45,7 @@ struct EpochsTests {
         let letters = Shared<[(message: [UInt8], to: ReplicaID, from: Int)]>([])
         func open(_ index: Int, _ beginning: Epochs.Beginning) async throws -> Epochs {
             try await Epochs.open(stores[index], beginning) { message, target in
-                letters.edit { $0.append((message, target, index)) }
+                letters.edit { $0.append((message.encoded, target, index)) }
             }
         }
         let services = [try await open(0, .founding), try await open(1, .joining)]
