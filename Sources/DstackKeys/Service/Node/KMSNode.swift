@@ -37,6 +37,7 @@ package final class KMSNode: Sendable {
 
         /// - Parameters:
         ///   - agent: gives evidence of this machine; nil where there is none, in development.
+        /// - Throws: ``KMSServiceError/Code/invalidConfiguration`` for everything in settings that cannot be used.
         package init(
             _ settings: KMSSettings, agent: KMSAttest?, version: KMSVersion, clock: any WallClock = .system
         ) throws(KMSServiceError) {
@@ -44,6 +45,8 @@ package final class KMSNode: Sendable {
             evidence = OwnEvidence(of: agent, encoding: settings.certificates.evidence)
             self.version = version
             self.clock = clock
+            // What is wrong with what is needed later is found before keys are made.
+            if settings.admin.isEnabled { _ = try AdminCredentials(settings.admin) }
             metrics = KMSMetrics()
             metrics.insecureSettings.set(UInt64(settings.announcements.count))
             verifier = try settings.makeVerifier(clock: clock)

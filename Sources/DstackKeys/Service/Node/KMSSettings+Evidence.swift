@@ -1,6 +1,5 @@
 package import DstackAttestation
 package import DstackSystem
-import Glibc
 
 extension KMSSettings {
     /// Verifies evidence by these settings: of callers, of other services, of this one.
@@ -28,8 +27,8 @@ extension KMSSettings {
             return ReadyCollateral(try OfflineCollateral(path: path), verifier: verifier)
         }
         let directory = collateralCacheDirectory
-        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
-            let error = SystemError.last("make", directory)
+        // Of a service that was never started the state's own directory is missing, too.
+        do throws(SystemError) { try PrivateDirectory.make(directory) } catch {
             throw AttestationError(.collateralUnavailable, subject: directory, reason: "\(error)")
         }
         var configuration = CollateralService.Configuration()

@@ -9,7 +9,6 @@ import DstackNetwork
 import DstackRPC
 package import DstackStore
 import DstackSystem
-import Glibc
 
 /// How a service comes to its keys when it starts.
 package struct KMSSetup: Sendable {
@@ -26,8 +25,7 @@ package struct KMSSetup: Sendable {
     /// - Throws: ``KMSServiceError``.
     package static func openStore(_ settings: KMSSettings) async throws(KMSServiceError) -> any Store {
         let directory = settings.files.certificateDirectory
-        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
-            let error = SystemError.last("make", directory)
+        do throws(SystemError) { try PrivateDirectory.make(directory) } catch {
             throw KMSServiceError(.invalidConfiguration, "core.cert_dir", "\(error)")
         }
         do throws(StoreError) {

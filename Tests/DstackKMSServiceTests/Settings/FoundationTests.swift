@@ -1,0 +1,60 @@
+import DstackKMSService
+import Foundation
+import TestKit
+import Testing
+
+/// What a service looks at when it starts, before it has or makes any keys.
+@Suite("KMS: what has to be there before there are keys")
+struct FoundationTests {
+    private let scratch: ScratchDirectory
+    private var settings: KMSSettings
+
+    init() throws {
+        scratch = try ScratchDirectory()
+        settings = KMSSettings()
+        settings.files.certificateDirectory = scratch.path("kms/certs")
+        settings.authorization = .development(gatewayAppID: "any")
+        try scratch.write("shop:{SHA}notbcrypt", "passwords")
+    }
+
+    private func open(_ edit: (inout KMSSettings) -> Void = { _ in }) throws {
+        var settings = settings
+        edit(&settings)
+        _ = try KMSNode.Foundation(settings, attest: nil, version: KMSVersion("1.0", commit: nil))
+    }
+
+    @Test("a service that was never started makes its directories, for itself alone")
+    func directories() throws {
+        try open()
+        for path in ["kms", "kms/certs", "kms/certs/state", "kms/certs/state/collateral"] {
+            let attributes = try FileManager.default.attributesOfItem(atPath: scratch.path(path))
+            #expect(attributes[.posixPermissions] as? Int == 0o700, "\(path)")
+        }
+        try open()
+    }
+
+    @Test(
+        "credentials and patterns that cannot be used are found before keys are made",
+        arguments: [
+            ("no credentials", "core.admin"), ("a missing password file", "core.admin.htpasswd_file"),
+            ("a password file without bcrypt", "passwords:1"), ("a pattern", "*.*"), ("a reserved pattern", "*.*"),
+            ("an application's pattern", "*.*"),
+        ])
+    func mistakes(name: String, place: String) {
+        let error = #expect(throws: KMSServiceError(.invalidConfiguration, "", "")) {
+            try open { settings in
+                switch name {
+                case "no credentials": settings.admin.isEnabled = true
+                case "a missing password file":
+                    (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("nothing"))
+                case "a password file without bcrypt":
+                    (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("passwords"))
+                case "a pattern": settings.certificates.names = ["*.*"]
+                case "a reserved pattern": settings.certificates.reservedNames = ["*.*"]
+                default: settings.certificates.applications = [.init(id: .init(), names: ["*.*"])]
+                }
+            }
+        }
+        #expect(error?.description.contains(place) == true, "\(name): \(error?.description ?? "")")
+    }
+}
