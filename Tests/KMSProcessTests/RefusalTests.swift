@@ -169,6 +169,27 @@ struct RefusalTests {
         #expect(AppKeyBytes(try await service.appKeys()) == (try AppKeyBytes(from: service.roots(), host.app)))
     }
 
+    @Test("one application's refusals hold up no other one of the machine, and fill no disk")
+    func manyRefusals() async throws {
+        let service = try await KMSProcess().start()
+        let vmConfig = String(decoding: try JSONEncoder().encode(host.app.vmConfig), as: UTF8.self)
+        let body = #"{"api_version":1,"vm_config":\#(vmConfig)}"#
+        let refused = try ClientIdentity(unlisted())
+        for _ in 0..<40 {
+            let answer = try await service.call("GetAppKey", body, refused.credentials)
+            #expect(answer.status == 400 && answer.text.contains("compose hash not allowed"), "\(answer)")
+        }
+        #expect(AppKeyBytes(try await service.appKeys()) == (try AppKeyBytes(from: service.roots(), host.app)))
+        let other = try await service.call(
+            "GetAppKey", body, ClientIdentity(MockBoot(host.platform, appCompose: Self.otherCompose)).credentials)
+        #expect(other.status == 400 && other.text.contains("app not registered"), "\(other)")
+        let denials = try await service.audit().facts("boot_decided").filter { $0["allowed"] as? Bool == false }
+        #expect(denials.count == 6, "\(denials)")
+        #expect(denials.compactMap { $0["left_out"] as? Int } == [35], "\(denials)")
+        let written = service.written
+        #expect(written.contains("a caller was refused") && written.contains("compose hash not allowed"))
+    }
+
     @Test("a certificate that was seen somewhere is of no use without its key: the handshake fails")
     func replayed() async throws {
         let service = try await KMSProcess().start()

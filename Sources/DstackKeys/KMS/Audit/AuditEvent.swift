@@ -12,7 +12,9 @@ package enum AuditEvent: Sendable, Hashable {
     case started(version: String)
     case stopped(reason: String)
     /// Whether somebody may boot, and why.
-    case bootDecided(AuditSubject, isAllowed: Bool, reason: String)
+    ///
+    /// - Parameter leftOut: how many refusals of the same machine are no entries, since its last one: there were too many.
+    case bootDecided(AuditSubject, isAllowed: Bool, reason: String, leftOut: UInt64 = 0)
     /// Keys left for somebody.
     ///
     /// - Parameters:
@@ -57,10 +59,11 @@ package enum AuditEvent: Sendable, Hashable {
         case .logBegun(let node): facts.member("node", cut(node))
         case .started(let version): facts.member("version", cut(version))
         case .stopped(let reason): facts.member("reason", cut(reason))
-        case .bootDecided(let subject, let isAllowed, let reason):
+        case .bootDecided(let subject, let isAllowed, let reason, let leftOut):
             subject.write(to: &facts)
             facts.member("allowed", isAllowed)
             facts.member("reason", cut(reason))
+            if leftOut > 0 { facts.member("left_out", leftOut) }
         case .keysReleased(let what, let epoch, let subject, let receiver, let sealedTo):
             subject.write(to: &facts)
             facts.member("keys", what.rawValue)

@@ -3,6 +3,7 @@ import DstackConcurrency
 import DstackCrypto
 import DstackEncoding
 package import DstackNetwork
+package import DstackSystem
 import Synchronization
 
 /// Finds out who connects, and lets everybody in: what needs nobody's evidence is for all, and who is refused keys should read
@@ -14,13 +15,17 @@ import Synchronization
 /// handshake shows anew.
 package final class CallerJudge: TLSPeerJudge {
     private let verifier: AttestedPeerVerifier
+    private let log: LimitedLog
     private let known = Mutex(LRUCache<FixedBytes<32>, AttestedPeer>(capacity: CallerJudge.capacity))
 
     /// A peer is some tens of kilobytes.
     private static let capacity = 2_048
 
     /// - Parameter verifier: whose policy is that of ``BootJudge``.
-    package init(_ verifier: AttestedPeerVerifier) { self.verifier = verifier }
+    package init(_ verifier: AttestedPeerVerifier, log: LimitedLog = LimitedLog(Log("kms.callers"))) {
+        self.verifier = verifier
+        self.log = log
+    }
 
     package func judge(_ certificates: [[UInt8]], askedBy client: String) async -> TLSJudgement {
         guard let leaf = certificates.first else {
@@ -35,6 +40,10 @@ package final class CallerJudge: TLSPeerJudge {
             known.withLock { $0.insert(peer, for: digest) }
             return .accepted(CallerVerdict(.attested(peer), verifier))
         case .failure(let error):
+            // Without evidence it is no mistake: there are methods for everybody.
+            if error.code != .noEvidence {
+                log.warn("a caller's evidence was refused", ["peer": client, "reason": error.description])
+            }
             return .accepted(CallerVerdict(.refused(error), verifier))
         }
     }

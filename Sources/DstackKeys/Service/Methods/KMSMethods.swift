@@ -230,7 +230,10 @@ package struct KMSMethods: Sendable {
             askedBy: "\(call.peer.address.identity)")
         {
         case .success(let found): accepted = found
-        case .failure(let error): throw KMSServiceError(error)
+        case .failure(let error):
+            log.warn(
+                "a caller's evidence was refused", ["peer": "\(call.peer.address)", "reason": error.description])
+            throw KMSServiceError(error)
         }
         // What the machine measured up to the end of its boot: what it records later must not cost it its certificates.
         let caller = try await admit(.app) { () throws(KMSServiceError) in
@@ -301,18 +304,25 @@ package struct KMSMethods: Sendable {
 
     // MARK: What the methods have in common
 
-    /// Has a caller examined and decided about. A no is in the audit log before the caller hears it.
+    /// Has a caller examined and decided about. A no is in the audit log before the caller hears it, unless there are so many of
+    /// the machine that they are only counted.
     private func admit(
         _ subject: BootSubject, _ examine: () throws(KMSServiceError) -> ExaminedCaller
     ) async throws(KMSServiceError) -> AdmittedCaller {
         let examined = try examine()
-        try refusals.check(examined.boot.deviceID)
         do throws(KMSServiceError) {
             return try await parts.judge.admit(examined, as: subject)
         } catch  where error.code == .denied || error.code == .imageNotVerified {
-            refusals.noteRefusal(examined.boot.deviceID)
+            log.warn(
+                "a caller was refused",
+                [
+                    "kind": subject.rawValue, "device": examined.boot.deviceID.hex, "app": examined.boot.appID.hex,
+                    "compose_hash": examined.boot.composeHash.hex, "reason": error.explanation,
+                ])
+            guard let leftOut = refusals.note(examined.boot, as: subject) else { throw error }
             try await record([
-                .bootDecided(examined.auditSubject(as: subject), isAllowed: false, reason: error.explanation)
+                .bootDecided(
+                    examined.auditSubject(as: subject), isAllowed: false, reason: error.explanation, leftOut: leftOut)
             ])
             throw error
         }
