@@ -227,6 +227,21 @@ struct EpochSimulationTests {
         #expect(throws: KMSStateError(.notAReplica, "", "")) { try world[replica(1)].node.add(replica(3)) }
     }
 
+    @Test("no replica gives itself up, and so the last one stays")
+    func ownReplica() throws {
+        let world = World(seed: 2)
+        (world.loss, world.crashes) = (0, 0)
+        let own = KMSStateError(.ownReplica, "", "")
+        #expect(throws: own) { try world[replica(1)].node.forget(replica(1)) }
+        try world.join(replica(2), through: replica(1))
+        world.settle()
+        #expect(throws: own) { try world[replica(2)].node.forget(replica(2)) }
+        world.perform(try world[replica(2)].node.forget(replica(1)), on: replica(2))
+        world.settle()
+        #expect(throws: own) { try world[replica(2)].node.forget(replica(2)) }
+        #expect(world[replica(2)].isMember)
+    }
+
     @Test("two that give one number away at the same time end with an epoch each")
     func sameNumber() throws {
         for seed in 10..<20 {

@@ -40,6 +40,8 @@ package struct KMSStateError: Error, Sendable {
         package static let retiredEpoch = Code(rawValue: "retired_epoch")
         /// An epoch that cannot be retired, since somebody has no later one.
         package static let currentEpoch = Code(rawValue: "current_epoch")
+        /// A replica that cannot give itself up: the keys would be with nobody.
+        package static let ownReplica = Code(rawValue: "own_replica")
         /// This replica has not got the epochs of the others yet, or was told to be none of them.
         package static let notAReplica = Code(rawValue: "not_a_replica")
     }

@@ -62,7 +62,7 @@ package struct KMSServiceError: Error, Sendable {
     package init(_ error: KMSStateError) {
         let code: Code =
             switch error.code {
-            case .unknownEpoch, .epochNotInForce, .retiredEpoch, .currentEpoch: .invalidRequest
+            case .unknownEpoch, .epochNotInForce, .retiredEpoch, .currentEpoch, .ownReplica: .invalidRequest
             case .keysExist, .noKeys: .wrongState
             case .overloaded, .notAReplica: .unavailable
             default: .internalFault

@@ -90,8 +90,18 @@ package struct EpochNode: ~Copyable, Sendable {
     }
 
     /// Gives a service up: nothing waits for it any more, and it gives no keys once it hears of it.
+    ///
+    /// Never this one, which would give no keys from then on, and could not be had back. So the last one stays, too.
+    ///
+    /// - Throws: ``KMSStateError``: `.ownReplica`, `.notAReplica`.
     package mutating func forget(_ replica: ReplicaID) throws(KMSStateError) -> [Effect] {
         try expectMember()
+        guard replica != me else {
+            throw KMSStateError(
+                .ownReplica, "replica \(replica)",
+                "it is the one that was asked, and would never give keys again",
+                hint: "ask another replica to give it up, if it is to end; the last one cannot be given up")
+        }
         try wanted.forget(replica)
         acknowledged[replica] = nil
         return proceed()
