@@ -149,12 +149,26 @@ struct OnboardingListenerTests {
         #expect(local.listener.announcements == ["onboarding needs the token of the settings"])
         #expect(try await local.send(.get, "/finish").status == 401)
         let headers: HTTPHeaders = ["X-Admin-Token": "a token of the settings"]
-        #expect(try await local.send(.get, "/finish", headers: headers).status == 200)
-        #expect(try await local.result() == nil)
+        #expect(try await local.send(.get, "/finish", headers: headers).status == 409)
+        await local.stop()
         let open = try await ServedOnboarding(kms, allowsEveryone: true, host: "0.0.0.0")
         #expect(open.listener.announcements[0].contains("EVERYBODY"))
-        #expect(try await open.send(.get, "/finish").status == 200)
-        #expect(try await open.result() == nil)
+        #expect(try await open.send(.get, "/finish").status == 409)
+        await open.stop()
+    }
+
+    @Test("a service without keys is not finished, and stays to be set up")
+    func finishedTooEarly() async throws {
+        let kms = try NewKMS()
+        let served = try await ServedOnboarding(kms)
+        for (method, path) in [(HTTPMethod.post, "/finish"), (.get, "/finish"), (.post, "/prpc/Finish?json")] {
+            let answer = try await served.send(method, path, method == .post ? "{}" : nil)
+            #expect(answer.status == 409 && answer.text.contains("there are no keys yet"), "\(answer)")
+        }
+        let made = try await served.send(.post, "/prpc/Bootstrap?json", #"{"domain":"kms.example"}"#)
+        #expect(made.status == 200)
+        #expect(try await served.send(.post, "/finish", "").status == 200)
+        #expect(try await served.result() != nil)
     }
 
     private static let browser: HTTPHeaders = ["Accept-Language": "en", "User-Agent": "Mozilla/5.0"]

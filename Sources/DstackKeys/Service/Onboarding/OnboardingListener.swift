@@ -116,7 +116,7 @@ package final class OnboardingListener: Sendable {
         case "/finish":
             guard reads || request.method == .post else { return .methodNotAllowed([.get, .head, .post]) }
             if let refusal = access.refusal(of: request.head, changes: true) { return refused(refusal, request.peer) }
-            finish()
+            do throws(RPCError) { try finish() } catch { return .text(error.status, error.message + "\n") }
             return .text(200, "OK")
         default: return .notFound
         }
@@ -187,7 +187,7 @@ package final class OnboardingListener: Sendable {
             }
         }
         service.on(KMSRPC.Onboard.finish) { [self] _, _ in
-            finish()
+            try finish()
             return RPCEmpty()
         }
         return service
@@ -212,7 +212,12 @@ package final class OnboardingListener: Sendable {
     }
 
     /// Ends ``run(whenListening:)``, once the answer to this request is sent.
-    private func finish() {
+    ///
+    /// - Throws: 409 where there are no keys: the service would end, and nobody could set it up any more.
+    private func finish() throws(RPCError) {
+        guard (try? onboarding.files.state()) == .complete else {
+            throw RPCError("there are no keys yet: bootstrap or onboard first", status: 409)
+        }
         log.info("onboarding was finished")
         finished.fulfil(())
     }
