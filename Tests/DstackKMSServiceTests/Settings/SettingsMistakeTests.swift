@@ -107,6 +107,18 @@ struct SettingsMistakeTests {
     func unknownRestrictions(toml: String) { #expect(problem(toml).contains("is not a known key")) }
 
     @Test(
+        "what said in other releases who gets keys is not passed over",
+        arguments: [
+            "[core.allowed_mr]\nallow_all = false\nmrtd = [\"aa\"]", "[core.boot_authority]\ntype = \"policy\"",
+            "[core]\nallow_any_upgrade = false", "[core]\ndenied_devices = [\"aa\"]",
+            "[core]\nrequire_up_to_date = true", "[core]\nupgrade_registry_dir = \"/upgrades\"",
+        ])
+    func formerRestrictions(toml: String) {
+        let problem = problem(toml)
+        #expect(problem.contains("who may boot is decided by core.auth_api alone"), "\(problem)")
+    }
+
+    @Test(
         "null is no restriction",
         arguments: [
             #"{"core":null}"#, #"{"rpc":null}"#, #"{"rpc":{"tls":{"mutual":{"mandatory":null}}}}"#,

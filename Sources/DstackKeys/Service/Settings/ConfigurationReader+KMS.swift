@@ -29,6 +29,24 @@ extension ConfigurationReader {
         self.note(keys, "has no effect: there is no such thing here", to: note)
     }
 
+    /// Refuses what said in other releases who gets keys: without it, whoever it kept out might have some. Of a name that nobody
+    /// knows, one that allows, denies or requires something is taken for such.
+    func refuseFormerRestrictions() {
+        for (key, _) in presentKeys where Self.mayRestrict(key) {
+            _ = has(key)
+            reject(key, "restricts nothing here: who may boot is decided by core.auth_api alone; say it there")
+        }
+    }
+
+    private static func mayRestrict(_ key: String) -> Bool {
+        if key == "boot_authority" || key == "upgrade_registry_dir" { return true }
+        let words: Set = [
+            "allow", "allows", "allowed", "deny", "denied", "require", "requires", "required", "forbid", "forbidden",
+            "restrict", "restricted",
+        ]
+        return key.lowercased().split(whereSeparator: { $0 == "_" || $0 == "-" }).contains { words.contains("\($0)") }
+    }
+
     /// Where a listener listens.
     func address(_ presetAddress: String, _ presetPort: UInt16) -> (String, UInt16) {
         (

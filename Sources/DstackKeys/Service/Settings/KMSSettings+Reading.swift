@@ -57,7 +57,7 @@ extension KMSSettings {
             "auth_api", "webhook", "policy", "ethereum", "attestation", "root_ca", "mandatory",
             "enforce_self_authorization", "attest_rpc_cert", "require_sealed_root_keys",
             "verify",
-            "auth_token", "htpasswd_file", "max_lifetime", "agree", "token")
+            "auth_token", "htpasswd_file", "max_lifetime", "agree", "token", "allowed_mr", "boot_authority")
         reader.table("default") { table in
             ident = table.optional("ident", .headerValue) ?? ident
             table.noteFrameworkKeys(to: note)
@@ -107,6 +107,7 @@ extension KMSSettings {
             "enforce_self_authorization", .boolean, default: enforcesSelfAuthorization)
         attestsRPCCertificate = core.value("attest_rpc_cert", .boolean, default: attestsRPCCertificate)
         requiresSealedRootKeys = core.value("require_sealed_root_keys", .boolean, default: requiresSealedRootKeys)
+        core.refuseFormerRestrictions()
         core.note(["subject_postfix"], "has no effect, nor had it ever one", to: note)
         core.note(
             ["admin_token_hash"], "has no effect: administration has a listener of its own, see core.admin", to: note)
