@@ -12,6 +12,7 @@ import DstackRPC
 import DstackRPCServer
 import DstackStore
 import DstackSystem
+import Foundation
 import Synchronization
 import TestKit
 import Testing
@@ -21,6 +22,8 @@ private final class TestReplica: Sendable {
     let kms: ScriptedKMS
     let epochs: Epochs
     let exchange: ReplicaExchange
+    /// What the address "own" stands for.
+    let ownURL = Shared("")
 
     init(
         _ world: KMSTestWorld, _ store: any Store, _ beginning: Epochs.Beginning, calls urls: [String] = [],
@@ -32,6 +35,7 @@ private final class TestReplica: Sendable {
         pace.firstPause = .milliseconds(5)
         pace.longestPause = .milliseconds(50)
         let verifier = try world.kmsVerifier()
+        let ownURL = ownURL
         let exchange = ReplicaExchange(
             urls: urls, pace: pace, log: LimitedLog(Log("kms.replicas", to: LogOutput(sink: Nowhere())))
         ) { url in
@@ -40,7 +44,8 @@ private final class TestReplica: Sendable {
                 try await ReplicaCertificate.credentials(under: keys.root(), attest: attest, at: now)
             }
             return try KMSClient(
-                url, trust: .pinnedAndAttested(caPublicKey: keys.caPublicKey, verifier),
+                url == "own" ? ownURL.value : url,
+                trust: .pinnedAndAttested(caPublicKey: keys.caPublicKey, verifier),
                 attest: KMSTestWorld.attest(world.kms), configuration, clock: world.clock)
         }
         let epochs = try await Epochs.open(store, beginning, send: exchange.send)
@@ -191,6 +196,51 @@ struct ReplicaExchangeTests {
                     }
                 }
             }
+        }
+    }
+
+    @Test("one that names itself in its list passes over its own address")
+    func namesItself() async throws {
+        let kms = try NewKMS()
+        let first = try await TestReplica(kms.world, kms.store("a"), .founding, calls: ["own"])
+        try await first.kms.run { server in
+            first.ownURL.edit { $0 = server.url }
+            let second = try await TestReplica(kms.world, kms.store("b"), .joining, calls: [server.url])
+            try await first.meet(second)
+            try await first.running {
+                try await second.running {
+                    #expect(try await eventually { server.seen.all.contains { $0.contains("Identify") } })
+                    let number = try await first.epochs.advance(.all)
+                    for replica in [first, second] { try await expect(replica, comesTo: number) }
+                }
+            }
+            #expect(first.epochs.isMember && second.epochs.isMember)
+        }
+    }
+
+    @Test("no keys are given by either of two services whose stores are copies of one")
+    func copies() async throws {
+        let kms = try NewKMS()
+        let original = try await kms.store("a")
+        _ = try await Epochs.open(original, .founding) { _, _ in }
+        await original.close()
+        try FileManager.default.copyItem(atPath: kms.scratch.path("a"), toPath: kms.scratch.path("b"))
+        let first = try await TestReplica(kms.world, kms.store("a"), .founding)
+        try await first.kms.run { server in
+            let second = try await TestReplica(kms.world, kms.store("b"), .founding, calls: [server.url])
+            #expect(first.epochs.replica == second.epochs.replica)
+            #expect(first.epochs.isMember && second.epochs.isMember)
+            try await second.running {
+                // The one that is called and calls nobody, too.
+                #expect(try await eventually { !first.epochs.isMember && !second.epochs.isMember })
+            }
+            for replica in [first, second] {
+                #expect(throws: KMSStateError(.notAReplica, "", "")) { _ = try replica.epochs.epoch(of: app) }
+                #expect(throws: KMSStateError(.notAReplica, "", "")) { try replica.epochs.expectMember() }
+            }
+            // Somebody else is at that address again.
+            second.epochs.note(copyAt: server.url, isThere: false)
+            #expect(second.epochs.isMember)
         }
     }
 

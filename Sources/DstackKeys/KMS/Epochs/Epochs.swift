@@ -31,6 +31,10 @@ package actor Epochs {
     private struct View: Sendable {
         var table: EpochTable
         var isMember: Bool
+        /// Addresses of others with this one's id.
+        var copies: Set<String> = []
+
+        var givesKeys: Bool { isMember && copies.isEmpty }
     }
 
     private let store: any Store
@@ -106,8 +110,32 @@ package actor Epochs {
     /// What this service has stored.
     package nonisolated var table: EpochTable { view.withLock { $0.table } }
 
-    /// Whether it may give keys: it has heard from the others, and was not forgotten.
-    package nonisolated var isMember: Bool { view.withLock { $0.isMember } }
+    /// Whether it may give keys: it has heard from the others, was not forgotten, and is there once.
+    package nonisolated var isMember: Bool { view.withLock { $0.givesKeys } }
+
+    /// - Throws: ``KMSStateError/Code/notAReplica`` where it may give no keys.
+    package nonisolated func expectMember() throws(KMSStateError) {
+        try Self.expectMember(view.withLock { $0 }, replica)
+    }
+
+    private static func expectMember(_ view: View, _ replica: ReplicaID) throws(KMSStateError) {
+        guard !view.givesKeys else { return }
+        let reason =
+            view.isMember
+            ? "another service answers with its id: the state was copied"
+            : "it does not know the epochs of the services with its keys"
+        throw KMSStateError(.notAReplica, "replica \(replica)", reason, hint: "ask another replica")
+    }
+
+    /// Notes whether somebody else answers at an address with this replica's id. As long as there is one no keys are given.
+    ///
+    /// Two processes with copies of one store are one replica for all others: what one of them has stored counts for both, and
+    /// an epoch could be in force of which the other one knows nothing.
+    package nonisolated func note(copyAt place: String, isThere: Bool) {
+        view.withLock { view in
+            if isThere { view.copies.insert(place) } else { view.copies.remove(place) }
+        }
+    }
 
     /// The epoch whose keys an application is given.
     ///
@@ -116,11 +144,7 @@ package actor Epochs {
     ///   epoch are to be given then.
     package nonisolated func epoch(of app: AppID, named: KeyEpoch? = nil) throws(KMSStateError) -> KeyEpoch {
         let view = view.withLock { $0 }
-        guard view.isMember else {
-            throw KMSStateError(
-                .notAReplica, "replica \(replica)", "it does not know the epochs of the services with its keys",
-                hint: "ask another replica")
-        }
+        try Self.expectMember(view, replica)
         return try view.table.resolve(named, of: app)
     }
 
@@ -187,8 +211,8 @@ package actor Epochs {
                     throw error
                 }
                 effects += node.stored(table)
-                let new = View(table: node.durable, isMember: node.isMember)
-                view.withLock { $0 = new }
+                let (durable, isMember) = (node.durable, node.isMember)
+                view.withLock { ($0.table, $0.isMember) = (durable, isMember) }
             }
         }
     }

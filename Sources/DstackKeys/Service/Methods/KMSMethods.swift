@@ -176,6 +176,8 @@ package struct KMSMethods: Sendable {
         let caller = try await admit(.kms) { () throws(KMSServiceError) in
             try parts.judge.examine(peer, vmConfiguration: request.vmConfig)
         }
+        // One that may not give applications their keys gives them to no other service either.
+        do throws(KMSStateError) { try parts.epochs.expectMember() } catch { throw KMSServiceError(error) }
         try await record([
             .bootDecided(caller.auditSubject, isAllowed: true, reason: ""),
             .keysReleased(

@@ -9,8 +9,12 @@ extension KMSClient {
     /// Which replica answers.
     ///
     /// - Throws: ``KMSClientError/Code/unsupported`` for upstream's services, which have no epochs.
-    package func replica() async throws(KMSClientError) -> ReplicaID {
-        try Self.sender(of: try await call(KMSRPC.Replica.identify, RPCEmpty(), naming: .qualified))
+    package func replica() async throws(KMSClientError) -> ReplicaID { try await identify().replica }
+
+    /// Which replica answers, and which process; nil for one that does not say.
+    func identify() async throws(KMSClientError) -> (replica: ReplicaID, instance: FixedBytes<16>?) {
+        let answer = try await call(KMSRPC.Replica.identify, RPCEmpty(), naming: .qualified)
+        return (try Self.sender(of: answer), FixedBytes(answer.instance))
     }
 
     /// Has the service count this one among its replicas.

@@ -1,4 +1,6 @@
 import DstackConcurrency
+package import DstackCrypto
+import DstackEncoding
 package import DstackKMS
 package import DstackKMSClient
 import DstackRPC
@@ -45,6 +47,8 @@ package final class ReplicaExchange: Sendable {
         package init() {}
     }
 
+    /// By which this process knows itself at an address.
+    let instance: FixedBytes<16>
     private let peers: [Peer]
     private let pace: Pace
     private let connect: @Sendable (String) throws -> KMSClient
@@ -60,8 +64,10 @@ package final class ReplicaExchange: Sendable {
     ///     evidence that is accepted.
     package init(
         urls: [String], pace: Pace = Pace(), log: LimitedLog = LimitedLog(Log("kms.replicas")),
+        random: any RandomBytes = SystemRandom(),
         connect: @escaping @Sendable (_ url: String) throws -> KMSClient
     ) {
+        instance = random.fixed(FixedBytes<16>.self)
         peers = urls.map { Peer($0) }
         self.pace = pace
         self.log = log
@@ -122,7 +128,17 @@ package final class ReplicaExchange: Sendable {
         if let known = peer.replica {
             replica = known
         } else {
-            replica = try await client.replica()
+            let found = try await client.identify()
+            replica = found.replica
+            let isCopy = replica == epochs.replica && found.instance != instance
+            guard !isCopy else {
+                note(copyAt: peer.url, epochs)
+                // It learns of it as well, whether or not it can reach this one.
+                _ = try? await client.exchange(epochs.replica, [])
+                // It is asked again until somebody else answers.
+                return
+            }
+            epochs.note(copyAt: peer.url, isThere: false)
             peer.replica = replica
         }
         // An address of this service itself, as where all replicas have one list.
@@ -140,6 +156,17 @@ package final class ReplicaExchange: Sendable {
                 throw error
             }
         }
+    }
+
+    /// Another process with this one's state was found: keys of both would not be of the same epochs for long.
+    func note(copyAt place: String, _ epochs: Epochs) {
+        epochs.note(copyAt: place, isThere: true)
+        log.error(
+            "another service has a copy of this one's state, and no keys are given until there is one alone",
+            [
+                "at": place, "replica": "\(epochs.replica)",
+                "hint": "end one, take its state away and onboard it anew, then start the other one again",
+            ])
     }
 
     // MARK: The other side

@@ -36,7 +36,9 @@ package struct ReplicaService: Sendable {
         var service = RPCService(KMSRPC.Replica.name)
         service.on(KMSRPC.Replica.identify, limits: limits) { _, call in
             try await admit(call)
-            return answer([])
+            var answer = answer([])
+            answer.instance = exchange.instance.bytes
+            return answer
         }
         service.on(KMSRPC.Replica.join, limits: limits) { request, call in
             try await admit(call)
@@ -63,13 +65,17 @@ package struct ReplicaService: Sendable {
     }
 
     private func exchange(_ request: KMSRPC.ReplicaMessage, _ call: RPCCall) async throws -> KMSRPC.ReplicaMessage {
-        let replica = try sender(of: request)
         do throws(KMSServiceError) {
             try ReplicaCertificate.check(
                 call.peer.tls?.certificates ?? [], signedBy: caPublicKey, at: clock.unixSeconds)
         } catch {
             throw error.rpcError
         }
+        // Nobody calls itself. That the caller has these root keys is known, so it is no stranger who ends this service.
+        if request.replicaID == epochs.replica.bytes.bytes {
+            exchange.note(copyAt: "\(call.peer.address)", epochs)
+        }
+        let replica = try sender(of: request)
         do throws(KMSStateError) {
             return answer(try await exchange.receive(request.epochs, from: replica, epochs))
         } catch  where error.code == .malformed {

@@ -16,12 +16,16 @@ extension KMSRPC {
         package var replicaID: [UInt8] = []
         /// What the sender says about epochs; empty for nothing.
         package var epochs: [UInt8] = []
+        /// Of `Identify`'s answer: 16 bytes that the process chose at random when it began. By it a service knows itself, as
+        /// which everybody answers who has a copy of its state.
+        package var instance: [UInt8] = []
 
         package init() {}
 
         package mutating func visit(_ fields: inout some RPCFieldVisitor) {
             fields.value(1, "replica_id", &replicaID)
             fields.value(2, "epochs", &epochs)
+            fields.value(3, "instance", &instance)
         }
     }
 }
