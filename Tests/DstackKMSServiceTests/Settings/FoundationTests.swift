@@ -17,9 +17,9 @@ struct FoundationTests {
         try scratch.write("shop:{SHA}notbcrypt", "passwords")
     }
 
-    private func open(_ edit: (inout KMSSettings) -> Void = { _ in }) throws {
+    private func open(_ edit: (inout KMSSettings) throws -> Void = { _ in }) throws {
         var settings = settings
-        edit(&settings)
+        try edit(&settings)
         _ = try KMSNode.Foundation(settings, attest: nil, version: KMSVersion("1.0", commit: nil))
     }
 
@@ -40,7 +40,7 @@ struct FoundationTests {
             ("a password file without bcrypt", "passwords:1"), ("a pattern", "*.*"), ("a reserved pattern", "*.*"),
             ("an application's pattern", "*.*"),
         ])
-    func mistakes(name: String, place: String) {
+    func mistakes(name: String, place: String) throws {
         let error = #expect(throws: KMSServiceError(.invalidConfiguration, "", "")) {
             try open { settings in
                 switch name {
@@ -51,7 +51,10 @@ struct FoundationTests {
                     (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("passwords"))
                 case "a pattern": settings.certificates.names = ["*.*"]
                 case "a reserved pattern": settings.certificates.reservedNames = ["*.*"]
-                default: settings.certificates.applications = [.init(id: .init(), names: ["*.*"])]
+                default:
+                    let id = String(repeating: "02", count: 20)
+                    settings.certificates =
+                        try readSettings("[[core.certificates.apps]]\nid = \"\(id)\"\nnames = [\"*.*\"]").certificates
                 }
             }
         }
