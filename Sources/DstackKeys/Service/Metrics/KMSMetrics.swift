@@ -31,6 +31,8 @@ package final class KMSMetrics: Sendable {
     package let auditEntries = EventCounter()
     /// What could not be written to, or read from, the store.
     package let storeFailures = EventCounter()
+    /// How often collateral was asked for and could not be had.
+    package let collateralFailures = EventCounter()
     /// How many of its settings it announces as insecure.
     package let insecureSettings = Gauge()
 
@@ -73,6 +75,8 @@ package final class KMSMetrics: Sendable {
         text.gauge("dstack_kms_epoch", "The newest epoch of all applications.", epoch)
         text.counter("dstack_kms_audit_entries_total", "Entries that were added to the audit log.", auditEntries)
         text.counter("dstack_kms_store_failures_total", "What the store did not do.", storeFailures)
+        text.counter(
+            "dstack_kms_collateral_failures_total", "Collateral that could not be had.", collateralFailures)
         text.gauge("dstack_kms_insecure_settings", "Settings that are announced as insecure.", insecureSettings)
         return text.text
     }

@@ -49,7 +49,7 @@ package final class KMSNode: Sendable {
             if settings.admin.isEnabled { _ = try AdminCredentials(settings.admin) }
             metrics = KMSMetrics()
             metrics.insecureSettings.set(UInt64(settings.announcements.count))
-            verifier = try settings.makeVerifier(clock: clock)
+            verifier = try settings.makeVerifier(metrics: metrics, clock: clock)
             let authorizer = try settings.authorization.makeAuthorizer(userAgent: "dstack-kms/\(version.number)")
             judge = BootJudge(CountedAuthorizer(authorizer, in: metrics), images: settings.image)
             selfAuthorization = SelfAuthorization(

@@ -4,9 +4,13 @@ package import DstackSystem
 extension KMSSettings {
     /// Verifies evidence by these settings: of callers, of other services, of this one.
     ///
-    /// - Parameter clock: for tests.
+    /// - Parameters:
+    ///   - metrics: count collateral that cannot be had.
+    ///   - log: says why.
+    ///   - clock: for tests.
     /// - Throws: ``KMSServiceError/Code/invalidConfiguration`` for a root or collateral that cannot be used.
     package func makeVerifier(
+        metrics: KMSMetrics = KMSMetrics(), log: LimitedLog = LimitedLog(Log("kms.collateral")),
         clock: any WallClock = .system
     ) throws(KMSServiceError) -> AttestedPeerVerifier {
         do throws(AttestationError) {
@@ -14,15 +18,17 @@ extension KMSSettings {
             let verifier = QuoteVerifier(trustAnchor: root ?? .intel)
             // Which application it is, whoever decides about boots finds acceptable or not.
             return try AttestedPeerVerifier(
-                policy: BootJudge.policy, collateral: collateral(verifier), acceptsAnyApplication: true, clock: clock,
-                demands: .consistent)
+                policy: BootJudge.policy, collateral: collateral(verifier, metrics, log), acceptsAnyApplication: true,
+                clock: clock, demands: .consistent)
         } catch {
             throw KMSServiceError(
                 .invalidConfiguration, "core.attestation: \(error.subject)", error.reason, hint: error.hint)
         }
     }
 
-    private func collateral(_ verifier: QuoteVerifier) throws(AttestationError) -> ReadyCollateral {
+    private func collateral(
+        _ verifier: QuoteVerifier, _ metrics: KMSMetrics, _ log: LimitedLog
+    ) throws(AttestationError) -> ReadyCollateral {
         if let path = attestation.offlineCollateral {
             return ReadyCollateral(try OfflineCollateral(path: path), verifier: verifier)
         }
@@ -44,6 +50,7 @@ extension KMSSettings {
         let floors = CollateralFloors(directory: directory)
         if let problem = floors.problem { throw problem }
         configuration.floors = floors
-        return ReadyCollateral(CollateralService(configuration), verifier: verifier)
+        let service = ReportedCollateral(service: CollateralService(configuration), metrics: metrics, log: log)
+        return ReadyCollateral(service, verifier: verifier)
     }
 }
