@@ -21,7 +21,7 @@ struct SecretsTests {
         let root = try await service.call(
             "GetKmsKey", #"{"vm_config":""}"#, ClientIdentity(host.kms).credentials)
         #expect(root.status == 200)
-        let advanced = try await service.command("epoch", "advance")
+        let advanced = try await service.command("epoch", "advance", "--all")
         #expect(advanced.status == 0, "\(advanced)")
         for wrong in ["{", #"{"api_version":7}"#, #"{"api_version":1,"epoch":9}"#, #"{"vm_config":"{"}"#] {
             let answer = try await service.call("GetAppKey", wrong, ClientIdentity(host.app).credentials)

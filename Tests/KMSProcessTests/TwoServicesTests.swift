@@ -69,6 +69,50 @@ struct TwoServicesTests {
         for answer in [about, made, again, taken] { material.expectAbsent(in: "an answer", answer.text) }
     }
 
+    private func replica(_ service: KMSProcess) throws -> String {
+        try String(contentsOfFile: service.directory + "/replica-id", encoding: .utf8)
+            .trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    @Test("an epoch says for whom it waits, and is for all applications only where that is asked for")
+    func waitingEpoch() async throws {
+        let first = try await KMSProcess().start()
+        let second = try await waiting(.init(replicas: [first.url]))
+        let taken = try await second.setUp("Onboard", #"{"source_url":"\#(first.url)","domain":"localhost"}"#)
+        try #require(taken.status == 200, "\(taken)")
+        #expect(try await second.setUp("Finish").status == 200)
+        try await second.serving()
+        #expect(
+            try await eventually { try await first.command("epoch", "list").output.contains("127.0.0.1, last heard 2") })
+        try await second.stop()
+
+        let unclear = try await first.command("epoch", "advance")
+        #expect(unclear.status == 2 && unclear.errors.contains("--all"), "\(unclear)")
+        let both = try await first.command("epoch", "advance", "--all", "--app-id", String(repeating: "01", count: 20))
+        #expect(both.status == 2, "\(both)")
+        let advanced = try await first.command("epoch", "advance", "--all")
+        #expect(advanced.status == 0 && advanced.errors.contains("cannot be taken back"), "\(advanced)")
+        let id = try replica(second)
+        let waits = try await first.command("epoch", "list")
+        #expect(waits.output.contains("not stored by \(id)"), "\(waits)")
+        let json = try await first.command("epoch", "list", "--json").output
+        #expect(json.contains(#""missing""#) && json.contains(#""last_heard""#), "\(json)")
+        let metrics = try await first.ask(first.url + "/metrics").text
+        #expect(metrics.contains("dstack_kms_epochs_proposed 1\n"))
+
+        let refused = try await first.command("epoch", "forget-replica", try replica(first))
+        #expect(refused.status != 0 && refused.errors.contains("it is the one that was asked"), "\(refused)")
+        #expect(try await first.command("epoch", "forget-replica", id).status == 0)
+        #expect(try await first.command("epoch", "list").output.contains("epoch 1: in force"))
+        _ = try await first.appKeys(epoch: 1)
+        // Who was given up hears of it, says so and gives nothing.
+        try await second.start()
+        #expect(try await eventually { second.written.contains("this service was given up by the others") })
+        let told = try await second.command("epoch", "list").output
+        #expect(told.contains("was given up by the others, and gives no keys"), "\(told)")
+        #expect(try await second.ask(second.url + "/ready").status == 503)
+    }
+
     @Test("one with a name in its settings makes its keys at once, and once only")
     func automaticBootstrap() async throws {
         let service = try await KMSProcess().start()

@@ -11,6 +11,13 @@ enum EpochCommand {
         required: .integer("EPOCH", in: 1...Int(1) << 52), "the epoch that gives no keys any more")
     private static let app = Option(
         "app-id", .hex("APP-ID", bytes: 20), "one application; all of them where it is left out")
+    private static let newApp = Option("app-id", .hex("APP-ID", bytes: 20), "one application")
+    private static let all = Flag("all", "every application, those of later as well")
+
+    private static let consequence =
+        "At its next boot an application whose guest names no epoch, as upstream's do, has other keys: its disk cannot be opened any "
+        + "more unless what is on it was copied before, and its encrypted environment must be made anew. An epoch cannot be "
+        + "taken back."
 
     static let command = Command(
         "epoch", "lists, begins and ends epochs of keys",
@@ -34,24 +41,43 @@ enum EpochCommand {
             return .done
         }
         console.print("epoch 0: in force for all applications, compatible with upstream")
-        for epoch in list.epochs { console.print("epoch \(epoch.epoch): \(epoch.words) for \(scope(epoch.appID))") }
+        for epoch in list.epochs {
+            console.print("epoch \(epoch.epoch): \(epoch.words) for \(scope(epoch.appID))")
+            for replica in epoch.missing { console.print("  not stored by \(Hex.encode(replica))") }
+        }
         for one in list.retirements { console.print("epoch \(one.epoch): retired for \(scope(one.appID))") }
         for replica in list.replicas {
-            console.print("replica \(Hex.encode(replica))" + (replica == list.replica ? ", this service" : ""))
+            console.print("replica \(Hex.encode(replica)), \(about(replica, list))")
         }
-        if !list.replicas.contains(list.replica) {
-            console.print(
-                "this service (\(Hex.encode(list.replica))) has not heard from the others yet, and gives no keys")
+        if let reason = list.reasonOfSilence {
+            console.print("this service (\(Hex.encode(list.replica))) \(reason), and gives no keys")
         }
         return .done
     }
 
+    private static func about(_ replica: [UInt8], _ list: KMSRPC.EpochList) -> String {
+        if replica == list.replica { return "this service" }
+        guard let state = list.states.first(where: { $0.id == replica }), let heard = state.lastHeard else {
+            return "not heard since this service started"
+        }
+        return "\(SafeText.line(state.address)), last heard \(RFC3339.format(Int64(clamping: heard)))"
+    }
+
     private static let advance = Command(
-        "advance", "begins a new epoch", examples: ["dstack-kms epoch advance"], arguments: [app]
+        "advance", "begins a new epoch: new keys for one application, or for all, which cannot be undone",
+        examples: [
+            "dstack-kms epoch advance --app-id 0123456789abcdef0123456789abcdef01234567", "dstack-kms epoch advance --all",
+        ], notes: [consequence], arguments: [newApp, all]
     ) { arguments, console in
+        guard (arguments[newApp] != nil) != arguments[all] else {
+            throw CommandFailure(
+                .wrongRequest, "either --app-id or --all is needed: the new epoch changes keys of disks for good",
+                hint: "name one application with --app-id, or every one with --all")
+        }
         let answer = try await AdminConnection(arguments).call(
-            KMSRPC.Admin.advanceEpoch, .with { $0.appID = arguments[app] ?? [] })
-        console.print("epoch \(answer.epoch) is proposed for \(scope(arguments[app] ?? []))")
+            KMSRPC.Admin.advanceEpoch, .with { $0.appID = arguments[newApp] ?? [] })
+        console.print("epoch \(answer.epoch) is proposed for \(scope(arguments[newApp] ?? []))")
+        console.note(consequence)
         console.note("it begins when every replica has stored it: `dstack-kms epoch list` shows that")
         return .done
     }
@@ -85,6 +111,18 @@ enum EpochCommand {
 
     private static func scope(_ app: [UInt8]) -> String {
         app.isEmpty ? "all applications" : "application \(Hex.encode(app))"
+    }
+}
+
+extension KMSRPC.EpochList {
+    /// Why the service that answers gives no keys; nil where it does.
+    fileprivate var reasonOfSilence: String? {
+        switch silence {
+        case "forgotten": "was given up by the others"
+        case "copied": "has a double with a copy of its state"
+        case "waiting": "has not heard from the others yet"
+        default: replicas.contains(replica) ? nil : "has not heard from the others yet"
+        }
     }
 }
 

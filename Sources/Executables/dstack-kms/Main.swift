@@ -8,7 +8,7 @@ enum Main {
         "dstack-kms", "gives keys to virtual machines whose evidence shows that they may have them",
         examples: [
             "dstack-kms --config /kms/kms.toml",
-            "dstack-kms epoch advance --admin http://127.0.0.1:8001",
+            "dstack-kms epoch list --admin http://127.0.0.1:8001",
             "dstack-kms audit check audit.jsonl --root root-ca.crt",
         ],
         notes: ServeCommand.notes, arguments: ServeCommand.arguments,

@@ -66,6 +66,19 @@ package struct EpochNode: ~Copyable, Sendable {
     /// Whether it may give keys: it has heard from the others, and was not forgotten.
     package var isMember: Bool { durable.members.contains(me) }
 
+    /// Whether others have given this one up.
+    package var isForgotten: Bool { durable.forgotten.contains(me) }
+
+    /// Of each proposed epoch the members that have not said yet that they have stored it.
+    package var missing: [UInt64: [ReplicaID]] {
+        let (me, acknowledged, members) = (me, acknowledged, durable.members.sorted())
+        return durable.epochs.filter { $0.value.phase == .proposed }.reduce(into: [:]) { missing, epoch in
+            missing[epoch.key] = members.filter { member in
+                member != me && acknowledged[member]?.epochs[epoch.key]?.proposal != epoch.value.proposal
+            }
+        }
+    }
+
     // MARK: Events
 
     /// - Returns: the number of the new epoch, and what is to be done. If another replica gives the number away at the same

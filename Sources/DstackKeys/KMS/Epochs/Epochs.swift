@@ -31,10 +31,16 @@ package actor Epochs {
     private struct View: Sendable {
         var table: EpochTable
         var isMember: Bool
+        var isForgotten: Bool
+        var missing: [UInt64: [ReplicaID]]
         /// Addresses of others with this one's id.
         var copies: Set<String> = []
 
-        var givesKeys: Bool { isMember && copies.isEmpty }
+        var silence: Silence? {
+            if isForgotten { return .forgotten }
+            guard isMember else { return .waiting }
+            return copies.isEmpty ? nil : .copied
+        }
     }
 
     private let store: any Store
@@ -97,7 +103,9 @@ package actor Epochs {
         _ send: @escaping Send
     ) {
         replica = node.me
-        view = Mutex(View(table: node.durable, isMember: node.isMember))
+        view = Mutex(
+            View(
+                table: node.durable, isMember: node.isMember, isForgotten: node.isForgotten, missing: node.missing))
         self.store = store
         self.audit = audit
         self.node = node
@@ -110,8 +118,23 @@ package actor Epochs {
     /// What this service has stored.
     package nonisolated var table: EpochTable { view.withLock { $0.table } }
 
+    /// Of each proposed epoch the replicas that have not said since this service's start that they have stored it.
+    package nonisolated var missing: [UInt64: [ReplicaID]] { view.withLock { $0.missing } }
+
+    /// Why no keys are given; nil where they are.
+    package enum Silence: String, Sendable {
+        /// The others have given this one up.
+        case forgotten
+        /// Somebody else answers with its id.
+        case copied
+        /// It has not heard from the others yet.
+        case waiting
+    }
+
+    package nonisolated var silence: Silence? { view.withLock { $0.silence } }
+
     /// Whether it may give keys: it has heard from the others, was not forgotten, and is there once.
-    package nonisolated var isMember: Bool { view.withLock { $0.givesKeys } }
+    package nonisolated var isMember: Bool { silence == nil }
 
     /// - Throws: ``KMSStateError/Code/notAReplica`` where it may give no keys.
     package nonisolated func expectMember() throws(KMSStateError) {
@@ -119,11 +142,13 @@ package actor Epochs {
     }
 
     private static func expectMember(_ view: View, _ replica: ReplicaID) throws(KMSStateError) {
-        guard !view.givesKeys else { return }
+        guard let silence = view.silence else { return }
         let reason =
-            view.isMember
-            ? "another service answers with its id: the state was copied"
-            : "it does not know the epochs of the services with its keys"
+            switch silence {
+            case .forgotten: "it was given up by the services with its keys, and gives none any more"
+            case .copied: "another service answers with its id: the state was copied"
+            case .waiting: "it does not know the epochs of the services with its keys"
+            }
         throw KMSStateError(.notAReplica, "replica \(replica)", reason, hint: "ask another replica")
     }
 
@@ -211,9 +236,17 @@ package actor Epochs {
                     throw error
                 }
                 effects += node.stored(table)
-                let (durable, isMember) = (node.durable, node.isMember)
-                view.withLock { ($0.table, $0.isMember) = (durable, isMember) }
+                publish()
             }
+        }
+        // What others have stored changes without anything to store here.
+        publish()
+    }
+
+    private func publish() {
+        let (table, isMember, isForgotten, missing) = (node.durable, node.isMember, node.isForgotten, node.missing)
+        view.withLock { view in
+            (view.table, view.isMember, view.isForgotten, view.missing) = (table, isMember, isForgotten, missing)
         }
     }
 

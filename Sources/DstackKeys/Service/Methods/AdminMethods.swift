@@ -13,9 +13,16 @@ import DstackSystem
 /// What operators ask for, on a listener of their own. Everything that changes something is in the audit log.
 package struct AdminMethods: Sendable {
     private let parts: KMSMethods.Parts
+    private let sighting: @Sendable (ReplicaID) -> ReplicaExchange.Sighting?
     private let log = Log("kms.admin")
 
-    package init(_ parts: KMSMethods.Parts) { self.parts = parts }
+    /// - Parameter sighting: what is known of another replica.
+    package init(
+        _ parts: KMSMethods.Parts, sighting: @escaping @Sendable (ReplicaID) -> ReplicaExchange.Sighting? = { _ in nil }
+    ) {
+        self.parts = parts
+        self.sighting = sighting
+    }
 
     private static let limits = RPCMethodLimits(maximumBodyBytes: 16 << 10, timeout: .seconds(30))
 
@@ -68,7 +75,7 @@ package struct AdminMethods: Sendable {
     // MARK: Epochs
 
     private func list() -> KMSRPC.EpochList {
-        let table = parts.epochs.table
+        let (table, missing) = (parts.epochs.table, parts.epochs.missing)
         var list = KMSRPC.EpochList()
         list.epochs = table.epochs.sorted { $0.key < $1.key }.map { number, epoch in
             .with {
@@ -76,9 +83,19 @@ package struct AdminMethods: Sendable {
                 $0.appID = epoch.scope.appID
                 let isRetired = table.retired.contains(.init(number: number, scope: epoch.scope))
                 $0.state = isRetired ? "retired" : epoch.phase == .inForce ? "in_force" : "proposed"
+                if epoch.phase == .proposed { $0.missing = (missing[number] ?? []).map { $0.bytes.bytes } }
             }
         }
         list.replicas = table.members.sorted().map { $0.bytes.bytes }
+        list.states = table.members.subtracting([parts.epochs.replica]).sorted().map { replica in
+            let known = sighting(replica)
+            return .with {
+                $0.id = replica.bytes.bytes
+                $0.lastHeard = known.map { UInt64(clamping: $0.heardAt) }
+                $0.address = known?.address ?? ""
+            }
+        }
+        list.silence = parts.epochs.silence?.rawValue ?? ""
         list.replica = parts.epochs.replica.bytes.bytes
         list.retirements = table.retired.sorted { ($0.number, "\($0.scope)") < ($1.number, "\($1.scope)") }.map { one in
             .with {

@@ -28,6 +28,8 @@ package final class KMSMetrics: Sendable {
     package let epochRetirements = EventCounter()
     /// The newest epoch of all applications.
     package let epoch = Gauge()
+    /// Epochs that wait for somebody to store them.
+    package let proposedEpochs = Gauge()
     package let auditEntries = EventCounter()
     /// What could not be written to, or read from, the store.
     package let storeFailures = EventCounter()
@@ -73,6 +75,9 @@ package final class KMSMetrics: Sendable {
         text.series(changes, [("change", "advance")], epochAdvances.value)
         text.series(changes, [("change", "retire")], epochRetirements.value)
         text.gauge("dstack_kms_epoch", "The newest epoch of all applications.", epoch)
+        text.gauge(
+            "dstack_kms_epochs_proposed", "Epochs that are not in force yet: some service has not stored them.",
+            proposedEpochs)
         text.counter("dstack_kms_audit_entries_total", "Entries that were added to the audit log.", auditEntries)
         text.counter("dstack_kms_store_failures_total", "What the store did not do.", storeFailures)
         text.counter(

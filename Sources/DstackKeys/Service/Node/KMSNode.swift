@@ -81,7 +81,9 @@ package final class KMSNode: Sendable {
                 let audit = try await AuditLog.open(
                     store, node: keys.domain.name, observer: observer
                 ) { id throws(KMSStateError) in try AuditKey(id, of: keys.material.roots) }
-                let exchange = ReplicaExchange(urls: foundation.settings.replicas.urls) { url in
+                let exchange = ReplicaExchange(
+                    urls: foundation.settings.replicas.urls, clock: foundation.clock
+                ) { url in
                     try Self.client(of: url, keys, foundation)
                 }
                 let mark = ReplicaMark(files.directory)

@@ -82,7 +82,7 @@ package final class KMSServer: Sendable {
     private static func adminServer(_ node: KMSNode) throws(KMSServiceError) -> HTTPServer {
         let rules = node.settings.admin
         let gate = AdminGate(try AdminCredentials(rules))
-        let methods = AdminMethods(node.parts)
+        let methods = AdminMethods(node.parts, sighting: node.exchange.sighting)
         var router = RPCRouter()
         router.headers = node.headers
         router.mount(methods.service, at: "/prpc")
@@ -194,6 +194,7 @@ extension KMSNode {
         { [metrics = parts.metrics, epochs = parts.epochs] in
             let inForce = epochs.table.epochs.filter { $0.value.phase == .inForce && $0.value.scope == .all }
             metrics.epoch.set(inForce.keys.max() ?? 0)
+            metrics.proposedEpochs.set(UInt64(epochs.missing.count))
             return metrics
         }
     }

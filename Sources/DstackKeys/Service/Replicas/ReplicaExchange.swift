@@ -52,8 +52,18 @@ package final class ReplicaExchange: Sendable {
     private let peers: [Peer]
     private let pace: Pace
     private let connect: @Sendable (String) throws -> KMSClient
+    private let clock: any WallClock
+    private let sightings = Mutex<[ReplicaID: Sighting]>([:])
     private let outbox = ReplicaOutbox()
     private let log: LimitedLog
+
+    /// What is known of another replica.
+    package struct Sighting: Sendable {
+        /// Unix seconds.
+        package fileprivate(set) var heardAt: Int64
+        /// Where it is reached, else from where it called.
+        package fileprivate(set) var address: String
+    }
 
     /// More rounds than any agreement takes, for one wake-up.
     private static let maximumRounds = 16
@@ -64,13 +74,14 @@ package final class ReplicaExchange: Sendable {
     ///     evidence that is accepted.
     package init(
         urls: [String], pace: Pace = Pace(), log: LimitedLog = LimitedLog(Log("kms.replicas")),
-        random: any RandomBytes = SystemRandom(),
+        random: any RandomBytes = SystemRandom(), clock: any WallClock = .system,
         connect: @escaping @Sendable (_ url: String) throws -> KMSClient
     ) {
         instance = random.fixed(FixedBytes<16>.self)
         peers = urls.map { Peer($0) }
         self.pace = pace
         self.log = log
+        self.clock = clock
         self.connect = connect
     }
 
@@ -93,6 +104,11 @@ package final class ReplicaExchange: Sendable {
 
     private func tick(_ epochs: Epochs) async {
         repeat {
+            if epochs.silence == .forgotten {
+                log.error(
+                    "this service was given up by the others, and gives no keys",
+                    ["hint": "to use it again remove its keys and its store, and onboard it anew"])
+            }
             do throws(KMSStateError) {
                 try await epochs.tick()
             } catch {
@@ -140,6 +156,7 @@ package final class ReplicaExchange: Sendable {
             }
             epochs.note(copyAt: peer.url, isThere: false)
             peer.replica = replica
+            noteSighting(of: replica, at: peer.url)
         }
         // An address of this service itself, as where all replicas have one list.
         guard replica != epochs.replica else { return }
@@ -150,6 +167,7 @@ package final class ReplicaExchange: Sendable {
                 guard sender == replica else {
                     throw KMSClientError(.invalidAnswer, peer.url, "another replica answers there than before")
                 }
+                noteSighting(of: sender, at: peer.url)
                 if !answer.isEmpty { try await epochs.receive(answer, from: sender) }
             } catch {
                 outbox.restore(message, for: replica)
@@ -169,12 +187,40 @@ package final class ReplicaExchange: Sendable {
             ])
     }
 
+    // MARK: Who was heard
+
+    /// When and where another replica was heard last, since this service's start; nil for one that was not.
+    package func sighting(of replica: ReplicaID) -> Sighting? { sightings.withLock { $0[replica] } }
+
+    /// - Parameter address: a URL where it was reached, or a numeric address.
+    private func noteSighting(of replica: ReplicaID, at address: String) {
+        let now = clock.unixSeconds
+        sightings.withLock { sightings in
+            guard var known = sightings[replica] else {
+                if sightings.count < 2 * EpochTable.maximumReplicas {
+                    sightings[replica] = Sighting(heardAt: now, address: address)
+                }
+                return
+            }
+            known.heardAt = now
+            // An address in the settings says more to an operator than one from where it calls.
+            if !lanes.contains(where: { $0.url == known.address }) || lanes.contains(where: { $0.url == address }) {
+                known.address = address
+            }
+            sightings[replica] = known
+        }
+    }
+
     // MARK: The other side
 
     /// Takes a message from a replica that called.
     ///
+    /// - Parameter address: from where.
     /// - Returns: what is to be said to it; empty for nothing.
-    func receive(_ message: [UInt8], from replica: ReplicaID, _ epochs: Epochs) async throws(KMSStateError) -> [UInt8] {
+    func receive(
+        _ message: [UInt8], from replica: ReplicaID, at address: String, _ epochs: Epochs
+    ) async throws(KMSStateError) -> [UInt8] {
+        noteSighting(of: replica, at: address)
         try await epochs.receive(message, from: replica)
         return outbox.take(for: replica)?.encoded ?? []
     }

@@ -73,11 +73,13 @@ package struct ReplicaService: Sendable {
         }
         // Nobody calls itself. That the caller has these root keys is known, so it is no stranger who ends this service.
         if request.replicaID == epochs.replica.bytes.bytes {
-            exchange.note(copyAt: "\(call.peer.address)", epochs)
+            exchange.note(copyAt: "\(call.peer.address.identity)", epochs)
         }
         let replica = try sender(of: request)
         do throws(KMSStateError) {
-            return answer(try await exchange.receive(request.epochs, from: replica, epochs))
+            return answer(
+                try await exchange.receive(
+                    request.epochs, from: replica, at: "\(call.peer.address.identity)", epochs))
         } catch  where error.code == .malformed {
             throw RPCError(error.explanation)
         } catch {
