@@ -144,7 +144,7 @@ let package = Package(
             "Sources/DstackKeys/Authorization", as: "DstackAuthorization",
             uses: [
                 "DstackConcurrency", "DstackConfiguration", "DstackCrypto", "DstackEncoding", "DstackHTTP",
-                "DstackHTTPClient", "DstackHTTPServer", "DstackSystem",
+                "DstackHTTPClient", "DstackHTTPServer", "DstackNetwork", "DstackSystem",
             ]),
         room(
             "Sources/DstackKeys/KMS", as: "DstackKMS",

@@ -281,13 +281,18 @@ struct EthereumAuthorizerTests {
         let cases: [Case] = [
             ([], 1, Self.contract), ([a], 2, Self.contract), ([a, b], 3, Self.contract), ([a], 0, Self.contract),
             ([a, a], 2, Self.contract), ([a, a + "/other"], 2, Self.contract), ([a], 1, FixedBytes()),
+            ([a, b], 2, Self.contract),
+            (["https://node.example", "https://NODE.example:443/key"], 2, Self.contract),
+            (["https://node.example", "http://node.example.:8545"], 2, Self.contract),
+            (["http://[::1]:1", "http://[0:0:0:0:0:0:0:1]:2"], 2, Self.contract),
+            (["http://127.0.0.1:1", "http://[::ffff:127.0.0.1]:1"], 2, Self.contract),
             (["localhost:8545"], 1, Self.contract), (["ws://localhost:8545"], 1, Self.contract),
             ([""], 1, Self.contract),
         ]
         for (nodes, agree, contract) in cases {
             var configuration = EthereumAuthorizer.Configuration(nodes: nodes, contract: contract)
             configuration.agree = agree
-            #expect(throws: AuthorizationError(.invalidConfiguration, subject: "", reason: "")) {
+            #expect(throws: AuthorizationError(.invalidConfiguration, subject: "", reason: ""), "\(nodes)") {
                 try EthereumAuthorizer(configuration)
             }
         }

@@ -3,6 +3,7 @@ import DstackHTTP
 import DstackHTTPServer
 import DstackNetwork
 import Foundation
+import Synchronization
 import TestKit
 
 /// A service of a test's own, with every question that it was asked.
@@ -20,9 +21,10 @@ final class Peer: Sendable {
 
     var questions: [Question] { seen.value }
 
-    init(_ answer: @escaping @Sendable (Question) async -> HTTPServerResponse) async throws {
+    /// - Parameter host: an address of this machine.
+    init(at host: String = "127.0.0.1", _ answer: @escaping @Sendable (Question) async -> HTTPServerResponse) async throws {
         server = HTTPServer(
-            HTTPServerConfiguration(listeners: [HTTPListener("peer", .tcp(host: "127.0.0.1", port: 0))])
+            HTTPServerConfiguration(listeners: [HTTPListener("peer", .tcp(host: host, port: 0))])
         ) { [seen] request in
             let question = Question(
                 method: request.method, path: request.path, headers: request.headers, body: request.body)
@@ -62,6 +64,7 @@ final class FakeNode: Sendable {
     let chain: Shared<Chain>
     private let peer: Peer
     private let methods = Shared<[String]>([])
+    private static let last = Atomic<UInt8>(1)
 
     var url: String { peer.url }
     /// The methods that were called, and at which block.
@@ -74,7 +77,9 @@ final class FakeNode: Sendable {
     ) async throws {
         let shared = Shared(chain)
         self.chain = shared
-        peer = try await Peer { [methods] question in
+        // Each at a host of its own, as parties that may agree are.
+        let number = Self.last.wrappingAdd(1, ordering: .relaxed).newValue
+        peer = try await Peer(at: "127.0.\(number / 100 + 1).\(number % 100 + 2)") { [methods] question in
             guard let root = try? JSONDocument(parsing: question.body, subject: "question").root,
                 let method = try? root.member("method").string(), let id = try? root.member("id").integer(Int.self)
             else { return .text(400, "no question") }

@@ -80,9 +80,9 @@ package final class EthereumAuthorizer: BootAuthorizer {
                 "\(configuration.agree) cannot agree where there are \(nodes.count)",
                 "give more nodes, or ask for fewer")
         }
-        // By host, port and scheme: another path there is the same party.
-        guard configuration.agree == 1 || Set(nodes.map(\.name)).count == nodes.count else {
-            throw wrong("two of them are the same", "name each party once: agreement with oneself proves nothing")
+        // By host: another path, port or spelling there is the same party.
+        guard configuration.agree == 1 || Set(nodes.map(\.host)).count == nodes.count else {
+            throw wrong("two of them are at one host", "name each party once: agreement with oneself proves nothing")
         }
         guard !configuration.contract.isZero else {
             throw wrong("the contract's address is zero", "give the address of the KMS contract")

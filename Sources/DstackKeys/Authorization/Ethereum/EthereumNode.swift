@@ -8,6 +8,8 @@ import Synchronization
 final class EthereumNode: Sendable {
     /// Without what may be a key in its path: for messages.
     let name: String
+    /// By which it counts as a party.
+    let host: HostOfOrigin
     private let url: String
     private let client: HTTPClient
     private let count = Atomic<UInt64>(0)
@@ -17,17 +19,21 @@ final class EthereumNode: Sendable {
 
     /// - Parameter timeout: for one question.
     init(_ url: String, connectTimeout: Duration, timeout: Duration) throws(AuthorizationError) {
-        do throws(HTTPClientError) { name = try HTTPOrigin(of: url).description } catch {
+        let origin: HTTPOrigin
+        do throws(HTTPClientError) { origin = try HTTPOrigin(of: url) } catch {
             throw AuthorizationError(
                 .invalidConfiguration, subject: "URL of an Ethereum node", reason: error.reason,
                 hint: "give an address such as http://localhost:8545")
         }
         self.url = url
-        client = HTTPClient(
-            HTTPClientConfiguration(
-                limits: HTTPClientLimits(
-                    maximumBodyBytes: Self.maximumAnswerBytes, maximumHeaderBytes: 16 << 10,
-                    connectTimeout: connectTimeout, totalTimeout: timeout)))
+        name = origin.description
+        host = HostOfOrigin(origin)
+        var http = HTTPClientConfiguration(
+            limits: HTTPClientLimits(
+                maximumBodyBytes: Self.maximumAnswerBytes, maximumHeaderBytes: 16 << 10,
+                connectTimeout: connectTimeout, totalTimeout: timeout))
+        http.proxy = .fromEnvironment(reaching: origin)
+        client = HTTPClient(http)
     }
 
     func chainID() async throws(AuthorizationError) -> UInt64 {
