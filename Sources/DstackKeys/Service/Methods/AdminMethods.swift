@@ -4,7 +4,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackHTTP
 package import DstackHTTPServer
-import DstackKMS
+package import DstackKMS
 import DstackKeys
 import DstackRPC
 package import DstackRPCServer

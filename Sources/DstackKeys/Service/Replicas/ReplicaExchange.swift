@@ -204,7 +204,7 @@ package final class ReplicaExchange: Sendable {
             }
             known.heardAt = now
             // An address in the settings says more to an operator than one from where it calls.
-            if !lanes.contains(where: { $0.url == known.address }) || lanes.contains(where: { $0.url == address }) {
+            if !peers.contains(where: { $0.url == known.address }) || peers.contains(where: { $0.url == address }) {
                 known.address = address
             }
             sightings[replica] = known
