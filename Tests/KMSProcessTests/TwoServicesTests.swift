@@ -83,7 +83,8 @@ struct TwoServicesTests {
         #expect(try await second.setUp("Finish").status == 200)
         try await second.serving()
         #expect(
-            try await eventually { try await first.command("epoch", "list").output.contains("127.0.0.1, last heard 2") })
+            try await eventually { try await first.command("epoch", "list").output.contains("127.0.0.1, last heard 2") }
+        )
         try await second.stop()
 
         let unclear = try await first.command("epoch", "advance")

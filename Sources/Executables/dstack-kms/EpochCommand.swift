@@ -66,7 +66,8 @@ enum EpochCommand {
     private static let advance = Command(
         "advance", "begins a new epoch: new keys for one application, or for all, which cannot be undone",
         examples: [
-            "dstack-kms epoch advance --app-id 0123456789abcdef0123456789abcdef01234567", "dstack-kms epoch advance --all",
+            "dstack-kms epoch advance --app-id 0123456789abcdef0123456789abcdef01234567",
+            "dstack-kms epoch advance --all",
         ], notes: [consequence], arguments: [newApp, all]
     ) { arguments, console in
         guard (arguments[newApp] != nil) != arguments[all] else {

@@ -22,7 +22,9 @@ final class Peer: Sendable {
     var questions: [Question] { seen.value }
 
     /// - Parameter host: an address of this machine.
-    init(at host: String = "127.0.0.1", _ answer: @escaping @Sendable (Question) async -> HTTPServerResponse) async throws {
+    init(at host: String = "127.0.0.1", _ answer: @escaping @Sendable (Question) async -> HTTPServerResponse)
+        async throws
+    {
         server = HTTPServer(
             HTTPServerConfiguration(listeners: [HTTPListener("peer", .tcp(host: host, port: 0))])
         ) { [seen] request in

@@ -1,7 +1,9 @@
 import DstackAttestation
+import DstackHTTP
 import DstackHTTPServer
 import DstackKMSService
 import DstackMockTEE
+import DstackNetwork
 import DstackSystem
 import Synchronization
 import TestKit
@@ -54,7 +56,8 @@ struct CollateralReportTests {
                 #expect(refusal.description.contains(text), "\(refusal)")
                 #expect(try await eventually { lines.text.contains(text) }, "\(lines.text)")
             }
-            #expect(!refusal.description.contains("verif") || refusal.description.contains("cannot be verified without"))
+            #expect(
+                !refusal.description.contains("verif") || refusal.description.contains("cannot be verified without"))
             #expect(metrics.collateralFailures.value >= 1)
             #expect(metrics.text.contains("dstack_kms_collateral_failures_total \(metrics.collateralFailures.value)\n"))
         }

@@ -20,7 +20,7 @@ struct FoundationTests {
     private func open(_ edit: (inout KMSSettings) throws -> Void = { _ in }) throws {
         var settings = settings
         try edit(&settings)
-        _ = try KMSNode.Foundation(settings, attest: nil, version: KMSVersion("1.0", commit: nil))
+        _ = try KMSNode.Foundation(settings, agent: nil, version: KMSVersion("1.0", commit: nil))
     }
 
     @Test("a service that was never started makes its directories, for itself alone")
@@ -34,11 +34,10 @@ struct FoundationTests {
     }
 
     @Test(
-        "credentials and patterns that cannot be used are found before keys are made",
+        "credentials that cannot be used are found before keys are made",
         arguments: [
             ("no credentials", "core.admin"), ("a missing password file", "core.admin.htpasswd_file"),
-            ("a password file without bcrypt", "passwords:1"), ("a pattern", "*.*"), ("a reserved pattern", "*.*"),
-            ("an application's pattern", "*.*"),
+            ("a password file without bcrypt", "passwords:1"),
         ])
     func mistakes(name: String, place: String) throws {
         let error = #expect(throws: KMSServiceError(.invalidConfiguration, "", "")) {
@@ -47,14 +46,7 @@ struct FoundationTests {
                 case "no credentials": settings.admin.isEnabled = true
                 case "a missing password file":
                     (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("nothing"))
-                case "a password file without bcrypt":
-                    (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("passwords"))
-                case "a pattern": settings.certificates.names = ["*.*"]
-                case "a reserved pattern": settings.certificates.reservedNames = ["*.*"]
-                default:
-                    let id = String(repeating: "02", count: 20)
-                    settings.certificates =
-                        try readSettings("[[core.certificates.apps]]\nid = \"\(id)\"\nnames = [\"*.*\"]").certificates
+                default: (settings.admin.isEnabled, settings.admin.passwordFile) = (true, scratch.path("passwords"))
                 }
             }
         }

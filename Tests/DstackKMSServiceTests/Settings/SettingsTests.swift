@@ -3,13 +3,13 @@ import DstackAuthorization
 import DstackConfiguration
 import DstackCrypto
 import DstackEncoding
-import DstackKeys
 import DstackKMSService
+import DstackKeys
 import DstackNetwork
 import DstackSystem
 import Foundation
-import Testing
 import TestKit
+import Testing
 
 @Suite("KMS: settings")
 struct SettingsTests {
