@@ -31,11 +31,7 @@ private final class Decider: Sendable {
             HTTPServerConfiguration(listeners: [HTTPListener("tcp", .tcp(host: "127.0.0.1", port: 0))])
         ) { request in
             asked.edit { $0.append(request.path) }
-            func answer(_ reason: String?) -> HTTPServerResponse {
-                let words = "\"isAllowed\":\(reason == nil),\"reason\":\"\(reason ?? "")\",\"gatewayAppId\":\"any\""
-                return HTTPServerResponse(
-                    200, headers: ["Content-Type": "application/json"], body: Array("{\(words)}".utf8))
-            }
+            func answer(_ reason: String?) -> HTTPServerResponse { Self.answer(request.path, reason) }
             switch mood.value {
             case .yes: return answer(nil)
             case .no(let reason): return answer(reason)
@@ -48,6 +44,17 @@ private final class Decider: Sendable {
             }
         }
         port = try await server.start().compactMap(\.port).first ?? 0
+    }
+
+    /// What stands at upstream's three routes.
+    ///
+    /// - Parameter reason: why not; nil for yes.
+    private static func answer(_ path: String, _ reason: String?) -> HTTPServerResponse {
+        let none = "0x" + String(repeating: "0", count: 40)
+        let about = #""kmsContractAddr":"\#(none)","appImplementation":"\#(none)","chainId":0,"status":"ok""#
+        let decision = #""isAllowed":\#(reason == nil),"reason":"\#(reason ?? "")""#
+        let text = #"{"gatewayAppId":"any",\#(path == "/" ? about : decision)}"#
+        return HTTPServerResponse(200, headers: ["Content-Type": "application/json"], body: Array(text.utf8))
     }
 
     func become(_ new: Mood) { mood.edit { $0 = new } }
@@ -86,6 +93,7 @@ struct AuthorizerTests {
         ).start()
         let material = try KeyMaterial(of: service)
         #expect(try await keys(service).status == 200)
+        #expect(try await service.call("GetMeta").object()["gateway_app_id"] as? String == "any")
         #expect(decider.asked.value.contains { $0.hasSuffix("/bootAuth/kms") })
 
         func expect(_ mood: Decider.Mood, _ status: Int, _ reason: String) async throws {
@@ -117,6 +125,19 @@ struct AuthorizerTests {
         // Who could not be asked decided nothing.
         let denials = try await service.audit().facts("boot_decided").filter { $0["allowed"] as? Bool == false }
         #expect(denials.allSatisfy { ($0["reason"] as? String)?.contains("not in this house") == true }, "\(denials)")
+    }
+
+    @Test("that is silent for longer than anybody waits does not keep the service from saying who it is")
+    func silence() async throws {
+        let decider = try await Decider()
+        let service = try await KMSProcess(
+            .init(authorizer: "type = \"webhook\"\nwebhook.url = \"http://127.0.0.1:\(decider.port)\"")
+        ).start()
+        decider.become(.silence)
+        // By its presets the service gives it twice as long.
+        let meta = try await service.call("GetMeta", within: .seconds(10))
+        #expect(try meta.status == 200 && meta.object()["ca_cert"] != nil, "\(meta)")
+        await decider.stop()
     }
 
     @Test("that is a file acts as soon as it is written, and a broken one denies everything")

@@ -88,6 +88,25 @@ struct BadStartTests {
         #expect(log.facts("started").count == 4 && log.facts("stopped").count == 3, "\(log)")
     }
 
+    @Test("leaves the directories to the service that has them")
+    func twice() async throws {
+        let service = try await KMSProcess().start()
+        var settings = service.scratch.text("kms.toml")
+        for port in [service.port, service.adminPort] {
+            settings = settings.replacing("port = \(port)\n", with: "port = \(try FreePorts.next())\n")
+        }
+        try service.scratch.write(settings, "other.toml")
+        let other = try await Program.run(
+            "dstack-kms", ["--config", service.scratch.path("other.toml")],
+            environment: ["DSTACK_AGENT_ADDRESS": host.agentSocket])
+        #expect(other.status == 3 && other.errors.contains("error: "), "\(other)")
+        #expect(other.errors.contains(service.directory) && !other.errors.contains("listening on"), "\(other)")
+        let expected = try AppKeyBytes(from: service.roots(), host.app)
+        #expect(AppKeyBytes(try await service.appKeys()) == expected)
+        #expect(try await service.audit().facts("started").count == 1)
+        try await service.restart()
+    }
+
     @Test(
         "makes nothing in the place of a key that is missing, and takes none that others could read or that is broken")
     func keys() async throws {

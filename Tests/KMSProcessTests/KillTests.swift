@@ -1,6 +1,7 @@
 import DstackAttestation
 import DstackCrypto
 import DstackEncoding
+import DstackKMSClient
 import DstackKeys
 import DstackMockTEE
 import Foundation
@@ -75,6 +76,63 @@ struct KillTests {
             #expect(isInForce)
             _ = try await one.audit()
         }
+    }
+
+    @Test("while another takes its keys leaves that one with all of them or none, and able to ask again")
+    func source() async throws {
+        let source = try await KMSProcess().start()
+        let service = try KMSProcess(.init(autoBootstrapDomain: "", replicas: [source.url]))
+        try await service.startOnboarding()
+        let body = #"{"source_url":"\#(source.url)","domain":"localhost"}"#
+        var isTaken = false
+        for delay in stride(from: 0, through: 2_000, by: 60) where !isTaken {
+            let asking = Task { try await service.setUp("Onboard", body) }
+            try await Task.sleep(for: .milliseconds(delay))
+            try await source.stop(SIGKILL)
+            let answer = try await asking.value
+            isTaken = answer.status == 200
+            if !isTaken {
+                #expect([400, 503].contains(answer.status) && answer.text.contains("error"), "\(answer)")
+                let names = try FileManager.default.contentsOfDirectory(atPath: service.directory)
+                #expect(names.allSatisfy { !$0.hasSuffix(".key") }, "\(names)")
+            }
+            try await source.start()
+        }
+        try #require(isTaken)
+        #expect(try await service.setUp("Finish").status == 200)
+        try await service.serving()
+        let expected = try AppKeyBytes(from: source.roots(), host.app)
+        for one in [source, service] { #expect(AppKeyBytes(try await one.appKeys()) == expected) }
+        let released = try await source.audit().facts("keys_released").filter { $0["keys"] as? String == "root" }
+        #expect(!released.isEmpty)
+    }
+
+    @Test("right behind a change of epochs has not forgotten what it said, nor gives other keys of the same number")
+    func epochs() async throws {
+        let service = try await KMSProcess().start()
+        for number in 1...4 {
+            let advanced = try await service.command("epoch", "advance")
+            try await service.stop(SIGKILL)
+            #expect(advanced.output.hasPrefix("epoch \(number) is proposed"), "\(advanced)")
+            try await service.start()
+            let isInForce = try await eventually {
+                let keys = AppKeyBytes(try await service.appKeys())
+                return try keys == AppKeyBytes(from: service.roots(), self.host.app, epoch: UInt64(number))
+            }
+            #expect(isInForce, "epoch \(number)")
+            #expect(try await service.command("epoch", "retire", "\(number)").status == 2)
+        }
+        let retired = try await service.command("epoch", "retire", "2")
+        try await service.stop(SIGKILL)
+        #expect(retired.status == 0, "\(retired)")
+        try await service.start()
+        await #expect(throws: KMSClientError.self) { _ = try await service.appKeys(epoch: 2) }
+        for number in [0, 1, 3, 4] as [UInt64] {
+            let keys = AppKeyBytes(try await service.appKeys(epoch: number))
+            #expect(try keys == AppKeyBytes(from: service.roots(), host.app, epoch: number))
+        }
+        let changes = try await service.audit().facts("epoch_changed")
+        #expect(changes.filter { $0["change"] as? String == "in_force" }.count == 4, "\(changes)")
     }
 
     @Test("under load has every key in its log that somebody was given, and gives the same afterwards")
