@@ -37,6 +37,7 @@ struct AuditLogTests {
         .bootDecided(subject, isAllowed: false, reason: "image \u{1F600} not allowed"),
         .onboarded(from: AuditSubject(.kms), url: "https://kms-0", publicKey: FixedBytes(repeating: 3)),
         .bootstrapped(caPublicKey: [4], publicKey: FixedBytes(repeating: 5), domain: "kms.example"),
+        .keysFound(publicKey: FixedBytes(repeating: 8)),
         .epochChanged(.proposed, number: 3, app: nil), .epochChanged(.inForce, number: 3, app: app(1)),
         .headSeen(log: FixedBytes(repeating: 6), count: 9, hash: FixedBytes(repeating: 7)),
         .administered(by: "alice", action: "ClearImageCache", detail: "all"),

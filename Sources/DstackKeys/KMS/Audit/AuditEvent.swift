@@ -28,6 +28,9 @@ package enum AuditEvent: Sendable, Hashable {
     case bootstrapped(caPublicKey: [UInt8], publicKey: FixedBytes<33>, domain: String)
     /// Root keys came from another service.
     case onboarded(from: AuditSubject, url: String, publicKey: FixedBytes<33>)
+    /// The log began with root keys that were there, by the public half of the secp256k1 key: they came before it, in a way that
+    /// it does not know.
+    case keysFound(publicKey: FixedBytes<33>)
     case epochChanged(AuditEpochChange, number: UInt64, app: AppID?)
     /// How far another service's log has come, as it signed it.
     case headSeen(log: FixedBytes<16>, count: UInt64, hash: FixedBytes<32>)
@@ -47,6 +50,7 @@ package enum AuditEvent: Sendable, Hashable {
         case .certificateIssued: "certificate_issued"
         case .bootstrapped: "bootstrapped"
         case .onboarded: "onboarded"
+        case .keysFound: "keys_found"
         case .epochChanged: "epoch_changed"
         case .headSeen: "head_seen"
         case .headContradicted: "head_contradicted"
@@ -79,6 +83,7 @@ package enum AuditEvent: Sendable, Hashable {
             source.write(to: &facts)
             facts.member("url", cut(url))
             facts.member("k256_public_key", publicKey.hex)
+        case .keysFound(let publicKey): facts.member("k256_public_key", publicKey.hex)
         case .epochChanged(let change, let number, let app):
             facts.member("change", change.rawValue)
             facts.member("epoch", number)

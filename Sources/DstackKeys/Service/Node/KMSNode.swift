@@ -89,7 +89,12 @@ package final class KMSNode: Sendable {
                 let mark = ReplicaMark(files.directory)
                 let epochs = try await Epochs.open(store, mark.beginning(), audit: audit, send: exchange.send)
                 try mark.leave(epochs.replica)
-                if let arrival { try await audit.record(arrival.auditEvent) }
+                if let arrival {
+                    try await audit.record(arrival.auditEvent)
+                } else if try await audit.signedHead().count == 1 {
+                    // Its service was killed before it said how they came; or they are an older one's, or restored without it.
+                    try await audit.record(.keysFound(publicKey: keys.material.roots.publicKey))
+                }
                 try await audit.record(.started(version: foundation.version.header))
                 return KMSNode(foundation, keys, policy, files, store, audit, epochs, exchange)
             } catch {
