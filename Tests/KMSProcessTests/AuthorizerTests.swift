@@ -53,7 +53,7 @@ private final class Decider: Sendable {
         let none = "0x" + String(repeating: "0", count: 40)
         let about = #""kmsContractAddr":"\#(none)","appImplementation":"\#(none)","chainId":0,"status":"ok""#
         let decision = #""isAllowed":\#(reason == nil),"reason":"\#(reason ?? "")""#
-        let text = #"{"gatewayAppId":"any",\#(path == "/" ? about : decision)}"#
+        let text = #"{"gatewayAppId":"any",\#(path.contains("/bootAuth/") ? decision : about)}"#
         return HTTPServerResponse(200, headers: ["Content-Type": "application/json"], body: Array(text.utf8))
     }
 

@@ -184,6 +184,7 @@ struct BadStartTests {
         let refused = try await service.call(
             "GetAppKey", #"{"api_version":1}"#, ClientIdentity(host.app).credentials)
         #expect(refused.status == 503 && refused.text.contains("does not know the epochs"), "\(refused)")
+        #expect(try await service.audit().facts("keys_found").count == 1)
         try await service.stop()
         try manager.removeItem(atPath: state)
         try manager.moveItem(atPath: service.scratch.path("aside"), toPath: state)

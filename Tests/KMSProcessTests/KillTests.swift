@@ -57,6 +57,22 @@ struct KillTests {
         #expect(log.facts("stopped").isEmpty)
     }
 
+    @Test("between its first keys and its first log says in the log that they were there, in place of how they came")
+    func unfinished() async throws {
+        let service = try KMSProcess(.init(autoBootstrapDomain: ""))
+        try await service.startOnboarding()
+        let made = try await service.setUp("Bootstrap", #"{"domain":"localhost"}"#)
+        try #require(made.status == 200, "\(made)")
+        try await service.stop(SIGKILL)
+        try await service.start()
+        let log = try await service.audit()
+        #expect(log.compactMap { $0["event"] as? String } == ["log_begun", "keys_found", "started"], "\(log)")
+        let found = try #require(log.facts("keys_found").first?["k256_public_key"] as? String)
+        #expect(try found == service.roots().publicKey.hex && made.object()["k256_pubkey"] as? String == found)
+        try await service.restart()
+        #expect(try await service.audit().facts("keys_found").count == 1)
+    }
+
     @Test("while it takes another's keys has all of them or none, and is one replica however often it tried")
     func onboarding() async throws {
         let first = try await KMSProcess().start()
