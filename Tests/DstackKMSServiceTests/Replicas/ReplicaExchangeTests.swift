@@ -230,10 +230,11 @@ struct ReplicaExchangeTests {
             let second = try await TestReplica(kms.world, kms.store("b"), .founding, calls: [server.url])
             #expect(first.epochs.replica == second.epochs.replica)
             #expect(first.epochs.isMember && second.epochs.isMember)
-            try await second.running {
-                // The one that is called and calls nobody, too.
-                #expect(try await eventually { !first.epochs.isMember && !second.epochs.isMember })
+            // The one that is called and calls nobody, too.
+            let areStopped = try await second.running {
+                try await eventually { !first.epochs.isMember && !second.epochs.isMember }
             }
+            #expect(areStopped)
             for replica in [first, second] {
                 #expect(throws: KMSStateError(.notAReplica, "", "")) { _ = try replica.epochs.epoch(of: app) }
                 #expect(throws: KMSStateError(.notAReplica, "", "")) { try replica.epochs.expectMember() }
