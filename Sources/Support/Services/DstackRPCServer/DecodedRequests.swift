@@ -1,7 +1,7 @@
 import DstackRPC
 import Synchronization
 
-/// The requests of one method that were decoded last, by their bytes: who asks for the same again and again is not read
+/// Requests of one method that were decoded, by their bytes: who asks for the same again and again is not read
 /// anew each time.
 ///
 /// What is kept is not the request but what asks the handler about it. So nothing here has the method's types, whose
@@ -20,35 +20,22 @@ final class DecodedRequests: Sendable {
         }
     }
 
-    private struct State {
-        var known: [Key: Question] = [:]
-        /// The one that was asked last, to be compared with before anything is hashed.
-        var last: (key: Key, question: Question)?
-    }
-
     private static let maximumCount = 256
     private static let maximumBytes = 512
 
-    private let state = Mutex(State())
+    private let known = Mutex([Key: Question]())
 
     /// The question that a request is, made by `decode` if it is not known.
     func question(_ payload: RPCPayload, _ decode: () throws -> Question) rethrows -> Question {
         guard let body = payload.body, body.count <= Self.maximumBytes else { return try decode() }
         let key = Key(encoding: payload.encoding, body: body)
-        if let known = state.withLock({ Self.find(key, &$0) }) { return known }
+        if let question = known.withLock({ $0[key] }) { return question }
         let question = try decode()
-        state.withLock { state in
+        known.withLock { known in
             // Which ones go matters little: those that are asked for come back.
-            if state.known.count >= Self.maximumCount { state.known.removeAll(keepingCapacity: true) }
-            state.known[key] = question
+            if known.count >= Self.maximumCount { known.removeAll(keepingCapacity: true) }
+            known[key] = question
         }
-        return question
-    }
-
-    private static func find(_ key: Key, _ state: inout State) -> Question? {
-        if let last = state.last, last.key == key { return last.question }
-        guard let question = state.known[key] else { return nil }
-        state.last = (key, question)
         return question
     }
 }
