@@ -2,6 +2,7 @@ import DstackAuthorization
 import DstackEncoding
 import DstackHTTP
 import DstackHTTPServer
+import DstackSystem
 import Foundation
 import TestKit
 import Testing

@@ -1,27 +1,25 @@
 package import DstackSystem
 
-/// Why this module could not do what it was asked: what failed, in what, and why. Two errors are equal if their codes are.
-package struct GuestError: Error, Sendable {
+/// Why this module could not do what it was asked: what failed, in what, and why.
+package struct GuestError: ModuleError {
     /// What kind of failure. Open: later versions may add codes, so a `switch` needs a default.
-    package struct Code: RawRepresentable, Hashable, Sendable {
-        /// The stable name of the code, as logs show it.
-        package let rawValue: String
-
-        /// A code by its stable name.
-        package init(rawValue: String) { self.rawValue = rawValue }
-
+    package enum Code: String, Sendable {
         /// A file that the guest needs is missing, unreadable, or not of its form.
-        package static let invalidFile = Code(rawValue: "invalid_file")
+        case invalidFile = "invalid_file"
         /// A setting makes no sense.
-        package static let invalidConfiguration = Code(rawValue: "invalid_configuration")
+        case invalidConfiguration = "invalid_configuration"
         /// Another process has what is needed, and may let go of it.
-        package static let inUse = Code(rawValue: "in_use")
+        case inUse = "in_use"
         /// The caller asked for something that there is not.
-        package static let invalidRequest = Code(rawValue: "invalid_request")
+        case invalidRequest = "invalid_request"
         /// The container engine could not be reached or gave an unusable answer.
-        package static let engineUnavailable = Code(rawValue: "engine_unavailable")
+        case engineUnavailable = "engine_unavailable"
+        /// There is no container of a name, or none that the caller may know of.
+        case noSuchContainer = "no_such_container"
+        /// So many read logs that this reader had to give up its place.
+        case logPlaceLost = "log_place_lost"
         /// The operating system did not tell or give what was asked.
-        package static let systemUnavailable = Code(rawValue: "system_unavailable")
+        case systemUnavailable = "system_unavailable"
     }
 
     /// The kind of failure.
@@ -40,19 +38,7 @@ package struct GuestError: Error, Sendable {
         self.reason = reason
         self.hint = hint
     }
-}
 
-extension GuestError: Equatable {
-    /// Errors are equal if their codes are.
-    package static func == (left: GuestError, right: GuestError) -> Bool { left.code == right.code }
-}
-
-extension GuestError: CustomStringConvertible {
-    /// `subject: reason (hint)`.
-    package var description: String { explanation }
-}
-
-extension GuestError: ModuleError {
     package var exitStatus: ExitStatus {
         [.invalidFile, .invalidConfiguration].contains(code) ? .wrongRequest : .worldFailed
     }

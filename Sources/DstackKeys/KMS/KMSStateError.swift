@@ -5,45 +5,40 @@ package import DstackSystem
 
 /// Why the state of a KMS could not be read or changed. Never contains key material.
 ///
-/// Two errors are equal if their codes are.
-package struct KMSStateError: Error, Sendable {
-    package struct Code: RawRepresentable, Hashable, Sendable {
-        package let rawValue: String
-
-        package init(rawValue: String) { self.rawValue = rawValue }
-
+package struct KMSStateError: ModuleError {
+    package enum Code: String, Sendable {
         /// A file or the store could not be read or written.
-        package static let storage = Code(rawValue: "storage")
+        case storage
         /// What is stored is not what was written.
-        package static let corrupt = Code(rawValue: "corrupt")
+        case corrupt
         /// Somebody else has changed it meanwhile.
-        package static let conflict = Code(rawValue: "conflict")
+        case conflict
         /// More waits than is kept waiting.
-        package static let overloaded = Code(rawValue: "overloaded")
+        case overloaded
         /// An entry, a head or a message that is not of the documented form.
-        package static let malformed = Code(rawValue: "malformed")
+        case malformed
         /// A signature that is not of the key that it should be.
-        package static let notAuthentic = Code(rawValue: "not_authentic")
+        case notAuthentic = "not_authentic"
         /// A key that cannot be used, or does not belong to the others.
-        package static let invalidKey = Code(rawValue: "invalid_key")
+        case invalidKey = "invalid_key"
         /// Some files of a set of root keys are there, and others are missing.
-        package static let partialKeys = Code(rawValue: "partial_keys")
+        case partialKeys = "partial_keys"
         /// There are root keys, which are never replaced.
-        package static let keysExist = Code(rawValue: "keys_exist")
+        case keysExist = "keys_exist"
         /// There are no root keys.
-        package static let noKeys = Code(rawValue: "no_keys")
+        case noKeys = "no_keys"
         /// An epoch that this replica has never heard of.
-        package static let unknownEpoch = Code(rawValue: "unknown_epoch")
+        case unknownEpoch = "unknown_epoch"
         /// An epoch that not every replica has stored yet, or of which this one has not heard it.
-        package static let epochNotInForce = Code(rawValue: "epoch_not_in_force")
+        case epochNotInForce = "epoch_not_in_force"
         /// An epoch that gives no keys any more.
-        package static let retiredEpoch = Code(rawValue: "retired_epoch")
+        case retiredEpoch = "retired_epoch"
         /// An epoch that cannot be retired, since somebody has no later one.
-        package static let currentEpoch = Code(rawValue: "current_epoch")
+        case currentEpoch = "current_epoch"
         /// A replica that cannot give itself up: the keys would be with nobody.
-        package static let ownReplica = Code(rawValue: "own_replica")
+        case ownReplica = "own_replica"
         /// This replica has not got the epochs of the others yet, or was told to be none of them.
-        package static let notAReplica = Code(rawValue: "not_a_replica")
+        case notAReplica = "not_a_replica"
     }
 
     package let code: Code
@@ -82,18 +77,7 @@ package struct KMSStateError: Error, Sendable {
         let place = failure.offset.map { " at byte \($0)" } ?? ""
         self.init(code, failure.subject + place, failure.reason)
     }
-}
 
-extension KMSStateError: Equatable {
-    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
-}
-
-extension KMSStateError: CustomStringConvertible {
-    /// `subject: reason (hint)`.
-    package var description: String { explanation }
-}
-
-extension KMSStateError: ModuleError {
     /// What names an epoch or keys that are not as the caller thought is the request's mistake; the rest is the world's.
     package var exitStatus: ExitStatus {
         let mistakes: Set<Code> = [

@@ -2,21 +2,16 @@ package import DstackSystem
 
 /// Why a local key provider gave no key that can be used. Never contains key material.
 ///
-/// Two errors are equal if their codes are.
-package struct KeyProviderError: Error, Sendable {
-    package struct Code: RawRepresentable<String>, Hashable, Sendable {
-        package let rawValue: String
-
-        package init(rawValue: String) { self.rawValue = rawValue }
-
+package struct KeyProviderError: ModuleError {
+    package enum Code: String, Sendable {
         /// It cannot be reached, is too slow, or hangs up: upstream's answers in no other way to what it refuses.
-        package static let unavailable = Code(rawValue: "unavailable")
+        case unavailable
         /// Bytes that are not of the documented form.
-        package static let malformed = Code(rawValue: "malformed")
+        case malformed
         /// Evidence that is not believed, or is about something else.
-        package static let notAuthentic = Code(rawValue: "not_authentic")
+        case notAuthentic = "not_authentic"
         /// A genuine provider that is not one of those that are accepted.
-        package static let notAccepted = Code(rawValue: "not_accepted")
+        case notAccepted = "not_accepted"
     }
 
     package let code: Code
@@ -32,17 +27,6 @@ package struct KeyProviderError: Error, Sendable {
         self.reason = reason
         self.hint = hint
     }
-}
 
-extension KeyProviderError: Equatable {
-    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
-}
-
-extension KeyProviderError: CustomStringConvertible {
-    /// `subject: reason (hint)`.
-    package var description: String { explanation }
-}
-
-extension KeyProviderError: ModuleError {
     package var exitStatus: ExitStatus { [.notAuthentic, .notAccepted].contains(code) ? .no : .worldFailed }
 }

@@ -6,29 +6,24 @@ package import DstackSystem
 
 /// Why a KMS does not do what it was asked for. Its text goes to the caller and never contains key material.
 ///
-/// Two errors are equal if their codes are.
-package struct KMSServiceError: Error, Sendable {
-    package struct Code: RawRepresentable<String>, Hashable, Sendable {
-        package let rawValue: String
-
-        package init(rawValue: String) { self.rawValue = rawValue }
-
+package struct KMSServiceError: ModuleError {
+    package enum Code: String, Sendable {
         /// A request that is not of the documented form, or asks for what nobody gets.
-        package static let invalidRequest = Code(rawValue: "invalid_request")
+        case invalidRequest = "invalid_request"
         /// No evidence, or none that is believed.
-        package static let notAttested = Code(rawValue: "not_attested")
+        case notAttested = "not_attested"
         /// Whoever decides said no.
-        package static let denied = Code(rawValue: "denied")
+        case denied
         /// The operating system image is not known to be what it claims.
-        package static let imageNotVerified = Code(rawValue: "image_not_verified")
+        case imageNotVerified = "image_not_verified"
         /// Settings by which no service can run.
-        package static let invalidConfiguration = Code(rawValue: "invalid_configuration")
+        case invalidConfiguration = "invalid_configuration"
         /// Keys are there already, or are not there yet.
-        package static let wrongState = Code(rawValue: "wrong_state")
+        case wrongState = "wrong_state"
         /// Somebody who has to be asked does not answer.
-        package static let unavailable = Code(rawValue: "unavailable")
+        case unavailable
         /// A fault of this service's own.
-        package static let internalFault = Code(rawValue: "internal_fault")
+        case internalFault = "internal_fault"
     }
 
     package let code: Code
@@ -82,17 +77,7 @@ package struct KMSServiceError: Error, Sendable {
         default: RPCError(explanation)
         }
     }
-}
 
-extension KMSServiceError: Equatable {
-    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
-}
-
-extension KMSServiceError: CustomStringConvertible {
-    package var description: String { explanation }
-}
-
-extension KMSServiceError: ModuleError {
     package var exitStatus: ExitStatus {
         switch code {
         case .denied, .notAttested, .imageNotVerified: .no

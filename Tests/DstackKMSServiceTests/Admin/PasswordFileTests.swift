@@ -1,4 +1,5 @@
 import DstackKMSService
+import DstackSystem
 import TestKit
 import Testing
 

@@ -8,6 +8,7 @@ import DstackKeys
 import DstackMockTEE
 import DstackNetwork
 import DstackRPC
+import DstackSystem
 import Synchronization
 import TestKit
 import Testing

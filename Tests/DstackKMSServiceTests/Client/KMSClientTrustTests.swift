@@ -8,6 +8,7 @@ import DstackKeys
 import DstackMockTEE
 import DstackNetwork
 import DstackRPC
+import DstackSystem
 import Foundation
 import Synchronization
 import TestKit

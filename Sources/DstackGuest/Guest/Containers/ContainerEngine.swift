@@ -50,11 +50,6 @@ extension ContainerEngine {
     }
 }
 
-extension GuestError.Code {
-    /// No container of this name is among those that may be seen.
-    package static let noSuchContainer = GuestError.Code(rawValue: "no_such_container")
-}
-
 /// The engines that there are.
 package enum ContainerEngineKind: Sendable, Hashable {
     case docker(DockerEndpoint)

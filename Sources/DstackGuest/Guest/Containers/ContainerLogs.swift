@@ -79,8 +79,3 @@ extension GuestError {
             reason: "others want to read logs too, and this reader's place was the next to be given up; ask again")
     }
 }
-
-extension GuestError.Code {
-    /// A log was being read in a place that was given to somebody else.
-    package static let logPlaceLost = GuestError.Code(rawValue: "log_place_lost")
-}

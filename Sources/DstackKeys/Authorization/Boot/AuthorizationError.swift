@@ -2,21 +2,16 @@ package import DstackSystem
 
 /// Why a machine does not get a yes: it was denied, or nobody could be asked, or what came back is no answer.
 ///
-/// Two errors are equal if their codes are.
-package struct AuthorizationError: ModuleError, Sendable, CustomStringConvertible {
-    package struct Code: RawRepresentable<String>, Hashable, Sendable {
-        package let rawValue: String
-
-        package init(rawValue: String) { self.rawValue = rawValue }
-
+package struct AuthorizationError: ModuleError {
+    package enum Code: String, Sendable {
         /// Whoever decides said no.
-        package static let denied = Code(rawValue: "denied")
+        case denied
         /// Whoever decides cannot be reached, is too slow, or says that it cannot find out.
-        package static let unavailable = Code(rawValue: "authorizer_unavailable")
+        case unavailable = "authorizer_unavailable"
         /// What came back is no answer, or contradicts another one.
-        package static let invalidAnswer = Code(rawValue: "invalid_answer")
+        case invalidAnswer = "invalid_answer"
         /// Settings by which nothing could be decided.
-        package static let invalidConfiguration = Code(rawValue: "invalid_configuration")
+        case invalidConfiguration = "invalid_configuration"
     }
 
     package let code: Code
@@ -31,8 +26,6 @@ package struct AuthorizationError: ModuleError, Sendable, CustomStringConvertibl
         self.reason = reason
         self.hint = hint
     }
-
-    package var description: String { "\(subject): \(reason)" }
 
     package var exitStatus: ExitStatus {
         switch code {
@@ -51,8 +44,4 @@ package struct AuthorizationError: ModuleError, Sendable, CustomStringConvertibl
     /// Upstream's text, by which clients know that nobody decided.
     package static let unavailableReason = "authorization backend unavailable"
     package static let invalidAnswerReason = "authorization backend gave no valid answer"
-}
-
-extension AuthorizationError: Equatable {
-    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
 }

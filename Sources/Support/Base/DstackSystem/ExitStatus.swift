@@ -13,12 +13,15 @@ package enum ExitStatus: Int32, Sendable, Equatable {
     package static let yes = ExitStatus.done
 }
 
-/// What the errors of all modules look like: an open code, and in words what failed, why, and what to do about it.
+/// What the errors of all modules look like: a code, and in words what failed, why, and what to do about it.
+///
+/// Two are equal if their codes are. Codes are enumerations; where applications see them, which would have to name all, they
+/// are open structures.
 ///
 /// How a shell ends by one stands with the codes, and nowhere else; a shell that knows better, because it knows what was asked
 /// for, catches it.
-package protocol ModuleError: Error {
-    associatedtype Code: RawRepresentable<String>
+package protocol ModuleError: Error, Equatable, CustomStringConvertible {
+    associatedtype Code: RawRepresentable<String> & Equatable
 
     var code: Code { get }
     var subject: String { get }
@@ -31,6 +34,10 @@ package protocol ModuleError: Error {
 extension ModuleError {
     /// `subject: reason (hint)`, which is how these errors describe themselves.
     package var explanation: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+
+    package var description: String { explanation }
+
+    package static func == (left: Self, right: Self) -> Bool { left.code == right.code }
 }
 
 /// An error that knows how the shell should end and what the person can do about it.

@@ -2,7 +2,7 @@ package import DstackSystem
 import Glibc
 
 /// Why a store could not do what it was asked. Never contains what is stored.
-package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
+package struct StoreError: ModuleError {
     package enum Code: String, Sendable {
         /// Bytes on the disk are not those that were written. Nothing of this store is to be believed.
         case corrupt
@@ -53,5 +53,10 @@ package struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         self.init(code, error.subject ?? subject, error.description)
     }
 
-    package var description: String { "\(subject): \(reason)" + (hint.isEmpty ? "" : " (\(hint))") }
+    package var exitStatus: ExitStatus {
+        switch code {
+        case .newerVersion, .tooLarge, .invalid, .unsafePlace: .wrongRequest
+        case .corrupt, .full, .inUse, .overloaded, .closed, .unknownOutcome, .system: .worldFailed
+        }
+    }
 }
