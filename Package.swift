@@ -282,7 +282,7 @@ let package = Package(
         tests(
             "Tests/FuzzTests", uses: ["DstackAttestation", "DstackCrypto", "DstackEncoding", "FuzzSupport", "TestKit"]),
         tests("Tests/DstackConcurrencyTests", uses: ["DstackConcurrency", "TestKit"]),
-        tests("Tests/DstackEncodingTests", uses: ["DstackEncoding"]),
+        tests("Tests/DstackEncodingTests", uses: ["DstackEncoding", "TestKit"]),
         tests(
             "Tests/DstackCryptoTests",
             uses: ["CCryptoPP", "COpenSSL", "DstackCrypto", "DstackEncoding", "PlainP256", "TestKit"]),

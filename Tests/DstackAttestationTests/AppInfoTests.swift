@@ -71,9 +71,9 @@ struct AppInfoTests {
         for count in [7, 10] as [UInt8] {
             #expect(throws: AttestationError.self) { try AppInfo(messagePack: [0x90 | count] + good[1...] + [0xC0]) }
         }
-        var random = EvidenceRandom(seed: 0x9)
-        for _ in EvidenceRandom.rounds(3000) {
-            guard let info = try? AppInfo(messagePack: random.mutate(good)) else { continue }
+        var random = SeededGenerator(seed: 0x9)
+        for _ in SeededGenerator.rounds(3000) {
+            guard let info = try? AppInfo(messagePack: random.mutated(good)) else { continue }
             #expect(try AppInfo(messagePack: info.messagePack) == info)
         }
     }

@@ -362,10 +362,10 @@ struct ApplicationIdentityTests {
     @Test("mutated runtime events never trap")
     func mutations() throws {
         let seed = Array(Self.boot.map(\.logLine).joined(separator: "\n").utf8)
-        var random = EvidenceRandom(seed: 0x1D)
+        var random = SeededGenerator(seed: 0x1D)
         var read = 0
-        for _ in EvidenceRandom.rounds(2000) {
-            guard let events = try? RuntimeEvent.parse(log: random.mutate(seed)) else { continue }
+        for _ in SeededGenerator.rounds(2000) {
+            guard let events = try? RuntimeEvent.parse(log: random.mutated(seed)) else { continue }
             for moment in MeasurementMoment.allCases where (try? Self.identity(events, at: moment)) != nil { read += 1 }
         }
         #expect(read > 100)

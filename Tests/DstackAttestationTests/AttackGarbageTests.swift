@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
+import TestKit
 import Testing
 
 /// Random changes to what is then signed by the right keys: parsers behind a good signature meet bytes that no honest
@@ -12,10 +13,10 @@ struct AttackGarbageTests {
         case tcbInfo, qeIdentity, rootCRL, pckCRL, pck, authority, tcbSigner, sgxExtension, quoteBody, qeReport
 
         /// Changes something at random before it is signed.
-        func mutate(_ evidence: inout MockEvidence, _ random: EvidenceRandom) throws {
+        func mutate(_ evidence: inout MockEvidence, _ random: SeededGenerator) throws {
             let change: @Sendable (inout [UInt8]) -> Void = { bytes in
                 var random = random
-                bytes = random.mutate(bytes)
+                bytes = random.mutated(bytes)
             }
             let changeText: (inout String) -> Void = { text in
                 var bytes = Array(text.utf8)
@@ -59,7 +60,7 @@ struct AttackGarbageTests {
                     quote.qeReport.miscSelect = random.next() % 3 == 0 ? UInt32(truncatingIfNeeded: random.next()) : 0
                     let index = Int(random.next() % 16)
                     quote.qeReport.attributes[index] = UInt8(truncatingIfNeeded: random.next())
-                    quote.qeAuthData = random.mutate(quote.qeAuthData)
+                    quote.qeAuthData = random.mutated(quote.qeAuthData)
                 }
             }
         }
@@ -70,11 +71,11 @@ struct AttackGarbageTests {
         Target.allCases)
     func garbage(tee: TEEType, target: Target) throws {
         var refused = 0
-        let rounds = EvidenceRandom.rounds(20)
+        let rounds = SeededGenerator.rounds(20)
         for round in rounds {
             var evidence = try MockEvidence(tee)
             let seed = UInt64(round) << 8 | UInt64(target.hashSeed)
-            try target.mutate(&evidence, EvidenceRandom(seed: seed))
+            try target.mutate(&evidence, SeededGenerator(seed: seed))
             let report = try evidence.verified()
             switch report.verdict {
             case .accepted: #expect(report.status != nil && report.status != .revoked, "seed \(seed)")

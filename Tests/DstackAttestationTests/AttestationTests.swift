@@ -350,11 +350,11 @@ struct AttestationTests {
 
     @Test("mutated attestations never trap, and what is accepted goes round", arguments: Attestation.WireForm.allCases)
     func mutations(form: Attestation.WireForm) throws {
-        var random = EvidenceRandom(seed: form == .v0 ? 0xA0 : 0xA1)
+        var random = SeededGenerator(seed: form == .v0 ? 0xA0 : 0xA1)
         var accepted = 0
-        for _ in EvidenceRandom.rounds(2500) {
+        for _ in SeededGenerator.rounds(2500) {
             let seed = try #require(Self.everyPlatform.randomElement(using: &random)).encoded(as: form)
-            let bytes = random.mutate(seed)
+            let bytes = random.mutated(seed)
             guard let attestation = try? Attestation(decoding: bytes) else { continue }
             accepted += 1
             let again = try attestation.encoded(as: .v1)

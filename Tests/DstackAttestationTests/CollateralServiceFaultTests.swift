@@ -6,6 +6,7 @@ import DstackHTTPServer
 import DstackMockTEE
 import Foundation
 import Synchronization
+import TestKit
 import Testing
 
 @Suite("Collateral service: faults")
@@ -390,7 +391,7 @@ struct CollateralServiceFaultTests {
     @Test("altered answers never pass for another platform's, and never trap")
     func mutations() async throws {
         let scene = try await CollateralScene()
-        var random = SeededRandom(seed: 0x7063_7300)
+        var random = SeededGenerator(seed: 0x7063_7300)
         for round in 0..<60 {
             let position = Double(random.next() % 1000) / 1000
             let bit = UInt8(random.next() % 8)
@@ -423,19 +424,5 @@ struct CollateralServiceFaultTests {
             scene.server.fail(ending, nil)
         }
         await scene.server.stop()
-    }
-
-    private struct SeededRandom {
-        var state: UInt64
-
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var value = state
-            value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-            return value ^ (value >> 31)
-        }
     }
 }

@@ -294,11 +294,11 @@ struct EventLogTests {
         for count in 0..<seed.count {
             #expect(throws: AttestationError.self) { try EventLog(json: Array(seed[..<count])) }
         }
-        var random = EvidenceRandom(seed: 0x1095)
+        var random = SeededGenerator(seed: 0x1095)
         let registers = try Self.sample().replay().registers
         var accepted = 0
-        for _ in EvidenceRandom.rounds(3000) {
-            let bytes = random.mutate(seed)
+        for _ in SeededGenerator.rounds(3000) {
+            let bytes = random.mutated(seed)
             guard let log = try? EventLog(json: bytes) else { continue }
             accepted += 1
             if try EventLog(json: log.json) != log { Issue.record("does not go round: \(log.json)") }

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
+import TestKit
 import Testing
 
 /// Evidence of one machine in the forms in which people have it.
@@ -413,10 +414,10 @@ struct EvidenceFileMutationTests {
             Forms.textForms(forms.quote).map(\.content)
             + Forms.textForms(Array(forms.envelope.prefix(3000))).map(\.content)
             + [forms.answer(forms.getQuote), Forms.text(forms.vm.log.json), try forms.vm.collateral().json]
-        var random = EvidenceRandom(seed: 0x10F0)
+        var random = SeededGenerator(seed: 0x10F0)
         for (index, seed) in seeds.enumerated() {
-            for round in EvidenceRandom.rounds(8) {
-                let content = round == 0 ? Array(seed.prefix(seed.count / 2)) : random.mutate(seed)
+            for round in SeededGenerator.rounds(8) {
+                let content = round == 0 ? Array(seed.prefix(seed.count / 2)) : random.mutated(seed)
                 let file = EvidenceFile(recognising: content)
                 if file.kind == .quote {
                     #expect(file.bytes.first.map { 2...8 ~= $0 } == true, "seed \(index)")

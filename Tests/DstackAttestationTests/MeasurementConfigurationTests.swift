@@ -150,10 +150,10 @@ struct MeasurementConfigurationTests {
         for length in 0..<bytes.count {
             #expect(throws: DecodingFailure.self) { try VMConfiguration(decoding: Array(bytes.prefix(length))) }
         }
-        var random = MeasurementRandom(seed: 0xC0F)
+        var random = SeededGenerator(seed: 0xC0F)
         var accepted = 0
         for _ in 0..<3000 {
-            if let configuration = try? VMConfiguration(decoding: random.mutate(bytes)) {
+            if let configuration = try? VMConfiguration(decoding: random.mutated(bytes)) {
                 _ = try? configuration.mrtdPageOrder()
                 accepted += 1
             }

@@ -183,9 +183,9 @@ struct MeasurementDocumentTests {
         for length in 0..<bytes.count {
             #expect(throws: DecodingFailure.self) { try TDXImageMeasurement(decoding: Array(bytes.prefix(length))) }
         }
-        var random = MeasurementRandom(seed: 0xD0C)
+        var random = SeededGenerator(seed: 0xD0C)
         for _ in 0..<5000 {
-            let mutated = random.mutate(bytes)
+            let mutated = random.mutated(bytes)
             if let image = try? TDXImageMeasurement(decoding: mutated) {
                 // Only names of unknown members may differ from what would be written, and there are none here.
                 #expect(image.encoded() == mutated)
@@ -196,10 +196,10 @@ struct MeasurementDocumentTests {
     @Test("mutated checksum files never trap")
     func checksumMutations() throws {
         let text = Array("\(Self.hash)  name\n\(Self.hash)  other\n".utf8)
-        var random = MeasurementRandom(seed: 0x5A)
+        var random = SeededGenerator(seed: 0x5A)
         var accepted = 0
         for _ in 0..<5000 {
-            let mutated = random.mutate(text)
+            let mutated = random.mutated(text)
             guard let file = try? ChecksumFile(decoding: mutated), (try? file.hash(of: "name")) != nil else { continue }
             #expect(file.imageHash == SHA256.hash(mutated))
             accepted += 1

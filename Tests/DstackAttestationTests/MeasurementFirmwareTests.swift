@@ -195,11 +195,11 @@ struct MeasurementFirmwareTests {
     @Test("mutations of descriptor and table are refused or read, and never trap")
     func mutations() throws {
         let file = Self.build(Self.good)
-        var random = MeasurementRandom(seed: 0x7DF)
+        var random = SeededGenerator(seed: 0x7DF)
         var (accepted, refused) = (0, 0)
         for _ in 0..<4000 {
             // The data before byte 8192 is not structure.
-            let mutated = Array(file[..<8192]) + random.mutate(Array(file[8192...]))
+            let mutated = Array(file[..<8192]) + random.mutated(Array(file[8192...]))
             guard let firmware = try? firmware(mutated) else {
                 refused += 1
                 continue

@@ -162,10 +162,10 @@ struct MeasurementKernelTests {
         for length in 0..<file.count where length < 512 || length % 97 == 0 {
             #expect(throws: DecodingFailure.self) { try PEImage(decoding: Array(file.prefix(length))) }
         }
-        var random = MeasurementRandom(seed: 0x9E)
+        var random = SeededGenerator(seed: 0x9E)
         var accepted = 0
         for _ in 0..<5000 {
-            let mutated = random.mutate(Array(file[..<512])) + file[512...]
+            let mutated = random.mutated(Array(file[..<512])) + file[512...]
             if let image = try? PEImage(decoding: mutated) {
                 accepted += 1
                 if accepted <= 200 { _ = image.authenticodeSHA384 }

@@ -102,10 +102,10 @@ struct MeasurementLiteTests {
             return #expect(Bool(false), "the quote is a TD's")
         }
         let original = try VMConfiguration(decoding: text)
-        var random = MeasurementRandom(seed: 0x117E)
+        var random = SeededGenerator(seed: 0x117E)
         var (verified, refused) = (0, 0)
         for _ in 0..<3000 {
-            guard let configuration = try? VMConfiguration(decoding: random.mutate(text)) else { continue }
+            guard let configuration = try? VMConfiguration(decoding: random.mutated(text)) else { continue }
             let result = LiteImageVerifier.verify(configuration, eventLog: log, quoted: ImageRegisters(report))
             guard result.isVerified else {
                 refused += 1

@@ -127,10 +127,10 @@ struct MeasurementTDHOBTests {
     @Test("mutated witnesses are refused or are exactly what they encode to, and never trap")
     func mutations() throws {
         let witness = try Hex.decode(Self.current, subject: "witness")
-        var random = MeasurementRandom(seed: 0x7D40B)
+        var random = SeededGenerator(seed: 0x7D40B)
         var accepted = 0
         for _ in 0..<20_000 {
-            let mutated = random.mutate(witness)
+            let mutated = random.mutated(witness)
             guard let layout = try? TDHOBLayout(witness: mutated) else { continue }
             #expect(layout.witness == mutated)
             let memorySize = UInt64.random(in: 0 ... .max, using: &random) >> UInt64.random(in: 0..<64, using: &random)

@@ -269,10 +269,10 @@ struct RATLSCertificateTests {
         let der = try fixture.der
         let key = fixture.key.publicKey.spki
         #expect(try prepared.verify(RATLSCertificate(parsing: der), at: SimulatedVM.now).verdict == .accepted)
-        var random = EvidenceRandom(seed: 0x8A71)
+        var random = SeededGenerator(seed: 0x8A71)
         var parsed = 0
-        for _ in EvidenceRandom.rounds(1500) {
-            guard let certificate = try? RATLSCertificate(parsing: random.mutate(der)) else { continue }
+        for _ in SeededGenerator.rounds(1500) {
+            guard let certificate = try? RATLSCertificate(parsing: random.mutated(der)) else { continue }
             parsed += 1
             guard let report = try? prepared.verify(certificate, at: SimulatedVM.now) else { continue }
             if report.verdict == .accepted { #expect(certificate.publicKey == key) }

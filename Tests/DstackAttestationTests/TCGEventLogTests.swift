@@ -208,10 +208,10 @@ struct TCGEventLogTests {
     @Test("mutated logs never trap, and what is accepted encodes to the same bytes")
     func mutations() throws {
         let seed = try Self.sample().encoded
-        var random = EvidenceRandom(seed: 0xCCE1)
+        var random = SeededGenerator(seed: 0xCCE1)
         var accepted = 0
-        for _ in EvidenceRandom.rounds(5000) {
-            let bytes = random.mutate(seed)
+        for _ in SeededGenerator.rounds(5000) {
+            let bytes = random.mutated(seed)
             guard let log = try? TCGEventLog(parsing: bytes) else { continue }
             accepted += 1
             if log.encoded != bytes { Issue.record("not the same bytes: \(Hex.encode(bytes))") }

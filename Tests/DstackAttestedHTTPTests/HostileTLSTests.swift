@@ -6,6 +6,7 @@ import DstackHTTPClient
 import DstackNetwork
 import Foundation
 import Glibc
+import TestKit
 import Testing
 
 @Suite("TLS peers that waste a server's time, or want weak suites", .serialized)
@@ -14,34 +15,22 @@ struct HostileTLSTests {
     private final class Client {
         let connection: OpaquePointer
         private let context: OpaquePointer
-        private let descriptor: Int32
+        private let socket: RawConnection
 
         init(port: UInt16, version: Int32 = TLS1_3_VERSION, suites: String? = nil) throws {
             // Writing to a connection that the server has closed is what these tests are about.
             signal(SIGPIPE, SIG_IGN)
-            descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            var address = loopback(port)
-            let connected = withUnsafePointer(to: &address) { [descriptor] in
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            try #require(connected == 0)
-            var patience = timeval(tv_sec: 60, tv_usec: 0)
-            let length = socklen_t(MemoryLayout<timeval>.size)
-            setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, length)
-            setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, length)
+            socket = try RawConnection(port: port)
             context = try #require(SSL_CTX_new(TLS_client_method()))
             SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(version), nil)
             if let suites { #expect(SSL_CTX_set_cipher_list(context, suites) == 1) }
             connection = try #require(SSL_new(context))
-            #expect(SSL_set_fd(connection, descriptor) == 1)
+            #expect(SSL_set_fd(connection, socket.descriptor) == 1)
         }
 
         deinit {
             SSL_free(connection)
             SSL_CTX_free(context)
-            close(descriptor)
             ERR_clear_error()
         }
 
@@ -123,16 +112,7 @@ struct HostileTLSTests {
     @Test("a client here does not speak to a server that has CBC suites only")
     func clientSuites() async throws {
         let identity = try await Simulation.identity(Simulation.shared().app)
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        defer { close(listener) }
-        var address = loopback(0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let isListening = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(listener, $0, length) == 0 && listen(listener, 4) == 0 && getsockname(listener, $0, &length) == 0
-            }
-        }
-        try #require(isListening)
+        let listener = try RawListener()
         for (suites, isGood) in [("ECDHE-ECDSA-AES128-SHA256", false), ("ECDHE-ECDSA-AES128-GCM-SHA256", true)] {
             async let accepted = onThread {
                 let context = try #require(SSL_CTX_new(TLS_server_method()))
@@ -140,15 +120,15 @@ struct HostileTLSTests {
                 SSL_CTX_ctrl(context, SSL_CTRL_SET_MAX_PROTO_VERSION, Int(TLS1_2_VERSION), nil)
                 #expect(SSL_CTX_set_cipher_list(context, suites) == 1)
                 try identity.install(in: context)
-                let descriptor = accept(listener, nil, nil)
-                defer { close(descriptor) }
+                let socket = try #require(listener.accept())
+                defer { socket.close() }
                 let connection = try #require(SSL_new(context))
                 defer { SSL_free(connection) }
-                SSL_set_fd(connection, descriptor)
+                SSL_set_fd(connection, socket.descriptor)
                 return SSL_accept(connection) == 1
             }
             let client = HTTPClient(HTTPClientConfiguration(trust: .only { _ in .accepted }))
-            let url = "https://127.0.0.1:\(UInt16(bigEndian: address.sin_port))/"
+            let url = "https://127.0.0.1:\(listener.port)/"
             _ = try? await client.send(HTTPRequest(.get, url))
             #expect(try await accepted == isGood, "\(suites)")
         }
@@ -195,12 +175,4 @@ struct HostileTLSTests {
             #expect(try await client.send(HTTPRequest(.post, address.url + "/other", body: body)).status == 200)
         }
     }
-}
-
-private func loopback(_ port: UInt16) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    address.sin_port = port.bigEndian
-    return address
 }

@@ -1,4 +1,5 @@
 import DstackEncoding
+import TestKit
 import Testing
 
 @Suite("Canonical JSON")

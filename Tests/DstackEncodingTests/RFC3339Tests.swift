@@ -1,5 +1,6 @@
 import DstackEncoding
 import Foundation
+import TestKit
 import Testing
 
 @Suite("RFC 3339 timestamps")

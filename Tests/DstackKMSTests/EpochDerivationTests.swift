@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackKMS
 import DstackKeys
+import TestKit
 import Testing
 
 @Suite("Keys of epochs")
@@ -22,7 +23,7 @@ struct EpochDerivationTests {
 
     @Test("different applications, paths, purposes, algorithms and epochs give different keys")
     func distinct() throws {
-        var generator = Seeded(3)
+        var generator = SeededGenerator(seed: 3)
         // Few values of each part, so that uses differ in one or two; parts that look like the ends of others among them.
         let algorithms = ["", "p256", "p256\0", "secp256k1", "x25519"]
         let epochs: [UInt64] = [0, 1, 2, 256, 1 << 32, .max]

@@ -4,6 +4,7 @@ import DstackEncoding
 import DstackKMS
 import DstackKeys
 import Foundation
+import TestKit
 import Testing
 
 /// Replicas, their disks, and a network that loses, doubles and delays.
@@ -29,7 +30,7 @@ private final class World {
 
     private(set) var machines: [ReplicaID: Machine] = [:]
     private var letters: [Letter] = []
-    var generator: Seeded
+    var generator: SeededGenerator
     var loss = 0.3
     var crashes = 0.05
     /// Nothing comes in or out.
@@ -37,7 +38,7 @@ private final class World {
     private let random: PredictableBytesForTests
 
     init(seed: UInt64) {
-        generator = Seeded(seed)
+        generator = SeededGenerator(seed: seed)
         random = PredictableBytesForTests("world \(seed)")
         let founder = replica(1)
         machines[founder] = Machine(founder, EpochTable(replicas: [founder]), random)

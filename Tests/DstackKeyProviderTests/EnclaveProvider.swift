@@ -69,69 +69,14 @@ struct POSIXFailure: Error {
 
 /// Listens on a port of its own and hands each connection to `body`, one after another.
 final class StreamPeer: Sendable {
-    let port: UInt16
-    private let listener: Int32
+    private let listener: RawListener
+
+    var port: UInt16 { listener.port }
 
     init(_ body: @escaping @Sendable (RawSocket) -> Void) throws {
-        listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let descriptor = listener
-        let status = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, size) | listen(descriptor, 8) | getsockname(descriptor, $0, &size)
-            }
-        }
-        guard status == 0 else { throw POSIXFailure(errno) }
-        port = UInt16(bigEndian: address.sin_port)
-        DetachedLoop.start {
-            while true {
-                let connection = accept(descriptor, nil, nil)
-                guard connection >= 0 else { return }
-                body(RawSocket(descriptor: connection))
-                close(connection)
-            }
-        }
+        listener = try RawListener()
+        listener.serve(body)
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-    }
-}
-
-private enum DetachedLoop {
-    static func start(_ body: @escaping @Sendable () -> Void) {
-        let box = Unmanaged.passRetained(Body(body))
-        var thread = pthread_t()
-        pthread_create(
-            &thread, nil,
-            { pointer in
-                if let pointer { Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue().call() }
-                return nil
-            }, box.toOpaque())
-        pthread_detach(thread)
-    }
-
-    private final class Body: Sendable {
-        let call: @Sendable () -> Void
-
-        init(_ call: @escaping @Sendable () -> Void) { self.call = call }
-    }
-}
-
-extension RawSocket {
-    /// Exactly so many bytes; nil if there are fewer.
-    func read(_ count: Int) -> [UInt8]? {
-        var bytes = [UInt8](repeating: 0, count: count)
-        var position = 0
-        while position < count {
-            let done = bytes[position...].withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-            guard done > 0 else { return nil }
-            position += done
-        }
-        return bytes
-    }
+    deinit { listener.end() }
 }

@@ -198,10 +198,10 @@ struct AppKeysTests {
 
     @Test("damaged files are refused without showing a part of a secret")
     func mutations() throws {
-        var random = SplitMix(seed: 97)
+        var random = SeededGenerator(seed: 97)
         let texts = try Self.everyKind()
         var refused = 0
-        for index in SplitMix.rounds(2000) {
+        for index in SeededGenerator.rounds(2000) {
             let text = texts[index % texts.count]
             let damaged = random.mutated(Array(text.utf8))
             do {

@@ -188,10 +188,10 @@ struct EnvironmentTests {
 
     @Test("damaged texts are refused or read, and no refusal shows a value")
     func mutations() throws {
-        var random = SplitMix(seed: 3)
+        var random = SeededGenerator(seed: 3)
         let original = Array(text([variable("a", "hidden-value"), variable("b", "\\u00e9hidden-value")]).utf8)
         var read = 0
-        for _ in SplitMix.rounds(3000) {
+        for _ in SeededGenerator.rounds(3000) {
             let damaged = random.mutated(original)
             do throws(KeysError) {
                 _ = try EnvironmentVariables(decoding: damaged.span.bytes, allowed: ["a", "b"])

@@ -2,6 +2,7 @@ import DstackAttestation
 import DstackCrypto
 import DstackEncoding
 import DstackKeys
+import TestKit
 import Testing
 
 /// Which requests lead to the same key, and which never do.
@@ -20,10 +21,10 @@ struct KeySeparationTests {
         String(repeating: "a", count: 4096), String(repeating: "a", count: 4097),
     ]
 
-    private func generator() -> SplitMix { SplitMix(seed: 11) }
+    private func generator() -> SeededGenerator { SeededGenerator(seed: 11) }
 
     /// A text of up to five characters out of few, so that parts of two often make the same when they are joined.
-    private func shortText(_ random: inout SplitMix) -> String {
+    private func shortText(_ random: inout SeededGenerator) -> String {
         String((0..<Int.random(in: 0...5, using: &random)).map { _ in "ab/\0".randomElement(using: &random) ?? "a" })
     }
 
@@ -33,7 +34,7 @@ struct KeySeparationTests {
     func compatible() throws {
         let keys = KMSRootKeys()
         var random = generator()
-        let texts = Self.paths + SplitMix.rounds(100).map { _ in shortText(&random) }
+        let texts = Self.paths + SeededGenerator.rounds(100).map { _ in shortText(&random) }
         let paths = Dictionary(texts.map { (Array($0.utf8), $0) }) { first, _ in first }
         // Swift takes the two spellings of é for equal; the keys do not.
         #expect(paths.count > Set(Self.paths).count)
@@ -65,7 +66,7 @@ struct KeySeparationTests {
     func framed() throws {
         var random = generator()
         var requests = Set<Request>()
-        for _ in SplitMix.rounds(3000) {
+        for _ in SeededGenerator.rounds(3000) {
             requests.insert(
                 Request(
                     purpose: KMSKeyPurpose.allCases.randomElement(using: &random) ?? .appRoot,

@@ -125,13 +125,13 @@ struct SigningRequestVectorTests {
 
     @Test("damaged requests are refused or read as what they say, and none is taken for signed")
     func mutations() throws {
-        var random = SplitMix(seed: 41)
+        var random = SeededGenerator(seed: 41)
         let row = try file().rows("cases")[2]
         for version in [SigningRequest.Version.v1, .v2] {
             let bytes = try row.bytes("csr_v\(version.rawValue)")
             let signature = try row.bytes("signature_v\(version.rawValue)")
             var read = 0
-            for _ in SplitMix.rounds(3000) {
+            for _ in SeededGenerator.rounds(3000) {
                 let damaged = random.mutated(bytes)
                 guard damaged != bytes, let request = try? SigningRequest(decoding: damaged, version: version) else {
                     continue

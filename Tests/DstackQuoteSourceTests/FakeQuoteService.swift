@@ -2,7 +2,6 @@ import DstackAttestation
 import DstackEncoding
 import DstackSystem
 import Foundation
-import Glibc
 import Synchronization
 import TestKit
 
@@ -24,58 +23,34 @@ final class FakeQuoteService: Sendable {
     let path: String
     private let domain: FakeTrustDomain
     private let behaviour: Behaviour
-    private let listener: Int32
+    private let listener: RawListener
     private let requests = Mutex<[[UInt8]]>([])
 
     init(in folder: ScratchDirectory, _ domain: FakeTrustDomain, _ behaviour: Behaviour = .honest) throws {
         path = folder.path("qgs-\(UUID().uuidString.prefix(8)).sock")
         self.domain = domain
         self.behaviour = behaviour
-        listener = try UnixSocket.bound(to: path)
-        guard listen(listener, 16) == 0 else { throw SystemError.last("listen on", path) }
-        let accepting = listener
-        let thread = Thread { [weak self] in
-            // The thread closes what it accepts from: nobody else may, as long as it could use the number again.
-            defer { close(accepting) }
-            while true {
-                let connection = accept(accepting, nil, nil)
-                guard connection >= 0 else { return }
-                guard let self else {
-                    close(connection)
-                    return
-                }
-                self.serve(connection, domain)
-            }
-        }
-        thread.start()
+        listener = try RawListener(unix: path)
+        listener.serve { [weak self] connection in self?.serve(connection, domain) }
     }
 
-    deinit {
-        shutdown(listener, Int32(SHUT_RDWR))
-    }
+    deinit { listener.end() }
 
     var endpoint: QGSQuoteProvider.Endpoint { .unix(path) }
     var requestCount: Int { requests.withLock { $0.count } }
 
-    private func serve(_ connection: Int32, _ domain: FakeTrustDomain) {
-        defer { close(connection) }
-        func receive(_ count: Int) -> [UInt8]? {
-            var bytes = [UInt8](repeating: 0, count: count)
-            let done = recv(connection, &bytes, count, Int32(MSG_WAITALL))
-            return done == count ? bytes : nil
-        }
-        guard let prefix = receive(4) else { return }
+    private func serve(_ connection: RawSocket, _ domain: FakeTrustDomain) {
+        guard let prefix = connection.read(4) else { return }
         let count = prefix.reduce(0) { $0 << 8 | Int($1) }
-        guard count < 1 << 16, let message = receive(count) else { return }
+        guard count < 1 << 16, let message = connection.read(count) else { return }
         requests.withLock { $0.append(message) }
-        func send(_ bytes: [UInt8]) { _ = Glibc.send(connection, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
         let good = Self.response(quote(message, domain) ?? [])
         switch behaviour {
-        case .honest: send(good)
-        case .answer(let bytes): send(bytes)
-        case .cut(let count): send(Array(good.prefix(count)))
-        case .silent: _ = receive(1)
-        case .dribbling: for byte in good { send([byte]) }
+        case .honest: connection.send(good)
+        case .answer(let bytes): connection.send(bytes)
+        case .cut(let count): connection.send(Array(good.prefix(count)))
+        case .silent: connection.waitForEnd()
+        case .dribbling: for byte in good { connection.send([byte]) }
         }
     }
 

@@ -244,28 +244,4 @@ final class FakeKernel: PseudoFiles {
     }
 }
 
-/// SplitMix64: the same numbers on every run.
-struct SeededGenerator: RandomNumberGenerator {
-    var seed: UInt64
-
-    mutating func next() -> UInt64 {
-        seed &+= 0x9E37_79B9_7F4A_7C15
-        var value = seed
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-
-    /// Some bytes changed, and maybe the end cut off.
-    mutating func mutate(_ bytes: [UInt8]) -> [UInt8] {
-        var bytes = bytes
-        guard !bytes.isEmpty else { return bytes }
-        for _ in 0..<Int.random(in: 1...4, using: &self) {
-            bytes[Int.random(in: 0..<bytes.count, using: &self)] = .random(in: 0...255, using: &self)
-        }
-        if Int.random(in: 0..<3, using: &self) == 0 { bytes.removeLast(Int.random(in: 0...bytes.count, using: &self)) }
-        return bytes
-    }
-}
-
 func soon(_ milliseconds: Int) -> ContinuousClock.Instant { .now + .milliseconds(milliseconds) }

@@ -153,7 +153,7 @@ struct QGSQuoteProviderTests {
         var generator = SeededGenerator(seed: 1)
         var refused = 0
         for _ in 0..<5000 {
-            let mutated = generator.mutate(good)
+            let mutated = generator.mutated(good)
             do {
                 #expect(try QGSMessage.quote(in: mutated).count <= mutated.count)
             } catch {

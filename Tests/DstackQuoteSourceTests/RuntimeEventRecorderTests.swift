@@ -289,9 +289,9 @@ struct RuntimeEventRecorderTests {
         var generator = SeededGenerator(seed: 3)
         var refused = 0
         for _ in 0..<400 {
-            try folder.write(generator.mutate(good), "log/runtime_events.log")
+            try folder.write(generator.mutated(good), "log/runtime_events.log")
             if Bool.random(using: &generator) {
-                try folder.write(generator.mutate(try line("x") + [10]), "log/runtime_event.pending")
+                try folder.write(generator.mutated(try line("x") + [10]), "log/runtime_event.pending")
             }
             do {
                 let events = try recorder.events(deadline: soon(1000))

@@ -316,7 +316,7 @@ struct TDXAttesterTests {
         quotes.gate.open()
         var refused = 0
         for _ in 0..<300 {
-            let mutated = generator.mutate(good)
+            let mutated = generator.mutated(good)
             try guest.folder.write(mutated, "CCEL")
             let attester = try TDXAttester(
                 quotes: quotes, register: DeviceRegister(guest.kernel.domain), bootLog: guest.paths.bootLog,

@@ -1,5 +1,6 @@
 import DstackEncoding
 import DstackRPC
+import TestKit
 import Testing
 
 /// Both decoders see every message of every service, filled at random, cut, changed and mixed up. They must neither trap
@@ -35,7 +36,7 @@ struct RPCMutationTests {
             #expect(message.json.allSatisfy { $0 < 0x80 })
         }
         for type in AllMessages.all {
-            for round in rounds(10) { try run(type, UInt64(round)) }
+            for round in SeededGenerator.rounds(10) { try run(type, UInt64(round)) }
         }
     }
 
@@ -59,7 +60,7 @@ struct RPCMutationTests {
     @Test("a message with changed bytes is refused, or is another message")
     func mutation() {
         func run<Message: RPCMessage>(_ type: Message.Type, _ seed: UInt64) -> (taken: Int, refused: Int) {
-            var random = SplitMix(seed: seed)
+            var random = SeededGenerator(seed: seed)
             var result = (taken: 0, refused: 0)
             for form in Form.allCases {
                 var bytes = encode(RandomFill.message(type, seed: seed), form)
@@ -86,7 +87,7 @@ struct RPCMutationTests {
         }
         var total = (taken: 0, refused: 0)
         for type in AllMessages.all {
-            for round in rounds(60) {
+            for round in SeededGenerator.rounds(60) {
                 let result = run(type, UInt64(1_000 + round))
                 total = (total.taken + result.taken, total.refused + result.refused)
             }
@@ -96,9 +97,9 @@ struct RPCMutationTests {
 
     @Test("noise is refused, or is a message")
     func noise() {
-        var random = SplitMix(seed: 99)
+        var random = SeededGenerator(seed: 99)
         var taken = 0
-        for _ in rounds(3_000) {
+        for _ in SeededGenerator.rounds(3_000) {
             let bytes = (0..<Int.random(in: 1...40, using: &random)).map { _ in
                 UInt8.random(in: 0...255, using: &random)
             }

@@ -1,6 +1,7 @@
 import DstackEncoding
 import DstackRPC
 import Foundation
+import TestKit
 import Testing
 
 /// All messages that are declared, by package.
@@ -109,12 +110,12 @@ struct Tree: RPCMessage {
 
 /// Fills a message with random values of all sizes.
 struct RandomFill: RPCFieldVisitor {
-    var random: SplitMix
+    var random: SeededGenerator
     var depth = 0
 
     static func message<Message: RPCMessage>(_ type: Message.Type, seed: UInt64) -> Message {
         var message = Message()
-        var fill = RandomFill(random: SplitMix(seed: seed))
+        var fill = RandomFill(random: SeededGenerator(seed: seed))
         message.visit(&fill)
         return message
     }
@@ -188,26 +189,6 @@ struct RandomFill: RPCFieldVisitor {
         let keys: [Key] = list()
         for key in keys { values[key] = scalar() }
     }
-}
-
-/// Random numbers that are the same for the same seed, everywhere (SplitMix64).
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-        return value ^ (value >> 31)
-    }
-}
-
-/// The given number of rounds, times DSTACK_FUZZ where that is set.
-func rounds(_ count: Int) -> Range<Int> {
-    0..<count * (ProcessInfo.processInfo.environment["DSTACK_FUZZ"].flatMap { Int($0) } ?? 1)
 }
 
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -14,7 +14,7 @@ struct StoreDamageTests {
         .timeLimit(.minutes(5)))
     func killed() async throws {
         let writers = 4
-        var generator = Seeded(1)
+        var generator = SeededGenerator(seed: 1)
         var acknowledged = [Int](repeating: 0, count: writers)
         for _ in 0..<25 {
             let probe = try RunningProgram(BesideTests.program("state-probe"), ["store", directory, "\(writers)"])
@@ -97,7 +97,7 @@ struct StoreDamageTests {
         let (files, contents) = try await crashed()
         #expect(try await Self.opened(files) == contents)
         #expect(files["state.sqlite-wal"]?.count ?? 0 > 10_000)
-        var generator = Seeded(2)
+        var generator = SeededGenerator(seed: 2)
         var found: [String: Int] = [:]
         for round in 0..<240 {
             let name = ["state.sqlite", "state.sqlite-wal", "state.mark"][round % 8 == 0 ? 2 : round % 2]

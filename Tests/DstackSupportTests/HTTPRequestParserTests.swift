@@ -1,6 +1,7 @@
 import DstackHTTP
 import DstackHTTPServer
 import DstackNetwork
+import TestKit
 import Testing
 
 @Suite("HTTP request parser")
@@ -267,7 +268,7 @@ struct HTTPRequestParserTests {
 
     @Test("mutations of proper requests never trap, and are read the same in any pieces")
     func mutations() {
-        var random = SplitMix(seed: 0x6874_7470)
+        var random = SeededGenerator(seed: 0x6874_7470)
         for round in 0..<4000 {
             let stream = Self.accepted[round % Self.accepted.count]
             var bytes = Array(stream.text.utf8)

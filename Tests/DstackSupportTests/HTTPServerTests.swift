@@ -502,7 +502,7 @@ struct HTTPServerBoundsTests {
     @Test("random bytes never stop the server")
     func noise() async throws {
         let fixture = try await HTTPServerFixture.echoing(Self.brief)
-        var random = SplitMix(seed: 77)
+        var random = SeededGenerator(seed: 77)
         for _ in 0..<150 {
             let connection = try RawConnection(port: fixture.port)
             var bytes = Array(

@@ -1,30 +1,13 @@
 import Foundation
 import Glibc
 
-/// One connection of a client without any manners, byte by byte. Reads give up after a minute.
+/// One connection of a client without any manners, byte by byte. Reads and writes give up after a minute.
 package final class RawConnection: Sendable {
     private let socket: RawSocket
 
     /// - Parameter host: the last number of the address 127.0.0.x that it comes from.
     package init(port: UInt16, fromHost host: UInt8 = 1) throws {
-        socket = RawSocket(descriptor: Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0))
-        let descriptor = socket.descriptor
-        func at(
-            _ host: UInt8, _ port: UInt16, _ call: (UnsafePointer<sockaddr>, socklen_t) -> Int32
-        ) -> Int32 {
-            var address = sockaddr_in()
-            address.sin_family = sa_family_t(AF_INET)
-            address.sin_addr.s_addr = (in_addr_t(0x7F00_0000) | in_addr_t(host)).bigEndian
-            address.sin_port = port.bigEndian
-            return withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    call($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        }
-        guard at(host, 0, { bind(descriptor, $0, $1) }) == 0, at(1, port, { connect(descriptor, $0, $1) }) == 0 else {
-            throw POSIXError(.ECONNREFUSED)
-        }
+        socket = RawSocket(descriptor: try TCPSocket.connected(to: port, fromHost: host))
         setPatience(seconds: 60)
     }
 
@@ -33,13 +16,14 @@ package final class RawConnection: Sendable {
         setPatience(seconds: 60)
     }
 
-    deinit { close(descriptor) }
+    deinit { socket.close() }
 
     package var descriptor: Int32 { socket.descriptor }
 
     package func setPatience(seconds: Int) {
         var patience = timeval(tv_sec: seconds, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
     }
 
     @discardableResult

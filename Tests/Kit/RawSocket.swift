@@ -38,6 +38,14 @@ package struct RawSocket: Sendable {
         return true
     }
 
+    /// Exactly so many bytes; nil if there are fewer.
+    package func read(_ count: Int) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        return recv(descriptor, &bytes, count, Int32(MSG_WAITALL)) == count ? bytes : nil
+    }
+
+    package func close() { Glibc.close(descriptor) }
+
     /// Says that nothing more will be sent.
     package func endWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 

@@ -37,15 +37,8 @@ package enum UnixSocket {
         guard withAddress(path, { call(descriptor, $0, $1) }) == 0 else {
             let code = errno
             close(descriptor)
-            throw Failure(path: path, code: code)
+            throw SocketFailure(address: path, code: code)
         }
         return descriptor
-    }
-
-    package struct Failure: Error, CustomStringConvertible {
-        let path: String
-        package let code: Int32
-
-        package var description: String { "\(path): \(String(cString: strerror(code)))" }
     }
 }

@@ -13,19 +13,19 @@ import Testing
 struct CollateralDemandAttackTests {
     /// Takes connections, counts them, and says nothing.
     final class SilentService: Sendable {
-        private let socket: ListeningSocket
+        private let socket: RawListener
         private let count = Mutex(0)
 
         var connections: Int { count.withLock { $0 } }
         var port: UInt16 { socket.port }
 
-        init() throws { socket = try ListeningSocket() }
+        init() throws { socket = try RawListener() }
 
         func run() async {
-            while await socket.awaitPeer() >= 0 { count.withLock { $0 += 1 } }
+            while await socket.nextConnection() != nil { count.withLock { $0 += 1 } }
         }
 
-        func stop() { socket.hangUp(-1) }
+        func stop() { socket.end() }
     }
 
     static func attack(forgeries: Int, at once: Int) async throws {

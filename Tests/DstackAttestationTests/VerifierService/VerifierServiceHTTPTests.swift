@@ -103,14 +103,15 @@ struct VerifierServiceHTTPTests {
     @Test("a request beyond the limit is answered with 503 at once, health always")
     func concurrencyLimit() async throws {
         let files = try Files()
-        let silent = try ListeningSocket()
+        let silent = try RawListener()
         let server = try await VerifierServer(files.settings(service: silent.port) + "[limits]\nmax_requests = 1\n")
         async let first = server.curl("/verify", "--data-binary", "@\(files.request)")
         // The first request is under way: it asks for collateral.
-        let peer = await silent.awaitPeer()
+        let peer = await silent.nextConnection()
         #expect(try await server.curl("/verify", "--data-binary", "@\(files.request)").status == 503)
         #expect(try await server.curl("/health").status == 200)
-        silent.hangUp(peer)
+        silent.end()
+        peer?.close()
         let answer = try await first
         #expect(answer.status == 200)
         #expect(try Self.json(answer.body).member("reason").string().hasPrefix("Quote verification failed: "))
@@ -120,17 +121,18 @@ struct VerifierServiceHTTPTests {
     @Test("on SIGTERM a request under way is still answered, at the latest when its time is up, and nothing new")
     func drain() async throws {
         let files = try Files()
-        let silent = try ListeningSocket()
+        let silent = try RawListener()
         let server = try await VerifierServer(
             files.settings(service: silent.port) + "[limits]\nrequest_timeout = \"2s\"\n")
         async let answer = server.curl("/verify", "--data-binary", "@\(files.request)")
-        let peer = await silent.awaitPeer()
+        let peer = await silent.nextConnection()
         let status = await server.terminate()
         #expect(status == 0)
         #expect(try await answer.status == 504)
         // curl's way to say that there was no answer.
         #expect(try await server.curl("/health").status == 0)
-        silent.hangUp(peer)
+        silent.end()
+        peer?.close()
     }
 
     @Test("SIGHUP brings changed settings into force, and unusable ones leave the old in force")

@@ -3,6 +3,7 @@ import DstackCrypto
 import DstackEncoding
 import DstackMockTEE
 import DstackVerifierService
+import TestKit
 import Testing
 
 /// A provider that has what it was given and says what it was asked for.
@@ -464,10 +465,10 @@ struct VerifierServiceTests {
         let vm = try Self.vm.get()
         let service = try service(vm)
         let bodies = [try quoteRequest(vm), try attestationRequest(vm.attestation(Self.reportData))]
-        var random = EvidenceRandom(seed: 0x5E41)
-        for _ in EvidenceRandom.rounds(400) {
+        var random = SeededGenerator(seed: 0x5E41)
+        for _ in SeededGenerator.rounds(400) {
             for body in bodies {
-                let answer = await service.answer(toBody: random.mutate(Array(body.utf8)))
+                let answer = await service.answer(toBody: random.mutated(Array(body.utf8)))
                 guard let response = answer.response, response.isValid else { continue }
                 #expect(response.details.reportData == Self.reportData.bytes)
                 #expect(response.details.appInfo?.composeHash == vm.composeHash)

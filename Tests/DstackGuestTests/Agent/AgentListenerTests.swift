@@ -142,23 +142,13 @@ struct AgentListenerTests {
     }
 
     /// Connections that each hold the beginning of a request that never ends.
-    private static func strangers(_ count: Int, at port: UInt32) -> [Int32] {
-        var strangers: [Int32] = []
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(port).bigEndian
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    private static func strangers(_ count: Int, at port: UInt32) -> [RawConnection] {
+        var strangers: [RawConnection] = []
         // Fewer than there are places where the system gives a process few descriptors.
         for _ in 0..<count {
-            let stranger = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-            guard stranger >= 0 else { break }
+            guard let stranger = try? RawConnection(port: UInt16(port)) else { break }
+            stranger.send("GET /prpc/Info HT")
             strangers.append(stranger)
-            _ = withUnsafePointer(to: &address) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    connect(stranger, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-            _ = send(stranger, "GET /prpc/Info HT", 17, Int32(MSG_NOSIGNAL))
         }
         return strangers
     }
@@ -167,7 +157,7 @@ struct AgentListenerTests {
     func flood() async throws {
         let bench = try await BenchAgent()
         let strangers = Self.strangers(300, at: bench.port)
-        defer { for stranger in strangers { close(stranger) } }
+        defer { extendLifetime(strangers) }
         #expect(strangers.count > 100)
         for _ in 0..<20 { #expect(try await bench.post("dstack", "/GetKey").status == 200) }
         #expect(try await bench.external("/prpc/Version").status == 200)
@@ -194,7 +184,7 @@ struct AgentListenerTests {
     func probeAmongStrangers() async throws {
         let bench = try await BenchAgent()
         let strangers = Self.strangers(300, at: bench.port)
-        defer { for stranger in strangers { close(stranger) } }
+        defer { extendLifetime(strangers) }
         for _ in 0..<20 { try await bench.server.probe() }
     }
 

@@ -2,6 +2,7 @@ import DstackEncoding
 import DstackGuest
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Container logs as bytes")

@@ -2,6 +2,7 @@ import DstackHTTP
 import DstackHTTPServer
 import DstackPages
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Pages")

@@ -1,5 +1,6 @@
 import DstackGuest
 import DstackSystem
+import TestKit
 import Testing
 
 @Suite("A log on two pipes")

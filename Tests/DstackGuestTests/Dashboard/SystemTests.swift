@@ -2,6 +2,7 @@ import DstackGuest
 import DstackRPC
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("The machine's facts")

@@ -135,38 +135,26 @@ struct IssuedCertificateTests {
 
     // MARK: OpenSSL
 
-    private struct Random: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
+    private func configuration(_ random: inout SeededGenerator) -> CertificateConfiguration {
+        let names = [
+            "a.test", "*.b.test", "10.0.0.7", "2001:db8::1", "kms.example.com", "*.example.com", "KMS.example.com",
+            "x_y",
+            "a\0b", "127", "dstack-gateway", "c.example.com", "",
+        ]
+        let subjects = ["", "svc", "a.test", "kms.example.com", "*.example.com", "Dstack App CA", "Müller", "a\nb"]
+        var configuration = CertificateConfiguration(commonName: subjects.randomElement(using: &random) ?? "")
+        configuration.organization = [nil, nil, "", "Org", "Dstack"].randomElement(using: &random) ?? nil
+        for _ in 0..<Int.random(in: 0...2, using: &random) {
+            configuration.alternativeNames.append(names.randomElement(using: &random) ?? "")
         }
-
-        mutating func configuration(_ now: Int64) -> CertificateConfiguration {
-            let names = [
-                "a.test", "*.b.test", "10.0.0.7", "2001:db8::1", "kms.example.com", "*.example.com", "KMS.example.com",
-                "x_y",
-                "a\0b", "127", "dstack-gateway", "c.example.com", "",
-            ]
-            let subjects = ["", "svc", "a.test", "kms.example.com", "*.example.com", "Dstack App CA", "Müller", "a\nb"]
-            var configuration = CertificateConfiguration(commonName: subjects.randomElement(using: &self) ?? "")
-            configuration.organization = [nil, nil, "", "Org", "Dstack"].randomElement(using: &self) ?? nil
-            for _ in 0..<Int.random(in: 0...2, using: &self) {
-                configuration.alternativeNames.append(names.randomElement(using: &self) ?? "")
-            }
-            configuration.isForServers = Bool.random(using: &self)
-            configuration.isForClients = Bool.random(using: &self)
-            configuration.includesEvidence = Bool.random(using: &self)
-            configuration.includesAppInfo = Bool.random(using: &self)
-            let times: [UInt64?] = [nil, nil, 0, UInt64(now) - 5, UInt64(now) + 5, UInt64(now) + 900, .max]
-            configuration.notBefore = times.randomElement(using: &self) ?? nil
-            configuration.notAfter = times.randomElement(using: &self) ?? nil
-            return configuration
-        }
+        configuration.isForServers = Bool.random(using: &random)
+        configuration.isForClients = Bool.random(using: &random)
+        configuration.includesEvidence = Bool.random(using: &random)
+        configuration.includesAppInfo = Bool.random(using: &random)
+        let times: [UInt64?] = [nil, nil, 0, UInt64(now) - 5, UInt64(now) + 5, UInt64(now) + 900, .max]
+        configuration.notBefore = times.randomElement(using: &random) ?? nil
+        configuration.notAfter = times.randomElement(using: &random) ?? nil
+        return configuration
     }
 
     @Test(
@@ -176,12 +164,12 @@ struct IssuedCertificateTests {
     func property(profile: CertificateProfile) async throws {
         let samples = try CertificateSamples()
         let directory = try ScratchDirectory()
-        var random = Random(state: 7)
+        var random = SeededGenerator(seed: 7)
         var policy = IssuancePolicy()
         policy.profile = profile
         var (issuedCount, refusedCount) = (0, 0)
         for _ in 0..<200 where issuedCount < 30 || refusedCount < 30 {
-            let request = try await samples.request(random.configuration(now))
+            let request = try await samples.request(configuration(&random))
             let issued: IssuedCertificate
             do throws(KMSServiceError) {
                 let root = try samples.root(profile)

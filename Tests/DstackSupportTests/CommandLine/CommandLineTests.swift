@@ -371,7 +371,7 @@ struct CommandLineTests {
 
     @Test("random command lines are answered with one of the four statuses")
     func mutations() async {
-        var random = SplitMix(seed: 42)
+        var random = SeededGenerator(seed: 42)
         let words = [
             "verify", "fetch-collateral", "cache", "show", "--quote", "--collateral", "--at", "-n", "-j", "-jn", "--",
             "-",

@@ -279,7 +279,7 @@ struct ConfigurationTests {
         let original = Array(
             "port = 1\nid = \"0a0b\" # x\nlimits.body = 0x10\n[admin]\nport = 2\ntoken = '''a\nb'''\n[[peer]]\nname = \"é\"\n"
                 .utf8)
-        var random = SplitMix(seed: 11)
+        var random = SeededGenerator(seed: 11)
         var accepted = 0
         for _ in 0..<3_000 {
             var bytes = original

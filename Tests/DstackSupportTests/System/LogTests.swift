@@ -1,6 +1,7 @@
 import DstackEncoding
 import DstackSystem
 import Foundation
+import TestKit
 import Testing
 
 @Suite("Logs")
@@ -178,7 +179,7 @@ struct SafeTextTests {
 
     @Test("whatever the bytes, the result is one plain line")
     func anyBytes() {
-        var random = SplitMix(seed: 7)
+        var random = SeededGenerator(seed: 7)
         for _ in 0..<2_000 {
             let bytes = (0..<Int.random(in: 0...40, using: &random)).map { _ in
                 UInt8.random(in: 0...255, using: &random)
