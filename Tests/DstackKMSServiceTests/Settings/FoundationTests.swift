@@ -1,4 +1,5 @@
 import DstackKMSService
+import DstackSystem
 import Foundation
 import TestKit
 import Testing
