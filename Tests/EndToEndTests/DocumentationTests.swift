@@ -29,6 +29,8 @@ struct DocumentationTests {
         "docs/app-author.md": ["build", "own package", "own package", "container engine and the network"],
         "docs/dashboard.md": ["virtual machine"],
         "docs/guest-agent.md": ["virtual machine"],
+        "docs/kms.md": ["key management service"],
+        "docs/kms-setup.md": ["key management service"],
         "docs/verification.md": ["network", "network"],
     ]
 

@@ -1,7 +1,6 @@
 package import DstackSystem
 
 /// Why a KMS gave no answer that can be used. Never contains key material.
-///
 package struct KMSClientError: ModuleError {
     package enum Code: String, Sendable {
         /// It cannot be reached, or is too slow.

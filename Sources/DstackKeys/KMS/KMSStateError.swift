@@ -4,7 +4,6 @@ package import DstackStore
 package import DstackSystem
 
 /// Why the state of a KMS could not be read or changed. Never contains key material.
-///
 package struct KMSStateError: ModuleError {
     package enum Code: String, Sendable {
         /// A file or the store could not be read or written.

@@ -1,7 +1,6 @@
 package import DstackSystem
 
 /// Why a local key provider gave no key that can be used. Never contains key material.
-///
 package struct KeyProviderError: ModuleError {
     package enum Code: String, Sendable {
         /// It cannot be reached, is too slow, or hangs up: upstream's answers in no other way to what it refuses.

@@ -5,7 +5,6 @@ package import DstackRPC
 package import DstackSystem
 
 /// Why a KMS does not do what it was asked for. Its text goes to the caller and never contains key material.
-///
 package struct KMSServiceError: ModuleError {
     package enum Code: String, Sendable {
         /// A request that is not of the documented form, or asks for what nobody gets.

@@ -20,7 +20,7 @@ private final class Lines: ByteSink {
 @Suite("Collateral that cannot be had", .timeLimit(.minutes(2)))
 struct CollateralReportTests {
     private func refusal(
-        of service: String, _ metrics: KMSMetrics, _ lines: Lines
+        of service: String, _ metrics: KMSMetrics, _ log: LimitedLog
     ) async throws -> KMSServiceError? {
         let (kit, scratch) = (try CallerKit.shared(), try ScratchDirectory())
         try scratch.write(kit.platform.rootCertificatePEM, "root.pem")
@@ -29,8 +29,7 @@ struct CollateralReportTests {
         settings.attestation.trustRoot = scratch.path("root.pem")
         settings.attestation.services = try CollateralEndpoint.list(service)
         let verifier = try settings.makeVerifier(
-            metrics: metrics, log: LimitedLog(Log("kms.collateral", to: LogOutput(sink: lines))),
-            clock: FixedWallClock(unixSeconds: CallerKit.now))
+            metrics: metrics, log: log, clock: FixedWallClock(unixSeconds: CallerKit.now))
         switch await verifier.verify(
             try kit.attestation(), expecting: CallerKit.reportData, askedBy: "somebody")
         {
@@ -50,7 +49,10 @@ struct CollateralReportTests {
         let url = try await page.start()[0].description
         for (service, reason) in [(url, "an HTML page"), ("http://127.0.0.1:1", "127.0.0.1:1")] {
             let (metrics, lines) = (KMSMetrics(), Lines())
-            let refusal = try #require(await refusal(of: service, metrics, lines))
+            // What it writes later goes with it.
+            let log = LimitedLog(Log("kms.collateral", to: LogOutput(sink: lines)))
+            defer { withExtendedLifetime(log) {} }
+            let refusal = try #require(await refusal(of: service, metrics, log))
             #expect(refusal.code == .unavailable)
             for text in [reason, "core.attestation.urls.pccs"] {
                 #expect(refusal.description.contains(text), "\(refusal)")

@@ -94,7 +94,7 @@ struct SettingsMistakeTests {
             "[core.attestation]\ninsecure_allow_external_trust_anchor = false",
             "[core.attestation.root_ca]\ntdxx = \"a\"",
             "[core.image]\nverfy = true", "[core]\nattest_rpc_certs = true",
-            "[core]\nenforce_self_authorisation = true", "[core]\nrequire_sealed_root_key = true",
+            "[core]\nenforce_self_authorisation = true",
             "[core.onboard]\nrequire_sealed_root_keys = true",
             "[core.onboard]\ntokn = \"x\"", "[core.admin]\nauth_tokn = \"x\"", "[core.certificates]\nname = [\"a\"]",
             "[core.auth_api]\ntipe = \"policy\"", "[core.auth_api.policy]\nfile = \"p\"",
@@ -111,7 +111,8 @@ struct SettingsMistakeTests {
         arguments: [
             "[core.allowed_mr]\nallow_all = false\nmrtd = [\"aa\"]", "[core.boot_authority]\ntype = \"policy\"",
             "[core]\nallow_any_upgrade = false", "[core]\ndenied_devices = [\"aa\"]",
-            "[core]\nrequire_up_to_date = true", "[core]\nupgrade_registry_dir = \"/upgrades\"",
+            "[core]\nrequire_up_to_date = true", "[core]\nrequire_sealed_root_key = true",
+            "[core]\nupgrade_registry_dir = \"/upgrades\"",
         ])
     func formerRestrictions(toml: String) {
         let problem = problem(toml)

@@ -1,7 +1,6 @@
 package import DstackSystem
 
 /// Why a machine does not get a yes: it was denied, or nobody could be asked, or what came back is no answer.
-///
 package struct AuthorizationError: ModuleError {
     package enum Code: String, Sendable {
         /// Whoever decides said no.

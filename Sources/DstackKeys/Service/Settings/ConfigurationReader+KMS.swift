@@ -31,8 +31,10 @@ extension ConfigurationReader {
 
     /// Refuses what said in other releases who gets keys: without it, whoever it kept out might have some. Of a name that nobody
     /// knows, one that allows, denies or requires something is taken for such.
-    func refuseFormerRestrictions() {
-        for (key, _) in presentKeys where Self.mayRestrict(key) {
+    ///
+    /// - Parameter known: keys of today.
+    func refuseFormerRestrictions(but known: Set<String>) {
+        for (key, _) in presentKeys where Self.mayRestrict(key) && !known.contains(key) {
             _ = has(key)
             reject(key, "restricts nothing here: who may boot is decided by core.auth_api alone; say it there")
         }

@@ -107,7 +107,7 @@ extension KMSSettings {
             "enforce_self_authorization", .boolean, default: enforcesSelfAuthorization)
         attestsRPCCertificate = core.value("attest_rpc_cert", .boolean, default: attestsRPCCertificate)
         requiresSealedRootKeys = core.value("require_sealed_root_keys", .boolean, default: requiresSealedRootKeys)
-        core.refuseFormerRestrictions()
+        core.refuseFormerRestrictions(but: ["require_sealed_root_keys"])
         core.note(["subject_postfix"], "has no effect, nor had it ever one", to: note)
         core.note(
             ["admin_token_hash"], "has no effect: administration has a listener of its own, see core.admin", to: note)
