@@ -81,7 +81,7 @@ struct EpochCommandTests {
     func life() async throws {
         let (first, second) = try await pair()
         #expect(try await replicas(first).count == 2)
-        let proposed = try await first.command("epoch", "advance")
+        let proposed = try await first.command("epoch", "advance", "--all")
         #expect(proposed.status == 0 && proposed.output == "epoch 1 is proposed for all applications\n", "\(proposed)")
         try await waitUntil(1, is: "in_force", at: first, second)
         for service in [first, second] {
@@ -139,7 +139,7 @@ struct EpochCommandTests {
             try service.configure(.init(autoBootstrapDomain: "", replicas: [nobody]))
             try await service.start()
         }
-        #expect(try await first.command("epoch", "advance").status == 0)
+        #expect(try await first.command("epoch", "advance", "--all").status == 0)
         #expect(try await states(first) == [1: "proposed"])
         #expect(try await states(second).isEmpty)
         #expect(try await refusal(first, 1).contains("it is not in force"))
@@ -166,7 +166,7 @@ struct EpochCommandTests {
         let id = try #require(try await list(second)["replica"] as? String)
         #expect(try await replicas(first).contains(id))
         try await second.stop()
-        #expect(try await first.command("epoch", "advance").status == 0)
+        #expect(try await first.command("epoch", "advance", "--all").status == 0)
         #expect(try await states(first) == [1: "proposed"])
         let forgotten = try await first.command("epoch", "forget-replica", id)
         #expect(forgotten.status == 0 && forgotten.output == "replica \(id) is none any more\n", "\(forgotten)")
@@ -189,7 +189,7 @@ struct EpochCommandTests {
     func mistakes() async throws {
         let service = try await KMSProcess().start()
         for token in [nil, "another"] {
-            for words in [["epoch", "list"], ["epoch", "advance"], ["audit", "export"]] {
+            for words in [["epoch", "list"], ["epoch", "advance", "--all"], ["audit", "export"]] {
                 let result = try await service.command(words, token: token)
                 #expect(result.status == 2 && result.output.isEmpty, "\(result)")
                 #expect(result.errors.contains("credentials are missing or wrong"), "\(result)")

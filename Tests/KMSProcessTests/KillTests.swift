@@ -85,7 +85,7 @@ struct KillTests {
         let list = try await first.command("epoch", "list", "--json").object()
         #expect((list["replicas"] as? [String])?.count == 2, "\(list)")
         // Epochs wait for nobody who is not there.
-        #expect(try await first.command("epoch", "advance").status == 0)
+        #expect(try await first.command("epoch", "advance", "--all").status == 0)
         let next = try AppKeyBytes(from: first.roots(), host.app, epoch: 1)
         for one in [first, service] {
             let isInForce = try await eventually { AppKeyBytes(try await one.appKeys()) == next }
@@ -127,7 +127,7 @@ struct KillTests {
     func epochs() async throws {
         let service = try await KMSProcess().start()
         for number in 1...4 {
-            let advanced = try await service.command("epoch", "advance")
+            let advanced = try await service.command("epoch", "advance", "--all")
             try await service.stop(SIGKILL)
             #expect(advanced.output.hasPrefix("epoch \(number) is proposed"), "\(advanced)")
             try await service.start()
